@@ -1,0 +1,212 @@
+//! Which paths the file system of a stack of layers has. Pure.
+//!
+//! Follows what engines do when they apply layers (OCI image-spec, image layer filesystem
+//! changeset): whiteouts hide what lower layers have, and parents may be symlinks.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use serde::{Deserialize, Serialize};
+
+/// As many symlinks as Linux follows before it gives up.
+const MAX_SYMLINKS: usize = 40;
+const WHITEOUT: &str = ".wh.";
+const OPAQUE: &str = ".wh..wh..opq";
+
+/// One entry of a layer, as far as it matters here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct LayerEntry {
+    /// The path as the tar file has it.
+    pub(super) path: String,
+    /// What it is.
+    pub(super) kind: LayerEntryKind,
+}
+
+/// What a [`LayerEntry`] is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum LayerEntryKind {
+    /// A directory.
+    Directory,
+    /// A symlink to this target.
+    Symlink(String),
+    /// Anything else.
+    Other,
+}
+
+/// The paths of a file system, without their content.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct FileTree {
+    /// Paths without leading slash; symlinks with their targets.
+    nodes: BTreeMap<String, Option<String>>,
+}
+
+impl FileTree {
+    /// Applies the next layer.
+    pub(super) fn apply(&mut self, layer: &[LayerEntry]) {
+        // Whiteouts concern lower layers only, wherever they stand in the tar file.
+        for entry in layer {
+            let Some((parent, name)) = split(&entry.path) else { continue };
+            if name == OPAQUE {
+                let parent = self.real(&parent);
+                self.remove_below(&parent);
+            } else if let Some(hidden) = name.strip_prefix(WHITEOUT) {
+                let path = join(&self.real(&parent), hidden);
+                self.remove_below(&path);
+                self.nodes.remove(&path);
+            }
+        }
+        for entry in layer {
+            let Some((parent, name)) = split(&entry.path) else { continue };
+            if !name.starts_with(WHITEOUT) {
+                self.insert(&parent, name, &entry.kind);
+            }
+        }
+    }
+
+    /// Whether there is something at `path`, following symlinks.
+    pub(super) fn contains(&self, path: &str) -> bool {
+        self.resolve(path).is_some_and(|path| path.is_empty() || self.nodes.contains_key(&path))
+    }
+
+    fn insert(&mut self, parent: &str, name: &str, kind: &LayerEntryKind) {
+        let parent = self.real(parent);
+        for (at, _) in parent.match_indices('/').chain([(parent.len(), "")]) {
+            if at > 0 {
+                self.nodes.entry(parent[..at].to_owned()).or_insert(None);
+            }
+        }
+        let path = join(&parent, name);
+        match kind {
+            // A directory goes into what is there, unless that is something else.
+            LayerEntryKind::Directory => {
+                self.nodes.insert(path, None);
+            }
+            LayerEntryKind::Symlink(target) => {
+                self.remove_below(&path);
+                self.nodes.insert(path, Some(target.clone()));
+            }
+            LayerEntryKind::Other => {
+                self.remove_below(&path);
+                self.nodes.insert(path, None);
+            }
+        }
+    }
+
+    fn remove_below(&mut self, path: &str) {
+        let prefix = if path.is_empty() { String::new() } else { format!("{path}/") };
+        self.nodes.retain(|node, _| !node.starts_with(&prefix));
+    }
+
+    /// Where a directory really is; a path that cannot be followed stays as it is.
+    fn real(&self, path: &str) -> String {
+        self.resolve(path).unwrap_or_else(|| path.to_owned())
+    }
+
+    /// Follows all symlinks of `path`; parts that do not exist are kept as they are written.
+    /// `None` when the symlinks never end.
+    fn resolve(&self, path: &str) -> Option<String> {
+        let mut left: VecDeque<String> = path.split('/').map(str::to_owned).collect();
+        let mut done = String::new();
+        let mut followed = 0;
+        while let Some(part) = left.pop_front() {
+            match part.as_str() {
+                "" | "." => {}
+                ".." => done.truncate(done.rfind('/').unwrap_or(0)),
+                name => {
+                    let next = join(&done, name);
+                    let Some(Some(target)) = self.nodes.get(&next) else {
+                        done = next;
+                        continue;
+                    };
+                    followed += 1;
+                    if followed > MAX_SYMLINKS {
+                        return None;
+                    }
+                    if target.starts_with('/') {
+                        done.clear();
+                    }
+                    for part in target.split('/').rev() {
+                        left.push_front(part.to_owned());
+                    }
+                }
+            }
+        }
+        Some(done)
+    }
+}
+
+fn join(parent: &str, name: &str) -> String {
+    if parent.is_empty() { name.to_owned() } else { format!("{parent}/{name}") }
+}
+
+/// The parent, plain and without leading slash, and the last part; `None` for the root itself
+/// and for paths that leave it, which engines refuse.
+fn split(path: &str) -> Option<(String, &str)> {
+    let parts: Vec<&str> = path.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+    if parts.contains(&"..") {
+        return None;
+    }
+    let (name, parent) = parts.split_last()?;
+    Some((parent.join("/"), name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layer(entries: &[(&str, &str)]) -> Vec<LayerEntry> {
+        let entry = |(path, kind): &(&str, &str)| LayerEntry {
+            path: (*path).to_owned(),
+            kind: match *kind {
+                "dir" => LayerEntryKind::Directory,
+                "file" => LayerEntryKind::Other,
+                target => LayerEntryKind::Symlink(target.to_owned()),
+            },
+        };
+        entries.iter().map(entry).collect()
+    }
+
+    #[test]
+    fn follows_symlinks_across_layers() {
+        let mut tree = FileTree::default();
+        tree.apply(&layer(&[("./usr/lib/", "dir"), ("./lib", "usr/lib"), ("./lib64", "/usr/lib64")]));
+        tree.apply(&layer(&[("usr/lib64/ld.so", "../lib/x86_64/ld-2.so")]));
+        assert!(!tree.contains("/lib64/ld.so"), "dangling");
+        tree.apply(&layer(&[("lib/x86_64/ld-2.so", "file")]));
+        assert!(tree.contains("/lib64/ld.so"));
+        assert!(tree.contains("/usr/lib/x86_64/ld-2.so"), "a parent was a symlink");
+        assert!(tree.contains("/usr/lib/x86_64"), "parents without entries exist");
+        assert!(tree.contains("/") && tree.contains("lib/../lib/./x86_64"));
+    }
+
+    #[test]
+    fn symlinks_that_never_end_are_missing() {
+        let mut tree = FileTree::default();
+        tree.apply(&layer(&[("a", "b"), ("b", "a"), ("c", "../../c2"), ("c2", "file")]));
+        assert!(!tree.contains("a"));
+        assert!(!tree.contains("a/x"));
+        assert!(tree.contains("c"), "`..` of the root is the root");
+    }
+
+    #[test]
+    fn whiteouts_hide_lower_layers_alone() {
+        let mut tree = FileTree::default();
+        tree.apply(&layer(&[("etc/a", "file"), ("etc/b", "file"), ("opt/x/y", "file"), ("etcetera", "file")]));
+        tree.apply(&layer(&[("etc/.wh.a", "file"), ("opt/new", "file"), ("opt/.wh..wh..opq", "file")]));
+        assert!(!tree.contains("etc/a") && tree.contains("etc/b"));
+        assert!(!tree.contains("opt/x/y") && !tree.contains("opt/x"));
+        assert!(tree.contains("opt/new"), "an opaque directory keeps its own layer's files");
+        tree.apply(&layer(&[(".wh.etc", "file")]));
+        assert!(!tree.contains("etc") && !tree.contains("etc/b") && tree.contains("etcetera"));
+    }
+
+    #[test]
+    fn other_kinds_replace_what_is_there() {
+        let mut tree = FileTree::default();
+        tree.apply(&layer(&[("lib/a", "file"), ("bin", "usr/bin"), ("usr/bin/sh", "file")]));
+        tree.apply(&layer(&[("lib", "usr/lib"), ("bin", "dir")]));
+        assert!(!tree.contains("lib/a"));
+        assert!(!tree.contains("bin/sh"), "a directory entry replaces a symlink");
+        tree.apply(&layer(&[("usr", "dir"), ("../evil", "file")]));
+        assert!(tree.contains("usr/bin/sh") && !tree.contains("evil"));
+    }
+}

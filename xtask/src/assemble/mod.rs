@@ -1,0 +1,13 @@
+//! Makes images: layers, configs and manifests in an OCI image layout, and archives of them.
+//!
+//! The same input gives the same digests on every machine; memory does not grow with the image.
+
+pub(crate) mod archive;
+pub(crate) mod base;
+mod file_tree;
+mod gzip;
+pub(crate) mod image;
+pub(crate) mod layer;
+pub(crate) mod layout;
+pub(crate) mod root_files;
+mod tar;

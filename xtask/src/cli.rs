@@ -1,0 +1,149 @@
+//! The command line: clap types, nothing else.
+
+use camino::Utf8PathBuf;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::image::platform::Platform;
+
+/// Takes a Rust workspace to running pods: images, digests, manifests, smoke tests.
+#[derive(Debug, Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    version,
+    after_help = "Examples:\n  \
+        cargo xtask components                    what would become an image\n  \
+        cargo xtask docker-build                  build all images\n  \
+        cargo xtask docker-build engine --load    build one and hand it to the engine\n  \
+        cargo xtask doctor                        what is missing on this machine\n\n\
+        Exit code: 0 done, 1 failed, 2 wrong usage."
+)]
+pub(crate) struct Cli {
+    /// Work on the workspace of this Cargo.toml instead of the one around the current folder.
+    #[arg(long, global = true, value_name = "PATH")]
+    pub(crate) manifest_path: Option<Utf8PathBuf>,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// List the components: crate, binary, version, closure, port, image.
+    Components(ComponentsArgs),
+    /// Write the Dockerfile and Dockerfile.dockerignore of each crate that has components.
+    Dockerfiles(DockerfilesArgs),
+    /// Build the images of all components, or of some.
+    DockerBuild(DockerBuildArgs),
+    /// Show each tool the other commands need: found or missing, and how to mend it.
+    Doctor(DoctorArgs),
+}
+
+/// Which components a command is about.
+#[derive(Debug, Args)]
+pub(crate) struct Filter {
+    /// Components to work on; all when none is named. Also read from CI_SERVICES,
+    /// CI_SERVICE_FILTER or SERVICES (comma or newline separated; the first one set wins).
+    #[arg(value_name = "COMPONENT")]
+    pub(crate) components: Vec<String>,
+
+    /// Only components whose inputs differ from those at the merge base of HEAD and REF.
+    #[arg(long, value_name = "REF")]
+    pub(crate) affected: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    cargo xtask components\n  \
+    cargo xtask components --affected origin/main\n  \
+    cargo xtask components --json | jq -r '.[].name'")]
+pub(crate) struct ComponentsArgs {
+    #[command(flatten)]
+    pub(crate) filter: Filter,
+
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    cargo xtask dockerfiles             write them\n  \
+    cargo xtask dockerfiles --check     in CI: show a diff and exit 1 when a committed one drifted")]
+pub(crate) struct DockerfilesArgs {
+    /// Write nothing; show what differs and exit 1 when something does.
+    #[arg(long)]
+    pub(crate) check: bool,
+
+    /// Write nothing; list the files that would be written.
+    #[arg(long, conflicts_with = "check")]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    cargo xtask docker-build\n  \
+    cargo xtask docker-build engine runtime --builder native\n  \
+    cargo xtask docker-build --platform linux/amd64,linux/arm64\n  \
+    cargo xtask docker-build --load --tag dev\n  \
+    cargo xtask docker-build --affected origin/main --dry-run\n\n\
+    The images are an OCI layout in target/docker/oci, one reference per component:\n  \
+    skopeo inspect oci:target/docker/oci:engine")]
+pub(crate) struct DockerBuildArgs {
+    #[command(flatten)]
+    pub(crate) filter: Filter,
+
+    /// What compiles: a container engine, or cargo on this machine.
+    #[arg(long, value_enum, default_value_t = BuilderChoice::Auto)]
+    pub(crate) builder: BuilderChoice,
+
+    /// Platforms to build for, e.g. linux/amd64,linux/arm64 [default: `platforms` of the settings].
+    #[arg(long, env = "CI_IMAGE_PLATFORM", value_delimiter = ',', value_name = "PLATFORM")]
+    pub(crate) platform: Vec<Platform>,
+
+    /// Further tag of the images that --load hands over; may be repeated.
+    #[arg(long, env = "CI_IMAGE_TAG", value_name = "TAG")]
+    pub(crate) tag: Vec<String>,
+
+    /// VERSION, COMMIT_SHA and BUILD_DATE set what the image says of itself; any other is in the
+    /// environment of the compiler. May be repeated; also read from CI_BUILD_ARGS.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) build_arg: Vec<String>,
+
+    /// Hand the images to the container engine.
+    #[arg(long)]
+    pub(crate) load: bool,
+
+    /// Engine builds that run at once [default: one per processor].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) jobs: Option<u16>,
+
+    /// Build with this buildx builder: remote or Kubernetes BuildKit workers.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) buildx_builder: Option<String>,
+
+    /// Print the plan with the exact commands, and change nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BuilderChoice {
+    /// The engine when one answers, else native.
+    Auto,
+    /// docker, podman, nerdctl, or what CI_DOCKER_CLI names.
+    Docker,
+    /// cargo on this machine; no engine needed.
+    Native,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}

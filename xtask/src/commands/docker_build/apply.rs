@@ -1,0 +1,376 @@
+//! Compiles, assembles, loads.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Mutex;
+
+use anyhow::{Context, Result, bail};
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::plan::{BuildPlan, Builder, PlannedImage, PlannedPlatform};
+use crate::assemble::archive::write_docker_archive;
+use crate::assemble::base::BaseImage;
+use crate::assemble::image::{AssembledPlatform, ImageConfig, ImageSpec, assemble};
+use crate::assemble::layer::{Entry, EntryKind, LayerSpec, Source};
+use crate::assemble::layout::Layout;
+use crate::assemble::root_files::{NONROOT, root_files, with_parents};
+use crate::compile::engine::progress_of;
+use crate::compile::executable::{interpreter, scan};
+use crate::image::labels;
+use crate::image::platform::Platform;
+use crate::image::reference::Digest;
+use crate::registry::{Client, Credentials};
+use crate::system::files::{TemporaryFolder, write_atomically};
+use crate::system::progress::Progress;
+use crate::workspace::inputs::FileKind;
+
+/// What a component's image has become.
+pub(crate) struct Built {
+    /// Digest of the manifest, or of the index when there are several platforms.
+    pub(crate) digest: Digest,
+    /// One image per platform.
+    pub(crate) platforms: Vec<AssembledPlatform>,
+}
+
+/// Results by component: an image, or why there is none.
+pub(crate) type Results = BTreeMap<String, Result<Built>>;
+
+/// Executables by component and platform.
+type Executables = BTreeMap<(String, Platform), Result<Utf8PathBuf>>;
+
+/// Carries the plan out. A component's failure does not stop the others.
+pub(crate) fn apply(plan: &BuildPlan<'_>, progress: &Progress) -> Result<Results> {
+    let mut executables = match &plan.builder {
+        Builder::Native(_) => compile_natively(plan, progress)?,
+        Builder::Engine(files) => {
+            for (path, text) in files {
+                // Unchanged files keep their times, so that engines need not read them again.
+                if std::fs::read_to_string(path).ok().as_ref() != Some(text) {
+                    write_atomically(path, text.as_bytes())?;
+                }
+            }
+            compile_in_engine(plan, progress)?
+        }
+    };
+    let folder = plan.workspace.output().join("oci");
+    let layout = Layout::open_or_wait(&folder, || progress.say("waiting for another build to finish its images"))?;
+    let bases = bases(plan, &layout)?;
+    let work: Vec<_> = plan
+        .images
+        .iter()
+        .map(|image| {
+            let found: Vec<_> = image
+                .platforms
+                .iter()
+                .map(|platform| executables.remove(&(image.component.name.clone(), platform.platform.clone())))
+                .collect();
+            (image, found)
+        })
+        .collect();
+    let results = in_parallel(work, std::thread::available_parallelism().map_or(1, usize::from), |(image, found)| {
+        let built = build_image(plan, &layout, &bases, image, found, progress);
+        (image.component.name.clone(), built)
+    });
+    let results: Results = results.into_iter().collect();
+    // Images of components that are gone would stay forever otherwise.
+    let known: Vec<&str> = plan.workspace.components.iter().map(|component| component.name.as_str()).collect();
+    layout.retain(|name| known.contains(&name))?;
+    if plan.load {
+        load(plan, &layout, &results, progress)?;
+    }
+    Ok(results)
+}
+
+fn compile_natively(plan: &BuildPlan<'_>, progress: &Progress) -> Result<Executables> {
+    let Builder::Native(builds) = &plan.builder else { bail!("no native build is planned") };
+    let names: Vec<&str> = plan.images.iter().map(|image| image.component.name.as_str()).collect();
+    let mut executables = Executables::new();
+    for (platform, build) in builds {
+        progress.say(&format!("cargo: compiling {} for {platform}", names.join(", ")));
+        let compiled = build.run(plan.workspace.root(), &names)?;
+        for (name, executable) in compiled.executables {
+            executables.insert((name, platform.clone()), Ok(executable));
+        }
+        for name in compiled.failed {
+            let error = anyhow::anyhow!("`{name}` does not compile for {platform}; cargo's messages are above");
+            executables.insert((name, platform.clone()), Err(error));
+        }
+    }
+    Ok(executables)
+}
+
+fn compile_in_engine(plan: &BuildPlan<'_>, progress: &Progress) -> Result<Executables> {
+    let engine = plan.engine.as_ref().context("no engine is planned")?;
+    let output = plan.workspace.output();
+    let exports = TemporaryFolder::create_in(&output.join("tmp"), "export")?;
+    let work: Vec<_> = plan
+        .images
+        .iter()
+        .flat_map(|image| image.platforms.iter().map(move |platform| (image, platform)))
+        .collect();
+    let results = in_parallel(work, plan.jobs, |(image, planned)| {
+        let name = &image.component.name;
+        let key = (name.clone(), planned.platform.clone());
+        let slug = planned.platform.to_string().replace('/', "-");
+        let kept = output.join("executables").join(&slug).join(name);
+        if is_kept(&kept, planned) {
+            return (key, Ok(kept));
+        }
+        let Some(build) = &planned.engine_build else {
+            return (key, Err(anyhow::anyhow!("no engine build is planned")));
+        };
+        let task = progress.task(name, &format!("compiling for {} in {}", planned.platform, engine.program));
+        let log = output.join("logs").join(format!("{name}-{slug}.log"));
+        let folder = exports.0.join(&slug).join(name);
+        let built = build.run(engine, plan.workspace.root(), &folder, name, &log, |line| {
+            if let Some(text) = progress_of(line) {
+                task.update(text);
+            }
+        });
+        let kept = built.and_then(|executable| keep(&executable, &kept, planned));
+        match &kept {
+            Ok(_) => task.done(&format!("compiled for {}", planned.platform)),
+            Err(_) => task.done(&format!("failed for {}", planned.platform)),
+        }
+        (key, kept)
+    });
+    Ok(results.into_iter().collect())
+}
+
+/// Whether the executable of an earlier run was made from the same inputs and is still what it was.
+fn is_kept(kept: &Utf8Path, planned: &PlannedPlatform) -> bool {
+    let mark = std::fs::read_to_string(mark_of(kept)).unwrap_or_default();
+    let Some((hash, digest)) = mark.trim().split_once(' ') else { return false };
+    hash == planned.input_hash.to_string() && scan(kept, &[]).is_ok_and(|scan| scan.digest == digest)
+}
+
+fn keep(executable: &Utf8Path, kept: &Utf8Path, planned: &PlannedPlatform) -> Result<Utf8PathBuf> {
+    let folder = kept.parent().context("a path without a folder")?;
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot create `{folder}`"))?;
+    // The mark names the content, so whichever of the two comes late, they only agree when whole.
+    std::fs::rename(executable, kept).with_context(|| format!("cannot keep `{executable}` as `{kept}`"))?;
+    let digest = scan(kept, &[])?.digest;
+    write_atomically(&mark_of(kept), format!("{} {digest}\n", planned.input_hash).as_bytes())?;
+    Ok(kept.to_owned())
+}
+
+fn mark_of(kept: &Utf8Path) -> Utf8PathBuf {
+    Utf8PathBuf::from(format!("{kept}.inputs"))
+}
+
+fn bases(plan: &BuildPlan<'_>, layout: &Layout) -> Result<BTreeMap<Platform, BaseImage>> {
+    let Some((reference, digest)) = &plan.base else { return Ok(BTreeMap::new()) };
+    let client = Client::new(Credentials::from_environment());
+    let cache = plan.workspace.output().join("bases");
+    plan.workspace
+        .platforms
+        .iter()
+        .map(|platform| {
+            Ok((platform.clone(), BaseImage::load(layout, reference, digest, platform, &cache, &client)?))
+        })
+        .collect()
+}
+
+fn build_image(
+    plan: &BuildPlan<'_>,
+    layout: &Layout,
+    bases: &BTreeMap<Platform, BaseImage>,
+    image: &PlannedImage<'_>,
+    executables: Vec<Option<Result<Utf8PathBuf>>>,
+    progress: &Progress,
+) -> Result<Built> {
+    let name = &image.component.name;
+    let mut platforms = Vec::new();
+    for (planned, executable) in image.platforms.iter().zip(executables) {
+        let executable = executable.with_context(|| format!("`{name}` was not compiled"))??;
+        let base = bases.get(&planned.platform);
+        check_executable(plan, layout, &executable, name, base, &planned.platform, progress)?;
+        let spec = spec(plan, image, planned, base.cloned(), &executable)?;
+        let assembled = assemble(layout, &spec)?;
+        check_size(image, &assembled)?;
+        platforms.push(assembled);
+    }
+    let digest = layout.put(name, platforms.clone())?.digest;
+    Ok(Built { digest, platforms })
+}
+
+/// An executable that needs an interpreter must find it; paths of this machine in it are reported.
+fn check_executable(
+    plan: &BuildPlan<'_>,
+    layout: &Layout,
+    executable: &Utf8Path,
+    name: &str,
+    base: Option<&BaseImage>,
+    platform: &Platform,
+    progress: &Progress,
+) -> Result<()> {
+    if let Some(interpreter) = interpreter(executable)? {
+        let has_it = match base {
+            Some(base) => base.contains(layout, &interpreter)?,
+            None => false,
+        };
+        if !has_it {
+            bail!(
+                "`{name}` needs the interpreter `{interpreter}`, which `{}` does not have\nset `linkage` to \
+                 `gnu-static` or `musl`, or `runtime-image` to an image with it",
+                plan.workspace.packages.settings.runtime_image
+            );
+        }
+    }
+    if let Builder::Native(builds) = &plan.builder {
+        let build = builds.get(platform).context("a platform was not planned")?;
+        let leaks = scan(executable, &build.private_paths)?.leaks;
+        if !leaks.is_empty() {
+            progress.say(&format!(
+                "warning: {name} has paths of this machine in it ({}), so another folder gives another digest\n\
+                 look for `env!(\"CARGO_MANIFEST_DIR\")` and build scripts that write absolute paths",
+                leaks.join(", ")
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn spec(
+    plan: &BuildPlan<'_>,
+    image: &PlannedImage<'_>,
+    planned: &PlannedPlatform,
+    base: Option<BaseImage>,
+    executable: &Utf8Path,
+) -> Result<ImageSpec> {
+    let component = image.component;
+    let settings = &component.package.settings;
+    let program = format!("/usr/local/bin/{}", component.name);
+    let is_scratch = base.is_none();
+    // On a base the parents are its own: an entry for `/bin` would replace a link of that name.
+    let complete = |entries: Vec<Entry>| if is_scratch { with_parents(entries) } else { entries };
+    let mut layers = Vec::new();
+    if is_scratch {
+        layers.push(LayerSpec { name: "root files".into(), entries: complete(root_files()) });
+    }
+    if !settings.assets.is_empty() {
+        let mut entries = Vec::new();
+        for asset in &settings.assets {
+            entries.extend(asset_entries(plan, image, asset)?);
+        }
+        layers.push(LayerSpec { name: "assets".into(), entries: complete(entries) });
+    }
+    let entry = Entry {
+        path: program.trim_start_matches('/').to_owned(),
+        mode: 0o755,
+        kind: EntryKind::File(Source::Path(executable.to_owned())),
+    };
+    layers.push(LayerSpec { name: "executable".into(), entries: complete(vec![entry]) });
+
+    let mut env: Vec<(String, String)> = Vec::new();
+    if is_scratch {
+        let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+        env.push(("PATH".into(), path.into()));
+    }
+    env.extend(settings.env.clone());
+    env.extend([
+        ("VERSION".to_owned(), image.version.clone()),
+        ("COMMIT_SHA".to_owned(), image.commit.clone()),
+        ("BUILD_DATE".to_owned(), image.build_date.clone()),
+    ]);
+    let mut labels = labels::labels(component, &image.version, &image.commit, &image.build_date);
+    labels.insert(labels::INPUT_HASH.into(), planned.input_hash.to_string());
+    Ok(ImageSpec {
+        platform: planned.platform.clone(),
+        base,
+        layers,
+        config: ImageConfig {
+            user: NONROOT.into(),
+            working_dir: is_scratch.then(|| "/".to_owned()),
+            entrypoint: vec![program],
+            env,
+            ports: settings.port.into_iter().collect(),
+            labels,
+        },
+        created: image.created,
+    })
+}
+
+/// The entries of a declared asset: the file itself, or the folder with all in it.
+fn asset_entries(
+    plan: &BuildPlan<'_>,
+    image: &PlannedImage<'_>,
+    asset: &crate::workspace::settings::Asset,
+) -> Result<Vec<Entry>> {
+    let root = plan.workspace.root();
+    let to = asset.to.as_str().trim_matches('/');
+    let mut entries = Vec::new();
+    for file in plan.workspace.asset(image.component, &asset.from)? {
+        let inner = file.path.strip_prefix(&asset.from).unwrap_or(&file.path);
+        let path = if inner.as_str().is_empty() { to.to_owned() } else { format!("{to}/{inner}") };
+        let source = root.join(&file.path);
+        let (mode, kind) = match file.kind {
+            FileKind::Plain => (0o644, EntryKind::File(Source::Path(source))),
+            FileKind::Executable => (0o755, EntryKind::File(Source::Path(source))),
+            FileKind::Link => {
+                let target = source.read_link_utf8().with_context(|| format!("cannot read link `{source}`"))?;
+                (0o777, EntryKind::Symlink(target.into_string()))
+            }
+        };
+        entries.push(Entry { path, mode, kind });
+    }
+    Ok(entries)
+}
+
+fn check_size(image: &PlannedImage<'_>, assembled: &AssembledPlatform) -> Result<()> {
+    let Some(budget) = image.component.package.settings.max_size else { return Ok(()) };
+    if assembled.size <= budget.0 {
+        return Ok(());
+    }
+    bail!(
+        "the image of `{}` is {} compressed, over its `max-size` of {}\n{}",
+        image.component.name,
+        crate::commands::table::bytes(assembled.size),
+        crate::commands::table::bytes(budget.0),
+        super::report::layers(assembled)
+    )
+}
+
+fn load(plan: &BuildPlan<'_>, layout: &Layout, results: &Results, progress: &Progress) -> Result<()> {
+    let engine = plan.engine.as_ref().context("no engine to load into")?;
+    for image in &plan.images {
+        let Some(Ok(built)) = results.get(&image.component.name) else { continue };
+        let own = own_platform();
+        let loaded = built.platforms.iter().find(|platform| platform.platform.to_string() == own);
+        let loaded = loaded.or(built.platforms.first()).context("an image without a platform")?;
+        if built.platforms.len() > 1 {
+            progress.say(&format!("{}: an engine holds one platform; loading {}", image.component.name, loaded.platform));
+        }
+        engine
+            .load(|mut out| write_docker_archive(layout, loaded, &image.references, &mut out))
+            .with_context(|| format!("cannot load `{}` into `{}`", image.component.name, engine.program))?;
+    }
+    Ok(())
+}
+
+fn own_platform() -> String {
+    let architecture = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    format!("linux/{architecture}")
+}
+
+/// Runs `work` on every item, at most `jobs` at once; results in the items' order.
+fn in_parallel<T: Send, R: Send>(items: Vec<T>, jobs: usize, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+    let jobs = jobs.min(items.len()).max(1);
+    let queue: Mutex<VecDeque<(usize, T)>> = Mutex::new(items.into_iter().enumerate().collect());
+    let done: Mutex<BTreeMap<usize, R>> = Mutex::new(BTreeMap::new());
+    let next = || queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop_front();
+    std::thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(|| {
+                while let Some((position, item)) = next() {
+                    let result = work(item);
+                    done.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(position, result);
+                }
+            });
+        }
+    });
+    done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).into_values().collect()
+}

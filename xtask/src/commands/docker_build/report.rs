@@ -1,0 +1,117 @@
+//! What a build says at its end, and what a dry run says instead.
+
+use anyhow::Result;
+use serde_json::json;
+
+use super::apply::Results;
+use super::plan::{BuildPlan, Builder};
+use crate::assemble::image::AssembledPlatform;
+use crate::commands::Outcome;
+use crate::commands::table::{bytes, table};
+use crate::system::process;
+
+/// Prints the images, then the failures.
+pub(crate) fn report(plan: &BuildPlan<'_>, results: &Results, as_json: bool) -> Result<Outcome> {
+    let mut rows = Vec::new();
+    let mut list = Vec::new();
+    for image in &plan.images {
+        let name = &image.component.name;
+        let Some(Ok(built)) = results.get(name) else { continue };
+        for (planned, platform) in image.platforms.iter().zip(&built.platforms) {
+            rows.push(vec![
+                name.clone(),
+                platform.platform.to_string(),
+                bytes(platform.size),
+                platform.manifest.digest.to_string(),
+            ]);
+            list.push(json!({
+                "component": name,
+                "platform": platform.platform,
+                "digest": platform.manifest.digest,
+                "config": platform.config,
+                "size": platform.size,
+                "input-hash": planned.input_hash,
+                "revision": image.commit,
+                "index": built.digest,
+                "loaded": plan.load.then(|| image.references.iter().map(ToString::to_string).collect::<Vec<_>>()),
+            }));
+        }
+    }
+    if as_json {
+        println!("{}", serde_json::to_string_pretty(&list)?);
+    } else if !rows.is_empty() {
+        print!("{}", table(&["COMPONENT", "PLATFORM", "SIZE", "DIGEST"], &rows));
+        eprintln!("images: {}", plan.workspace.output().join("oci"));
+    }
+    if plan.load && !as_json {
+        for image in plan.images.iter().filter(|image| matches!(results.get(&image.component.name), Some(Ok(_)))) {
+            for reference in &image.references {
+                eprintln!("loaded {reference}");
+            }
+        }
+    }
+    let failed: Vec<_> =
+        results.iter().filter_map(|(name, result)| Some((name, result.as_ref().err()?))).collect();
+    for (name, error) in &failed {
+        eprint!("{name}: {}", crate::commands::shown(error));
+    }
+    if failed.is_empty() {
+        return Ok(Outcome::Done);
+    }
+    let names = |is_failed: bool| {
+        let chosen = results.iter().filter(|(_, result)| result.is_err() == is_failed);
+        chosen.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
+    };
+    let kept = names(false);
+    let kept = if kept.is_empty() { String::new() } else { format!("; built and kept: {kept}") };
+    eprintln!("error: not built: {}{kept}", names(true));
+    Ok(Outcome::Failed)
+}
+
+/// The layers of an image with their sizes, a line each.
+pub(crate) fn layers(image: &AssembledPlatform) -> String {
+    let rows: Vec<_> = image
+        .layers
+        .iter()
+        .map(|layer| {
+            let uncompressed = layer.uncompressed.map_or("-".to_owned(), bytes);
+            vec![layer.name.clone(), bytes(layer.size), uncompressed]
+        })
+        .collect();
+    table(&["LAYER", "COMPRESSED", "UNCOMPRESSED"], &rows).trim_end().to_owned()
+}
+
+/// The plan: commands and files.
+pub(crate) fn dry_run(plan: &BuildPlan<'_>) -> Result<String> {
+    let root = plan.workspace.root();
+    let mut lines = Vec::new();
+    match &plan.builder {
+        Builder::Native(builds) => {
+            for build in builds.values() {
+                lines.push(format!("run    {}", build.display(root)?));
+            }
+        }
+        Builder::Engine(files) => lines.extend(files.keys().map(|path| format!("write  {path}"))),
+    }
+    let shell = process::shell_in(root)?;
+    for image in &plan.images {
+        for planned in &image.platforms {
+            if let (Some(build), Some(engine)) = (&planned.engine_build, &plan.engine) {
+                let folder = plan.workspace.output().join("tmp/export").join(&image.component.name);
+                lines.push(format!("run    {}", build.command(&shell, engine, &folder)));
+            }
+        }
+        let platforms: Vec<_> = image.platforms.iter().map(|planned| planned.platform.to_string()).collect();
+        lines.push(format!(
+            "image  {} for {}, revision {}, in {}",
+            image.component.name,
+            platforms.join(", "),
+            image.commit,
+            plan.workspace.output().join("oci")
+        ));
+        if plan.load {
+            lines.extend(image.references.iter().map(|reference| format!("load   {reference}")));
+        }
+    }
+    Ok(lines.join("\n") + "\n")
+}

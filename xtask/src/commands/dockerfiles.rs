@@ -1,0 +1,98 @@
+//! `dockerfiles`: writes the generated Dockerfiles, or shows how committed ones drifted.
+
+use anyhow::{Context, Result, bail};
+use camino::{Utf8Path, Utf8PathBuf};
+use similar::TextDiff;
+
+use super::Outcome;
+use crate::cli::DockerfilesArgs;
+use crate::dockerfile::{MARK, ignore, text};
+use crate::system::dockerfiles::{by_package, plan};
+use crate::system::files::write_atomically;
+use crate::system::workspace::Workspace;
+
+/// A file as it should be, and as it is.
+struct Planned {
+    path: Utf8PathBuf,
+    wanted: String,
+    found: Option<String>,
+}
+
+/// Writes, checks or lists.
+pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &DockerfilesArgs) -> Result<Outcome> {
+    let workspace = Workspace::load(manifest, &[])?;
+    if workspace.packages.settings.runtime_image.starts_with("oci:") {
+        bail!(
+            "`runtime-image` is an OCI layout, which no Dockerfile can start from\nuse a registry reference, or leave \
+             Dockerfiles out: `cargo xtask docker-build` needs none"
+        );
+    }
+    let files = planned(&workspace)?;
+    // Planned whole before anything is written: a foreign file stops all.
+    let foreign: Vec<_> = files.iter().filter(|file| is_foreign(file)).map(|file| format!("`{}`", file.path)).collect();
+    if !foreign.is_empty() {
+        bail!(
+            "not ours, so not overwritten: {}\nits first line is not `{MARK}…`; move the file away, or keep it and \
+             leave this command out",
+            foreign.join(", ")
+        );
+    }
+    let stale: Vec<_> = files.iter().filter(|file| file.found.as_deref() != Some(&file.wanted)).collect();
+    if arguments.check {
+        for file in &stale {
+            print!("{}", diff(file));
+        }
+        if stale.is_empty() {
+            eprintln!("{} files are up to date", files.len());
+            return Ok(Outcome::Done);
+        }
+        eprintln!("error: {} of {} files drifted\nrun `cargo xtask dockerfiles`", stale.len(), files.len());
+        return Ok(Outcome::Failed);
+    }
+    for file in &stale {
+        if !arguments.dry_run {
+            write_atomically(&workspace.root().join(&file.path), file.wanted.as_bytes())?;
+        }
+        let verb = if arguments.dry_run { "would write" } else { "wrote" };
+        println!("{verb} {}", file.path);
+    }
+    let unchanged = files.len() - stale.len();
+    if unchanged > 0 {
+        eprintln!("{unchanged} files are up to date");
+    }
+    Ok(Outcome::Done)
+}
+
+fn planned(workspace: &Workspace) -> Result<Vec<Planned>> {
+    let mut files = Vec::new();
+    for (folder, components) in by_package(workspace) {
+        let package = components[0].package.name.clone();
+        let plan = plan(workspace, components, &[])?;
+        let texts = [
+            (folder.join("Dockerfile"), text::text(&plan)),
+            (folder.join("Dockerfile.dockerignore"), ignore::text(&plan.context, &package)),
+        ];
+        for (path, wanted) in texts {
+            let absolute = workspace.root().join(&path);
+            let found = match std::fs::read_to_string(&absolute) {
+                Ok(text) => Some(text),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+                Err(error) => return Err(error).with_context(|| format!("cannot read `{absolute}`")),
+            };
+            files.push(Planned { path, wanted, found });
+        }
+    }
+    Ok(files)
+}
+
+fn is_foreign(file: &Planned) -> bool {
+    file.found.as_ref().is_some_and(|text| !text.starts_with(MARK))
+}
+
+fn diff(file: &Planned) -> String {
+    let found = file.found.as_deref().unwrap_or_default();
+    TextDiff::from_lines(found, &file.wanted)
+        .unified_diff()
+        .header(&format!("{} (committed)", file.path), &format!("{} (generated)", file.path))
+        .to_string()
+}

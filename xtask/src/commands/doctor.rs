@@ -1,0 +1,139 @@
+//! `doctor`: each tool the other commands need, found or missing, and how to mend it.
+
+use anyhow::Result;
+use camino::Utf8Path;
+use serde::Serialize;
+use xshell::{Shell, cmd};
+
+use super::Outcome;
+use super::table::table;
+use crate::cli::DoctorArgs;
+use crate::compile::engine::Engine;
+use crate::system::cargo::{self, version_line};
+use crate::system::workspace::Workspace;
+use crate::workspace::settings::Linkage;
+use crate::workspace::target::RustTarget;
+
+/// One line of the table.
+#[derive(Debug, Serialize)]
+struct Finding {
+    tool: String,
+    /// Version or state; nothing when it is missing.
+    found: Option<String>,
+    needed_for: &'static str,
+    /// What mends it; nothing when all is well.
+    mend: Option<String>,
+    /// Whether a build of this workspace needs it.
+    required: bool,
+}
+
+/// Prints the table; exit code 1 when something required is missing.
+pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &DoctorArgs) -> Result<Outcome> {
+    let mut findings = Vec::new();
+    toolchain(manifest, &mut findings)?;
+    engine(&mut findings)?;
+    others(&mut findings)?;
+    let is_broken = findings.iter().any(|finding| finding.required && finding.found.is_none());
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&findings)?);
+    } else {
+        let rows: Vec<_> = findings
+            .iter()
+            .map(|finding| {
+                let state = match (&finding.found, finding.required) {
+                    (Some(_), _) => "ok",
+                    (None, true) => "MISSING",
+                    (None, false) => "absent",
+                };
+                vec![
+                    state.to_owned(),
+                    finding.tool.clone(),
+                    finding.found.clone().unwrap_or_else(|| "-".into()),
+                    finding.needed_for.to_owned(),
+                    finding.mend.clone().unwrap_or_default(),
+                ]
+            })
+            .collect();
+        print!("{}", table(&["STATE", "TOOL", "FOUND", "NEEDED FOR", "TO MEND"], &rows));
+    }
+    Ok(if is_broken { Outcome::Failed } else { Outcome::Done })
+}
+
+fn finding(
+    tool: &str,
+    found: Option<String>,
+    needed_for: &'static str,
+    mend: impl Into<String>,
+    required: bool,
+) -> Finding {
+    let mend = found.is_none().then(|| mend.into());
+    Finding { tool: tool.to_owned(), found, needed_for, mend, required }
+}
+
+fn toolchain(manifest: Option<&Utf8Path>, findings: &mut Vec<Finding>) -> Result<()> {
+    let shell = Shell::new()?;
+    let rustc = version_line(cmd!(shell, "rustc --version"));
+    findings.push(finding("rustc", rustc, "native builds", "install Rust: https://rustup.rs", true));
+    let workspace = match Workspace::load(manifest, &[]) {
+        Ok(workspace) => workspace,
+        Err(error) => {
+            let why = format!("{error:#}").lines().next().unwrap_or_default().to_owned();
+            findings.push(finding("workspace", None, "everything", why, true));
+            return Ok(());
+        }
+    };
+    let count = format!("{} components in {}", workspace.components.len(), workspace.root());
+    findings.push(finding("workspace", Some(count), "everything", "", true));
+    let toolchain = cargo::host_toolchain(workspace.root())?;
+    let linkage = workspace.packages.settings.linkage;
+    let mut is_foreign = false;
+    for platform in &workspace.platforms {
+        let target = RustTarget::new(platform, linkage)?;
+        let folder = toolchain.sysroot.join("lib/rustlib").join(&target.triple).join("lib");
+        let found = folder.is_dir().then(|| format!("installed, for {platform}"));
+        let mend = format!("rustup target add {}", target.triple);
+        findings.push(finding(&format!("target {}", target.triple), found, "native builds", mend, false));
+        is_foreign |= !toolchain.host.starts_with(target.triple.split('-').next().unwrap_or_default());
+    }
+    let compiler = version_line(cmd!(shell, "cc --version"));
+    findings.push(finding("cc", compiler, "linking, and crates with C code", "install a C compiler, e.g. `apt-get install gcc libc6-dev`", false));
+    if linkage == Linkage::GnuStatic || is_foreign || linkage == Linkage::Musl {
+        let zigbuild = version_line(cmd!(shell, "cargo-zigbuild --version"));
+        findings.push(finding("cargo-zigbuild", zigbuild, "native builds for foreign platforms", "cargo install cargo-zigbuild, and install zig", false));
+    }
+    Ok(())
+}
+
+fn engine(findings: &mut Vec<Finding>) -> Result<()> {
+    let shell = Shell::new()?;
+    match Engine::find(None) {
+        Ok(engine) => {
+            let program = &engine.program;
+            let format = "{{.Server.Version}}";
+            let version = version_line(cmd!(shell, "{program} version --format {format}"))
+                .or_else(|| version_line(cmd!(shell, "{program} --version")));
+            let version = version.unwrap_or_else(|| "answers".into());
+            findings.push(finding("container engine", Some(format!("{program} {version}")), "`--builder docker`, `--load`", "", false));
+            let buildx = version_line(cmd!(shell, "{program} buildx version"));
+            findings.push(finding("buildx", buildx, "`--buildx-builder`; engines older than 23", "install the plugin `docker-buildx`", false));
+        }
+        Err(error) => {
+            let why = format!("{error:#}").lines().next().unwrap_or_default().to_owned();
+            findings.push(finding("container engine", None, "`--builder docker`, `--load`", format!("start or install docker or podman ({why})"), false));
+        }
+    }
+    let emulators = ["qemu-aarch64-static", "qemu-aarch64"];
+    let qemu = emulators.into_iter().find(|name| which::which(name).is_ok()).map(str::to_owned);
+    findings.push(finding("qemu-user", qemu, "running foreign images here (never for building)", "apt-get install qemu-user-static", false));
+    Ok(())
+}
+
+fn others(findings: &mut Vec<Finding>) -> Result<()> {
+    let shell = Shell::new()?;
+    let kubectl = version_line(cmd!(shell, "kubectl version --client --short=true"))
+        .or_else(|| version_line(cmd!(shell, "kubectl version --client")));
+    findings.push(finding("kubectl", kubectl, "running the images on a cluster", "install kubectl", false));
+    let git = version_line(cmd!(shell, "git --version"));
+    findings.push(finding("git", git, "revisions, `--affected`", "apt-get install git", false));
+    Ok(())
+}

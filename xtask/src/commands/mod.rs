@@ -1,0 +1,63 @@
+//! One file per command: gather, plan, apply, report.
+
+mod components;
+mod docker_build;
+mod dockerfiles;
+mod doctor;
+mod filter;
+mod table;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+use crate::system::interrupt;
+
+/// Parses, dispatches, prints the error.
+pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to stdout and are no failure.
+            let code = if error.use_stderr() { 2 } else { 0 };
+            return match error.print() {
+                Ok(()) => ExitCode::from(code),
+                Err(_) => ExitCode::FAILURE,
+            };
+        }
+    };
+    let manifest = cli.manifest_path.as_deref();
+    let result = interrupt::install().and_then(|()| match &cli.command {
+        Command::Components(arguments) => components::run(manifest, arguments),
+        Command::Dockerfiles(arguments) => dockerfiles::run(manifest, arguments),
+        Command::DockerBuild(arguments) => docker_build::run(manifest, arguments),
+        Command::Doctor(arguments) => doctor::run(manifest, arguments),
+    });
+    match result {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Failed) => ExitCode::FAILURE,
+        Err(error) => {
+            eprint!("{}", shown(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// How a command ended when there is no error to print.
+pub(crate) enum Outcome {
+    /// Exit code 0.
+    Done,
+    /// Exit code 1; the command has said why.
+    Failed,
+}
+
+/// `error: …`, then the chain of causes.
+fn shown(error: &anyhow::Error) -> String {
+    let mut text = format!("error: {error}\n");
+    for cause in error.chain().skip(1) {
+        text.push_str(&format!("caused by: {cause}\n"));
+    }
+    text
+}

@@ -1,0 +1,229 @@
+//! Compiles in a Docker-compatible engine: docker with buildx or without, podman, nerdctl, or
+//! whatever `CI_DOCKER_CLI` names.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail};
+use camino::{Utf8Path, Utf8PathBuf};
+use xshell::{Cmd, Shell, cmd};
+
+use crate::image::platform::Platform;
+use crate::system::{cargo::version_line, process};
+
+/// Engines looked for when no variable names one.
+const KNOWN: &[&str] = &["docker", "podman", "nerdctl"];
+
+/// A command line of an engine that answered.
+#[derive(Debug, Clone)]
+pub(crate) struct Engine {
+    /// Name or path of the program.
+    pub(crate) program: String,
+    flavour: Flavour,
+    /// `--builder` of buildx.
+    buildx_builder: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flavour {
+    /// `docker buildx build`.
+    Buildx,
+    /// `DOCKER_BUILDKIT=1 docker build`: Docker 20.10 and newer without the plugin, nerdctl.
+    Plain,
+    /// `podman build`, which needs to be told the ignore file.
+    Podman,
+}
+
+impl Engine {
+    /// The engine that `CI_DOCKER_CLI` or `DOCKER_CLI` names, or the first known one on the PATH.
+    ///
+    /// # Errors
+    /// None is there, or it does not answer: the reason it gives.
+    pub(crate) fn find(buildx_builder: Option<&str>) -> Result<Self> {
+        let named = ["CI_DOCKER_CLI", "DOCKER_CLI"]
+            .into_iter()
+            .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
+        let program = match named {
+            Some(program) => program,
+            None => KNOWN
+                .iter()
+                .find(|program| which::which(program).is_ok())
+                .with_context(|| format!("no container engine found: none of {} is on the PATH", KNOWN.join(", ")))?
+                .to_string(),
+        };
+        let shell = Shell::new()?;
+        let answer = process::output(cmd!(shell, "{program} version"))?;
+        if !answer.status.success() {
+            return Err(process::failure(&format!("{program} version"), answer.status, &answer.stderr)
+                .context(format!("the engine behind `{program}` does not answer")));
+        }
+        let flavour = match Utf8Path::new(&program).file_name().unwrap_or_default() {
+            name if name.contains("podman") => Flavour::Podman,
+            _ if version_line(cmd!(shell, "{program} buildx version")).is_some() => Flavour::Buildx,
+            _ => Flavour::Plain,
+        };
+        if buildx_builder.is_some() && flavour != Flavour::Buildx {
+            bail!("`--buildx-builder` needs docker with the buildx plugin, and `{program}` has none");
+        }
+        Ok(Engine { program, flavour, buildx_builder: buildx_builder.map(str::to_owned) })
+    }
+
+    /// The id of a builder image that the engine has locally. It tells two states of a tag apart.
+    pub(crate) fn image_id(&self, reference: &str) -> Option<String> {
+        let shell = Shell::new().ok()?;
+        let program = &self.program;
+        let format = "{{.Id}}";
+        version_line(cmd!(shell, "{program} image inspect --format {format} {reference}"))
+    }
+
+    /// Hands an archive made by `write` to the engine.
+    pub(crate) fn load(&self, write: impl FnOnce(&mut dyn std::io::Write) -> Result<()>) -> Result<()> {
+        let shell = Shell::new()?;
+        let program = &self.program;
+        process::run_with_input(cmd!(shell, "{program} load"), write).map(drop)
+    }
+}
+
+/// One engine build: one component's executable for one platform.
+#[derive(Debug, Clone)]
+pub(crate) struct EngineBuild {
+    /// The generated Dockerfile; its ignore file lies beside it.
+    pub(crate) dockerfile: Utf8PathBuf,
+    /// Stage that holds the executable alone.
+    pub(crate) stage: String,
+    /// Platform compiled for.
+    pub(crate) platform: Platform,
+    /// `--build-arg`s that the Dockerfile declares.
+    pub(crate) build_args: BTreeMap<String, String>,
+    /// Cargo's credentials file, when a private registry is used.
+    pub(crate) credentials: Option<Utf8PathBuf>,
+    /// Whether to hand over the SSH agent.
+    pub(crate) ssh: bool,
+}
+
+impl EngineBuild {
+    /// The command, run at the workspace root; it writes the executable into `folder`.
+    pub(crate) fn command<'a>(&self, shell: &'a Shell, engine: &Engine, folder: &Utf8Path) -> Cmd<'a> {
+        let EngineBuild { dockerfile, stage, platform, .. } = self;
+        let program = &engine.program;
+        let platform = platform.to_string();
+        let mut arguments: Vec<String> = Vec::new();
+        match engine.flavour {
+            Flavour::Buildx => {
+                arguments.extend(["buildx".into(), "build".into(), "--progress=plain".into()]);
+                // Provenance would change nothing in an executable and costs a request.
+                arguments.push("--provenance=false".into());
+                if let Some(builder) = &engine.buildx_builder {
+                    arguments.extend(["--builder".into(), builder.clone()]);
+                }
+            }
+            Flavour::Plain => arguments.push("build".into()),
+            Flavour::Podman => {
+                arguments.extend(["build".into(), "--ignorefile".into(), format!("{dockerfile}.dockerignore")]);
+            }
+        }
+        for (name, value) in &self.build_args {
+            arguments.extend(["--build-arg".into(), format!("{name}={value}")]);
+        }
+        if let Some(credentials) = &self.credentials {
+            arguments.extend(["--secret".into(), format!("id=cargo-credentials,src={credentials}")]);
+        }
+        if self.ssh {
+            arguments.extend(["--ssh".into(), "default".into()]);
+        }
+        let output = format!("type=local,dest={folder}");
+        let command = cmd!(
+            shell,
+            "{program} {arguments...} --file {dockerfile} --target {stage} --platform {platform} --output {output} ."
+        );
+        match engine.flavour {
+            Flavour::Plain => command.env("DOCKER_BUILDKIT", "1"),
+            _ => command,
+        }
+    }
+
+    /// Runs the build and gives the executable's path in `folder`.
+    ///
+    /// # Errors
+    /// The engine failed, or reported success without an executable.
+    pub(crate) fn run(
+        &self,
+        engine: &Engine,
+        root: &Utf8Path,
+        folder: &Utf8Path,
+        binary: &str,
+        log: &Utf8Path,
+        on_line: impl FnMut(&str),
+    ) -> Result<Utf8PathBuf> {
+        let shell = process::shell_in(root)?;
+        process::run_logged(self.command(&shell, engine, folder), log, on_line)?;
+        let executable = folder.join(binary);
+        if !executable.is_file() {
+            bail!(
+                "`{}` reported success and exported no `{binary}`; all its output is in `{log}`",
+                engine.program
+            );
+        }
+        Ok(executable)
+    }
+}
+
+/// What a line of BuildKit's or buildah's output says of the progress, if it does.
+pub(crate) fn progress_of(line: &str) -> Option<&str> {
+    let line = line.trim();
+    let text = match line.strip_prefix('#') {
+        Some(rest) => rest.split_once(' ')?.1,
+        None => line,
+    };
+    // `12.34    Compiling serde v1.0.0` -> `Compiling serde v1.0.0`
+    let text = match text.split_once(' ') {
+        Some((time, rest)) if time.parse::<f64>().is_ok() => rest.trim(),
+        _ => text,
+    };
+    (!text.is_empty() && !["CACHED", "DONE"].iter().any(|word| text.starts_with(word))).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn build() -> EngineBuild {
+        EngineBuild {
+            dockerfile: "t/engine/Dockerfile".into(),
+            stage: "executable".into(),
+            platform: "linux/arm64".parse().unwrap(),
+            build_args: BTreeMap::from([("A".to_owned(), "b c".to_owned())]),
+            credentials: None,
+            ssh: false,
+        }
+    }
+
+    fn shown(flavour: Flavour, buildx_builder: Option<&str>) -> String {
+        let engine =
+            Engine { program: "cli".into(), flavour, buildx_builder: buildx_builder.map(str::to_owned) };
+        let shell = Shell::new().unwrap();
+        build().command(&shell, &engine, Utf8Path::new("out")).to_string()
+    }
+
+    #[test]
+    fn each_engine_gets_its_own_words() {
+        let end = "--file t/engine/Dockerfile --target executable --platform linux/arm64 --output \
+                   type=local,dest=out .";
+        assert_eq!(
+            shown(Flavour::Buildx, Some("farm")),
+            format!("cli buildx build --progress=plain --provenance=false --builder farm --build-arg \"A=b c\" {end}")
+        );
+        assert_eq!(shown(Flavour::Plain, None), format!("cli build --build-arg \"A=b c\" {end}"));
+        assert_eq!(
+            shown(Flavour::Podman, None),
+            format!("cli build --ignorefile t/engine/Dockerfile.dockerignore --build-arg \"A=b c\" {end}")
+        );
+    }
+
+    #[test]
+    fn progress_is_what_is_compiled_now() {
+        assert_eq!(progress_of("#12 3.45    Compiling serde v1.0.0"), Some("Compiling serde v1.0.0"));
+        assert_eq!(progress_of("#12 [deps 2/2] RUN cargo build"), Some("[deps 2/2] RUN cargo build"));
+        assert_eq!(progress_of("#12 DONE 0.1s"), None);
+        assert_eq!(progress_of(""), None);
+    }
+}

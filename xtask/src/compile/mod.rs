@@ -1,0 +1,7 @@
+//! Two ways to compile: cargo on this machine, or a container engine. Both yield executables; the
+//! assembler makes the images.
+
+pub(crate) mod engine;
+pub(crate) mod executable;
+pub(crate) mod flags;
+pub(crate) mod native;

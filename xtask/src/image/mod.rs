@@ -1,0 +1,9 @@
+//! What images and references are, as data.
+//!
+//! Pure: nothing here touches files, processes, the environment, the clock or the network.
+
+pub(crate) mod labels;
+pub(crate) mod manifest;
+pub(crate) mod platform;
+pub(crate) mod reference;
+pub(crate) mod time;

@@ -1,0 +1,283 @@
+//! Credentials: given ones, and those of the docker and podman configuration.
+//!
+//! Our own reader: `docker_credential` takes an empty identity token or `auth` for a credential,
+//! knows no repository-scoped entries of podman, and puts a helper's output into its errors.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use serde::Deserialize;
+
+use crate::image::reference::{Registry, Repository};
+
+/// Text that is not shown by accident.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Secret(String);
+
+impl Secret {
+    /// Wraps `text`.
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        Secret(text.into())
+    }
+
+    /// The text, for the one who must have it.
+    pub(crate) fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// What a registry, or its token service, is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Credential {
+    /// A user and a password, or a personal access token.
+    Password {
+        /// The user.
+        username: String,
+        /// The password.
+        password: Secret,
+    },
+    /// A token that gives tokens (distribution's OAuth 2 token specification).
+    IdentityToken(Secret),
+}
+
+impl Credential {
+    /// Who, without the secret.
+    pub(super) fn described(&self) -> String {
+        match self {
+            Credential::Password { username, .. } => format!("user `{username}`"),
+            Credential::IdentityToken(_) => "an identity token".to_owned(),
+        }
+    }
+}
+
+/// Where credentials come from.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Credentials {
+    given: BTreeMap<Registry, Credential>,
+    files: Vec<PathBuf>,
+}
+
+/// The outcome of a search.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Found {
+    /// `None`: ask without.
+    pub(super) credential: Option<Credential>,
+    /// Why there is none although some are configured. Public images need none, so it is no
+    /// error before the registry refuses.
+    pub(super) trouble: Option<String>,
+}
+
+impl Credentials {
+    /// None: everything is asked for anonymously.
+    pub(crate) fn none() -> Self {
+        Credentials::default()
+    }
+
+    /// Those of the docker and podman configuration: `REGISTRY_AUTH_FILE`, `DOCKER_CONFIG` or
+    /// `~/.docker`, `XDG_RUNTIME_DIR` and `~/.config`, in this order.
+    pub(crate) fn from_environment() -> Self {
+        let variable =
+            |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+        let home = std::env::home_dir();
+        let docker = variable("DOCKER_CONFIG").or(home.as_ref().map(|home| home.join(".docker")));
+        let files = [
+            variable("REGISTRY_AUTH_FILE"),
+            docker.map(|folder| folder.join("config.json")),
+            variable("XDG_RUNTIME_DIR").map(|folder| folder.join("containers/auth.json")),
+            home.map(|home| home.join(".config/containers/auth.json")),
+        ];
+        Credentials { given: BTreeMap::new(), files: files.into_iter().flatten().collect() }
+    }
+
+    /// Shows `username` and `password` to `registry`, and to no other, before all else.
+    pub(crate) fn with(mut self, registry: Registry, username: &str, password: Secret) -> Self {
+        let credential = Credential::Password { username: username.to_owned(), password };
+        self.given.insert(registry, credential);
+        self
+    }
+
+    /// What to show for a repository. May run a credential helper.
+    pub(super) fn find(&self, registry: &Registry, repository: &Repository) -> Found {
+        if let Some(credential) = self.given.get(registry) {
+            return Found { credential: Some(credential.clone()), trouble: None };
+        }
+        let mut trouble = None;
+        for file in &self.files {
+            let found = find_in_file(file, registry, repository);
+            if found.credential.is_some() {
+                return found;
+            }
+            trouble = trouble.or(found.trouble);
+        }
+        Found { credential: None, trouble }
+    }
+}
+
+/// `config.json` of docker, `auth.json` of podman.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct AuthFile {
+    auths: Option<BTreeMap<String, AuthEntry>>,
+    creds_store: Option<String>,
+    cred_helpers: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct AuthEntry {
+    auth: Option<String>,
+    username: Option<String>,
+    password: Option<String>,
+    identitytoken: Option<String>,
+}
+
+fn find_in_file(file: &Path, registry: &Registry, repository: &Repository) -> Found {
+    let Ok(bytes) = std::fs::read(file) else { return Found::default() };
+    let trouble = |text: String| Found { credential: None, trouble: Some(text) };
+    // The parser's message could quote the file.
+    let Ok(config) = serde_json::from_slice::<AuthFile>(&bytes) else {
+        return trouble(format!("`{}` is not valid", file.display()));
+    };
+    let auths = config.auths.unwrap_or_default();
+    let keys = keys(registry, repository);
+    let helpers = config.cred_helpers.unwrap_or_default();
+    let helper = keys.iter().find_map(|key| Some((helpers.get(key)?, key)));
+    if let Some((helper, key)) = helper.filter(|(helper, _)| !helper.is_empty()) {
+        return ask_helper(helper, key);
+    }
+    for key in &keys {
+        match auths.get(key).map(AuthEntry::credential) {
+            Some(Ok(None)) | None => {}
+            Some(Ok(credential)) => return Found { credential, trouble: None },
+            Some(Err(())) => {
+                return trouble(format!("the entry `{key}` of `{}` is not valid", file.display()));
+            }
+        }
+    }
+    match config.creds_store.filter(|store| !store.is_empty()) {
+        Some(store) => ask_helper(&store, &helper_key(registry)),
+        None => Found::default(),
+    }
+}
+
+impl AuthEntry {
+    /// `Ok(None)` for the empty entries that docker leaves when a store has the secret.
+    fn credential(&self) -> Result<Option<Credential>, ()> {
+        let text = |value: &Option<String>| value.clone().filter(|value| !value.is_empty());
+        if let Some(token) = text(&self.identitytoken) {
+            return Ok(Some(Credential::IdentityToken(Secret::new(token))));
+        }
+        if let Some(auth) = text(&self.auth) {
+            return decode(&auth).map(Some).ok_or(());
+        }
+        Ok(text(&self.username).zip(text(&self.password)).map(|(username, password)| {
+            Credential::Password { username, password: Secret::new(password) }
+        }))
+    }
+}
+
+/// Base64 of `user:password`, with padding or without, as tools write either.
+fn decode(auth: &str) -> Option<Credential> {
+    let lenient = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    let bytes = GeneralPurpose::new(&STANDARD, lenient).decode(auth.trim()).ok()?;
+    // Docker itself pads with zero bytes.
+    let text = String::from_utf8(bytes).ok()?;
+    let (username, password) = text.trim_end_matches('\0').split_once(':')?;
+    Some(Credential::Password { username: username.to_owned(), password: Secret::new(password) })
+}
+
+/// The entries that concern a repository, nearest first (containers-auth.json(5); docker knows
+/// whole registries only, with or without scheme and path).
+fn keys(registry: &Registry, repository: &Repository) -> Vec<String> {
+    let hosts = if registry.is_docker_hub() {
+        vec!["docker.io", "index.docker.io", "registry-1.docker.io"]
+    } else {
+        vec![registry.as_str()]
+    };
+    let mut keys = Vec::new();
+    for host in &hosts {
+        let mut path = Some(repository.as_str());
+        while let Some(part) = path {
+            keys.push(format!("{host}/{part}"));
+            path = part.rsplit_once('/').map(|(parent, _)| parent);
+        }
+        keys.push((*host).to_owned());
+    }
+    for host in &hosts {
+        for (scheme, path) in [("https", ""), ("https", "/"), ("https", "/v1/"), ("https", "/v2/"), ("http", "")] {
+            keys.push(format!("{scheme}://{host}{path}"));
+        }
+    }
+    keys
+}
+
+/// The name under which docker stores a registry's secret.
+fn helper_key(registry: &Registry) -> String {
+    if registry.is_docker_hub() {
+        "https://index.docker.io/v1/".to_owned()
+    } else {
+        registry.to_string()
+    }
+}
+
+/// Runs `docker-credential-NAME get` (docker-credential-helpers' protocol). Its output is never
+/// shown: it may hold the secret.
+fn ask_helper(name: &str, key: &str) -> Found {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Answer {
+        username: String,
+        secret: String,
+    }
+    let program = format!("docker-credential-{name}");
+    let trouble = |what: &str| Found {
+        credential: None,
+        trouble: Some(format!("the credential helper `{}` {what}", program.escape_debug())),
+    };
+    if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
+        return trouble("has no valid name");
+    }
+    let spawned = Command::new(&program)
+        .arg("get")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn();
+    let Ok(mut child) = spawned else { return trouble("cannot be run") };
+    if let Some(mut stdin) = child.stdin.take() {
+        // A helper that does not read fails by its answer.
+        let _ = stdin.write_all(key.as_bytes());
+    }
+    let Ok(output) = child.wait_with_output() else { return trouble("cannot be run") };
+    if !output.status.success() {
+        // The protocol's one text with a meaning: there is nothing stored.
+        let unknown = String::from_utf8_lossy(&output.stdout).contains("credentials not found");
+        return if unknown { Found::default() } else { trouble("failed") };
+    }
+    let Ok(Answer { username, secret }) = serde_json::from_slice(&output.stdout) else {
+        return trouble("gave no valid answer");
+    };
+    let secret = Secret::new(secret);
+    let credential = if username == "<token>" {
+        Credential::IdentityToken(secret)
+    } else {
+        Credential::Password { username, password: secret }
+    };
+    Found { credential: Some(credential), trouble: None }
+}
+
+#[cfg(test)]
+#[path = "credentials_tests.rs"]
+mod tests;

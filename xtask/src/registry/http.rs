@@ -1,0 +1,229 @@
+//! One HTTP exchange: TLS, timeouts, and redirects that do not carry credentials away.
+
+use std::io;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use ureq::http::{Method, Request, Response, Uri};
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use ureq::{Agent, Body};
+
+/// Blobs are redirected once; more than a few is a loop.
+const MAX_REDIRECTS: usize = 5;
+const CONNECT: Duration = Duration::from_secs(15);
+/// Until the answer begins; registries think long about large manifests.
+const ANSWER: Duration = Duration::from_secs(60);
+/// Without a byte. A blob may take as long as it likes while it moves.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// A request's parts, without authorization.
+#[derive(Clone, Debug)]
+pub(super) struct Exchange<'a> {
+    /// The method.
+    pub(super) method: Method,
+    /// An absolute address.
+    pub(super) url: Uri,
+    /// Header names and values.
+    pub(super) headers: &'a [(&'static str, String)],
+    /// What a POST sends.
+    pub(super) body: &'a [u8],
+}
+
+/// Connections, kept open between requests.
+pub(super) struct Http {
+    /// Straight to this machine, in plain text, past any proxy.
+    loopback: Agent,
+    /// Everywhere else; made when first needed, since reading the root certificates takes time.
+    remote: OnceLock<Agent>,
+}
+
+/// Why an exchange gave no answer.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The connection failed: worth another try.
+    Connection(anyhow::Error),
+    /// It would fail again.
+    Final(anyhow::Error),
+}
+
+impl Failure {
+    /// The error, whatever its kind.
+    pub(super) fn into_error(self) -> anyhow::Error {
+        match self {
+            Failure::Connection(error) | Failure::Final(error) => error,
+        }
+    }
+}
+
+impl Http {
+    /// No connection is made yet.
+    pub(super) fn new() -> Self {
+        Http { loopback: configure().proxy(None).build().into(), remote: OnceLock::new() }
+    }
+
+    /// Sends a request and follows redirects of GET and HEAD. `authorization` goes to the first
+    /// address' host alone. Any status is an answer.
+    ///
+    /// # Errors
+    /// No answer; a redirect to where plain text would be spoken; too many redirects.
+    pub(super) fn exchange(
+        &self,
+        exchange: &Exchange<'_>,
+        authorization: Option<&str>,
+    ) -> Result<Response<Body>, Failure> {
+        let follow = matches!(exchange.method, Method::GET | Method::HEAD);
+        let mut url = exchange.url.clone();
+        let mut authorization = authorization;
+        for _ in 0..=MAX_REDIRECTS {
+            let response = self.send(exchange, &url, authorization)?;
+            let status = response.status().as_u16();
+            if !(follow && matches!(status, 301 | 302 | 303 | 307 | 308)) {
+                return Ok(response);
+            }
+            let next = redirect_target(&url, &response).map_err(Failure::Final)?;
+            if next.scheme() != url.scheme() || next.authority() != url.authority() {
+                // For good: a redirect back to us is not our request any more.
+                authorization = None;
+            }
+            url = next;
+        }
+        Err(Failure::Final(anyhow::anyhow!("`{}` redirects without end", shown(&exchange.url))))
+    }
+
+    fn send(
+        &self,
+        exchange: &Exchange<'_>,
+        url: &Uri,
+        authorization: Option<&str>,
+    ) -> Result<Response<Body>, Failure> {
+        let mut request = Request::builder().method(exchange.method.clone()).uri(url.clone());
+        for (name, value) in exchange.headers {
+            request = request.header(*name, value);
+        }
+        if let Some(authorization) = authorization {
+            request = request.header("Authorization", authorization);
+        }
+        // The `http` crate's message does not show values, which may be secret.
+        let invalid = |error| Failure::Final(anyhow::Error::new(error).context("bad request"));
+        let agent = self.agent(url).map_err(Failure::Final)?;
+        let sent = if exchange.method == Method::POST {
+            agent.run(request.body(exchange.body).map_err(invalid)?)
+        } else {
+            agent.run(request.body(()).map_err(invalid)?)
+        };
+        sent.map_err(|error| classify(error, url))
+    }
+
+    fn agent(&self, url: &Uri) -> Result<&Agent> {
+        if url.scheme_str() == Some("http") {
+            ensure!(is_loopback(url), "plain http to `{}` is refused", shown(url));
+            return Ok(&self.loopback);
+        }
+        if let Some(agent) = self.remote.get() {
+            return Ok(agent);
+        }
+        // `ureq` takes the process' crypto provider; that another has been installed is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let roots = RootCerts::new_with_certs(&root_certificates()?);
+        let tls = TlsConfig::builder().root_certs(roots).build();
+        let agent = configure().tls_config(tls).build().into();
+        Ok(self.remote.get_or_init(|| agent))
+    }
+}
+
+fn configure() -> ureq::config::ConfigBuilder<ureq::typestate::AgentScope> {
+    Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .user_agent(concat!("cargo-xtask/", env!("CARGO_PKG_VERSION")))
+        .timeout_connect(Some(CONNECT))
+        .timeout_recv_response(Some(ANSWER))
+        .timeout_per_read(Some(SILENCE))
+        .timeout_per_write(Some(SILENCE))
+}
+
+/// The system's root certificates, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name; where
+/// the system has none, as in small containers, Mozilla's.
+fn root_certificates() -> Result<Vec<Certificate<'static>>> {
+    let found = rustls_native_certs::load_native_certs();
+    let chosen = ["SSL_CERT_FILE", "SSL_CERT_DIR"]
+        .into_iter()
+        .find(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
+    if found.certs.is_empty()
+        && let Some(name) = chosen
+    {
+        bail!("no certificate could be read from where `{name}` points");
+    }
+    if found.certs.is_empty() {
+        let mozilla = webpki_root_certs::TLS_SERVER_ROOT_CERTS;
+        return Ok(mozilla.iter().map(|der| Certificate::from_der(der)).collect());
+    }
+    Ok(found.certs.iter().map(|der| Certificate::from_der(der).to_owned()).collect())
+}
+
+/// An address without what may be secret in it: signatures are in the query.
+pub(super) fn shown(url: &Uri) -> String {
+    format!("{}{}", url.authority().map_or("", |authority| authority.as_str()), url.path())
+}
+
+/// Whether an address is on this machine.
+pub(super) fn is_loopback(url: &Uri) -> bool {
+    let host = url.host().unwrap_or_default();
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// Where a redirect leads: https, or plain text from this machine to this machine.
+fn redirect_target(from: &Uri, response: &Response<Body>) -> Result<Uri> {
+    let location = response
+        .headers()
+        .get("Location")
+        .and_then(|value| value.to_str().ok())
+        .with_context(|| format!("`{}` redirects to nowhere", shown(from)))?;
+    let next = resolve(from, location)
+        .with_context(|| format!("`{}` redirects to a bad address", shown(from)))?;
+    let plain_here =
+        next.scheme_str() == Some("http") && from.scheme_str() == Some("http") && is_loopback(&next);
+    ensure!(
+        next.scheme_str() == Some("https") || plain_here,
+        "`{}` redirects to `{}` without https",
+        shown(from),
+        shown(&next)
+    );
+    Ok(next)
+}
+
+/// A `Location` (RFC 9110 section 10.2.2), absolute or relative to `from`.
+fn resolve(from: &Uri, location: &str) -> Result<Uri> {
+    let scheme = from.scheme_str().unwrap_or("https");
+    let authority = from.authority().map_or("", |authority| authority.as_str());
+    let absolute = if location.contains("://") {
+        location.to_owned()
+    } else if let Some(rest) = location.strip_prefix("//") {
+        format!("{scheme}://{rest}")
+    } else if location.starts_with('/') {
+        format!("{scheme}://{authority}{location}")
+    } else {
+        let folder = from.path().rsplit_once('/').map_or("", |(folder, _)| folder);
+        format!("{scheme}://{authority}{folder}/{location}")
+    };
+    // The error would repeat the address, query and all.
+    absolute.parse().ok().context("it cannot be parsed")
+}
+
+fn classify(error: ureq::Error, url: &Uri) -> Failure {
+    use ureq::Error as E;
+    let again = match &error {
+        // A wrong certificate, reported through the stream.
+        E::Io(error) => error.kind() != io::ErrorKind::InvalidData,
+        E::Timeout(_) | E::HostNotFound | E::ConnectionFailed | E::BodyStalled => true,
+        E::Protocol(_) | E::ConnectProxyFailed(_) => true,
+        _ => false,
+    };
+    let place = url.authority().map_or("", |authority| authority.as_str());
+    let error = anyhow::Error::new(error).context(format!("cannot reach `{place}`"));
+    if again { Failure::Connection(error) } else { Failure::Final(error) }
+}

@@ -1,0 +1,88 @@
+//! What cargo and rustc say.
+
+use anyhow::{Context, Result, bail};
+use camino::{Utf8Path, Utf8PathBuf};
+use cargo_metadata::Metadata;
+use xshell::{Cmd, Shell, cmd};
+
+use super::process;
+use crate::workspace::resolve::{Resolve, TREE_FORMAT};
+use crate::workspace::selection::Selection;
+
+/// `cargo metadata --no-deps` for the manifest, or for the workspace around the current folder.
+///
+/// `--no-deps` neither resolves nor downloads anything, so it is quick on a cold machine too.
+pub(crate) fn metadata(shell: &Shell, manifest: Option<&Utf8Path>) -> Result<Metadata> {
+    let arguments = manifest.map(|path| ["--manifest-path".to_owned(), path.to_string()]);
+    let arguments = arguments.iter().flatten();
+    let text = process::read(cmd!(shell, "cargo metadata --no-deps --format-version 1 {arguments...}"))
+        .context("cargo cannot read the workspace")?;
+    serde_json::from_str(&text).context("`cargo metadata` printed what we cannot read")
+}
+
+/// What cargo resolves for the selection on `target`.
+pub(crate) fn resolve(root: &Utf8Path, selection: &Selection, target: &str) -> Result<Resolve> {
+    if selection.is_empty() {
+        return Ok(Resolve::default());
+    }
+    let shell = process::shell_in(root)?;
+    let selected = selection.cargo_arguments();
+    let format = TREE_FORMAT;
+    let text = process::read(cmd!(
+        shell,
+        "cargo tree --locked {selected...} -e no-dev --target {target} --prefix depth --format {format}"
+    ))?;
+    Resolve::parse(&text)
+}
+
+/// The lock file's text.
+///
+/// # Errors
+/// There is none: two builds of one commit would then differ.
+pub(crate) fn lock_file(root: &Utf8Path) -> Result<String> {
+    let path = root.join("Cargo.lock");
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => bail!(
+            "`{path}` is missing, so a build would not be repeatable\nrun `cargo generate-lockfile` and commit it"
+        ),
+        Err(error) => Err(error).with_context(|| format!("cannot read `{path}`")),
+    }
+}
+
+/// The toolchain that compiles on this machine.
+#[derive(Debug, Clone)]
+pub(crate) struct HostToolchain {
+    /// `rustc -vV`, whole.
+    pub(crate) rustc: String,
+    /// Its default target.
+    pub(crate) host: String,
+    /// Commit of rustc, for the paths of the standard library.
+    pub(crate) commit: String,
+    /// Folder of the toolchain.
+    pub(crate) sysroot: Utf8PathBuf,
+}
+
+/// Asks rustc, in `root` so that a toolchain file is honoured.
+pub(crate) fn host_toolchain(root: &Utf8Path) -> Result<HostToolchain> {
+    let shell = process::shell_in(root)?;
+    let rustc = process::read(cmd!(shell, "rustc -vV"))?;
+    let field = |name: &str| {
+        rustc.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned).with_context(|| {
+            format!("`rustc -vV` printed no `{name}`")
+        })
+    };
+    Ok(HostToolchain {
+        host: field("host: ")?,
+        commit: field("commit-hash: ")?,
+        sysroot: process::read(cmd!(shell, "rustc --print sysroot"))?.into(),
+        rustc,
+    })
+}
+
+/// The first line that a tool prints of its version; nothing when it is not there.
+pub(crate) fn version_line(cmd: Cmd<'_>) -> Option<String> {
+    let output = process::output(cmd).ok().filter(|output| output.status.success())?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &output.stderr;
+    text.lines().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned)
+}

@@ -1,0 +1,113 @@
+//! Gathers what the Dockerfile of a package says.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Result, bail};
+
+use super::workspace::{Workspace, read_manifest};
+use crate::compile::flags::workspace_rustflags;
+use crate::dockerfile::stages::{BuilderStage, DockerfilePlan};
+use crate::image::platform::Platform;
+use crate::workspace::components::Component;
+use crate::workspace::settings::BuilderImage;
+use crate::workspace::target::RustTarget;
+
+/// The default builder image, unless the toolchain file names a version.
+const DEFAULT_RUST: &str = "1.95";
+
+/// The components of each package that has some, by the package's folder.
+pub(crate) fn by_package(workspace: &Workspace) -> BTreeMap<&camino::Utf8Path, Vec<&Component>> {
+    let mut packages: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for component in &workspace.components {
+        packages.entry(component.package.folder.as_path()).or_default().push(component);
+    }
+    packages
+}
+
+/// The plan of the Dockerfile for a package's `components`.
+///
+/// # Errors
+/// A context that reaches out of the workspace; a platform without a builder image.
+pub(crate) fn plan<'a>(
+    workspace: &'a Workspace,
+    components: Vec<&'a Component>,
+    build_args: &[String],
+) -> Result<DockerfilePlan<'a>> {
+    let settings = &workspace.packages.settings;
+    let build_packages: BTreeSet<_> =
+        workspace.components.iter().flat_map(|component| component.package.settings.build_packages.clone()).collect();
+    Ok(DockerfilePlan {
+        context: workspace.context(components[0])?,
+        all: &workspace.components,
+        components,
+        selection: workspace.selection.cargo_arguments(),
+        builders: builders(workspace)?,
+        linkage: settings.linkage,
+        build_packages: build_packages.into_iter().collect(),
+        runtime_image: (!settings.runtime_image.starts_with("oci:")).then(|| settings.runtime_image.clone()),
+        build_args: build_args.to_vec(),
+    })
+}
+
+/// The builder image for `platform`.
+pub(crate) fn builder_image(workspace: &Workspace, platform: &Platform) -> Result<String> {
+    match &workspace.packages.settings.builder_image {
+        Some(BuilderImage::One(image)) => Ok(image.clone()),
+        Some(BuilderImage::PerPlatform(images)) => match images.get(platform) {
+            Some(image) => Ok(image.clone()),
+            None => bail!(
+                "`builder-image` in `[workspace.metadata.docker]` of `Cargo.toml` names no image for `{platform}`"
+            ),
+        },
+        None => Ok(format!("rust:{}-bookworm", toolchain_version(workspace)?)),
+    }
+}
+
+/// The version that the toolchain file names, when it is one that an image's tag can have.
+fn toolchain_version(workspace: &Workspace) -> Result<String> {
+    let root = workspace.root();
+    let mut channel = None;
+    for name in ["rust-toolchain.toml", "rust-toolchain"] {
+        let path = root.join(name);
+        if !path.is_file() {
+            continue;
+        }
+        // The old file without an ending may hold the channel alone.
+        channel = match read_manifest(&path) {
+            Ok(table) => table
+                .get("toolchain")
+                .and_then(|toolchain| toolchain.get("channel"))
+                .and_then(toml::Value::as_str)
+                .map(str::to_owned),
+            Err(_) => std::fs::read_to_string(&path).ok().map(|text| text.trim().to_owned()),
+        };
+        break;
+    }
+    let is_version = |channel: &String| {
+        channel.split('.').count() >= 2 && channel.chars().all(|c| c.is_ascii_digit() || c == '.')
+    };
+    Ok(channel.filter(is_version).unwrap_or_else(|| DEFAULT_RUST.to_owned()))
+}
+
+/// Builder stages for the platforms asked for, and for the two usual ones where one image serves
+/// all: then the Dockerfile stands alone on either kind of machine.
+fn builders(workspace: &Workspace) -> Result<BTreeMap<Platform, BuilderStage>> {
+    let settings = &workspace.packages.settings;
+    let mut platforms: BTreeSet<Platform> = workspace.platforms.iter().cloned().collect();
+    match &settings.builder_image {
+        Some(BuilderImage::PerPlatform(images)) => platforms.extend(images.keys().cloned()),
+        _ => platforms.extend(["linux/amd64".parse()?, "linux/arm64".parse()?]),
+    }
+    platforms
+        .into_iter()
+        .map(|platform| {
+            let target = RustTarget::new(&platform, settings.linkage)?;
+            let stage = BuilderStage {
+                image: builder_image(workspace, &platform)?,
+                rustflags: workspace_rustflags(workspace.root(), &target.triple)?,
+                target,
+            };
+            Ok((platform, stage))
+        })
+        .collect()
+}

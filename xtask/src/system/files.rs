@@ -1,0 +1,89 @@
+//! All-or-nothing files: a temporary file in the same folder, then a rename.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::{Context, Result};
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::interrupt;
+
+/// A file that appears under its final name only when [`PendingFile::commit`] succeeds; dropped
+/// before that (an error, a panic), it leaves nothing behind.
+pub(crate) struct PendingFile {
+    file: Option<File>,
+    temporary: Utf8PathBuf,
+}
+
+impl PendingFile {
+    /// Creates the temporary file in `folder`, which is created when missing.
+    pub(crate) fn create_in(folder: &Utf8Path) -> Result<Self> {
+        static COUNTER: AtomicU32 = AtomicU32::new(0);
+        fs::create_dir_all(folder).with_context(|| format!("cannot create `{folder}`"))?;
+        let unique = COUNTER.fetch_add(1, Ordering::Relaxed);
+        let temporary = folder.join(format!(".tmp-{}-{unique}", std::process::id()));
+        interrupt::unfinished(temporary.as_std_path());
+        let file = File::create(&temporary).with_context(|| format!("cannot create `{temporary}`"))?;
+        Ok(PendingFile { file: Some(file), temporary })
+    }
+
+    /// Gives the file its final name, replacing what is there.
+    pub(crate) fn commit(mut self, path: &Utf8Path) -> Result<()> {
+        let mut file = self.file.take().expect("a pending file is committed once");
+        file.flush().with_context(|| format!("cannot write `{path}`"))?;
+        drop(file);
+        fs::rename(&self.temporary, path)
+            .with_context(|| format!("cannot rename `{}` to `{path}`", self.temporary))
+    }
+}
+
+impl Write for PendingFile {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.file.as_mut().expect("not committed yet").write(bytes)
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.as_mut().expect("not committed yet").flush()
+    }
+}
+
+impl Drop for PendingFile {
+    fn drop(&mut self) {
+        // After a commit there is nothing of that name, which is fine.
+        let _ = fs::remove_file(&self.temporary);
+        interrupt::finished(self.temporary.as_std_path());
+    }
+}
+
+/// Writes `contents` to `path` completely or not at all.
+pub(crate) fn write_atomically(path: &Utf8Path, contents: &[u8]) -> Result<()> {
+    let folder = path.parent().with_context(|| format!("`{path}` has no parent folder"))?;
+    let mut pending = PendingFile::create_in(folder)?;
+    pending.write_all(contents).with_context(|| format!("cannot write `{path}`"))?;
+    pending.commit(path)
+}
+
+/// A folder that is removed when the value is dropped, and on an interrupt.
+pub(crate) struct TemporaryFolder(pub(crate) Utf8PathBuf);
+
+impl TemporaryFolder {
+    /// Creates an empty folder below `parent`, which is created when missing.
+    pub(crate) fn create_in(parent: &Utf8Path, name: &str) -> Result<Self> {
+        let path = parent.join(format!("{name}-{}", std::process::id()));
+        interrupt::unfinished(path.as_std_path());
+        let folder = TemporaryFolder(path);
+        if folder.0.exists() {
+            fs::remove_dir_all(&folder.0).with_context(|| format!("cannot remove `{}`", folder.0))?;
+        }
+        fs::create_dir_all(&folder.0).with_context(|| format!("cannot create `{}`", folder.0))?;
+        Ok(folder)
+    }
+}
+
+impl Drop for TemporaryFolder {
+    fn drop(&mut self) {
+        // What cannot be removed now is swept by the next run.
+        let _ = fs::remove_dir_all(&self.0);
+        interrupt::finished(self.0.as_std_path());
+    }
+}

@@ -1,0 +1,186 @@
+//! What git says: commits, changes, files of the past.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, bail};
+use camino::{Utf8Path, Utf8PathBuf};
+use xshell::{Cmd, cmd};
+
+use super::process;
+
+/// The repository that holds the workspace.
+#[derive(Debug, Clone)]
+pub(crate) struct Git {
+    root: Utf8PathBuf,
+    /// The workspace's folder below the repository's top, with a final slash, or empty.
+    prefix: String,
+    /// Commit of HEAD; nothing before the first commit.
+    pub(crate) head: Option<Commit>,
+    /// Whether history was cut off, so that older commits cannot be seen.
+    pub(crate) is_shallow: bool,
+}
+
+/// A commit's full hash and the time it was committed, in seconds since 1970.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Commit {
+    /// 40 hex digits.
+    pub(crate) hash: String,
+    /// Committer time, unix seconds.
+    pub(crate) time: i64,
+}
+
+/// Which paths a question to git is about.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Paths {
+    /// Files and folders below the workspace root.
+    pub(crate) included: BTreeSet<Utf8PathBuf>,
+    /// Those among them that do not count.
+    pub(crate) excluded: BTreeSet<Utf8PathBuf>,
+}
+
+impl Paths {
+    fn pathspecs(&self) -> Vec<String> {
+        let literal = |path: &Utf8PathBuf| match path.as_str() {
+            "" => ".".to_owned(),
+            path => path.to_owned(),
+        };
+        let included = self.included.iter().map(|path| format!(":(literal){}", literal(path)));
+        let excluded = self.excluded.iter().map(|path| format!(":(exclude,literal){}", literal(path)));
+        included.chain(excluded).collect()
+    }
+}
+
+impl Git {
+    /// The repository around `root`; nothing when there is none, or no git.
+    ///
+    /// # Errors
+    /// Git is there and refuses the repository (its owner is somebody else, say).
+    pub(crate) fn open(root: &Utf8Path) -> Result<Option<Git>> {
+        if which::which("git").is_err() {
+            return Ok(None);
+        }
+        let shell = process::shell_in(root)?;
+        let output = process::output(cmd!(shell, "git rev-parse --is-shallow-repository --show-prefix"))?;
+        if !output.status.success() {
+            if output.stderr.contains("not a git repository") {
+                return Ok(None);
+            }
+            return Err(process::failure("git rev-parse", output.status, &output.stderr));
+        }
+        let text = String::from_utf8(output.stdout).context("git printed no UTF-8")?;
+        let mut lines = text.lines();
+        let is_shallow = lines.next() == Some("true");
+        let prefix = lines.next().unwrap_or_default().to_owned();
+        let mut git = Git { root: root.to_owned(), prefix, head: None, is_shallow };
+        git.head = git.newest(cmd!(shell, "git log -1 --format=%H:%ct HEAD")).unwrap_or(None);
+        Ok(Some(git))
+    }
+
+    /// The newest commit that changed one of `paths`; nothing when none did.
+    pub(crate) fn newest_commit(&self, paths: &Paths) -> Result<Option<Commit>> {
+        let shell = process::shell_in(&self.root)?;
+        let specs = paths.pathspecs();
+        self.newest(cmd!(shell, "git log -1 --format=%H:%ct HEAD -- {specs...}"))
+    }
+
+    /// The commits after `base` that changed a manifest or the lock file, newest first.
+    pub(crate) fn manifest_commits_since(&self, base: &Commit) -> Result<Vec<Commit>> {
+        let shell = process::shell_in(&self.root)?;
+        let range = format!("{}..HEAD", base.hash);
+        let text = process::read(cmd!(
+            shell,
+            "git log --format=%H:%ct {range} -- Cargo.lock :(glob)**/Cargo.toml"
+        ))?;
+        text.lines().map(parse_commit).collect()
+    }
+
+    /// The first parent of `commit`; nothing for a first commit.
+    pub(crate) fn parent(&self, commit: &str) -> Result<Option<String>> {
+        let shell = process::shell_in(&self.root)?;
+        let parents = process::read(cmd!(shell, "git log -1 --format=%P {commit}"))?;
+        Ok(parents.split_whitespace().next().map(str::to_owned))
+    }
+
+    /// A text that is the same for two commits whose manifests, lock file and cargo settings are.
+    pub(crate) fn manifests_key(&self, commit: &str) -> Result<String> {
+        let shell = process::shell_in(&self.root)?;
+        let listing = process::read(cmd!(shell, "git ls-tree -r --full-name {commit}"))?;
+        let decisive = |line: &&str| {
+            let name = line.rsplit('/').next().unwrap_or_default();
+            let name = name.rsplit('\t').next().unwrap_or_default();
+            ["Cargo.toml", "Cargo.lock", "config.toml", "config", "rust-toolchain", "rust-toolchain.toml"]
+                .contains(&name)
+                // Targets that cargo finds by their place.
+                || name == "build.rs" || name == "main.rs" || name == "lib.rs"
+        };
+        Ok(listing.lines().filter(decisive).collect::<Vec<_>>().join("\n"))
+    }
+
+    /// Where HEAD and `reference` parted.
+    ///
+    /// # Errors
+    /// Unknown reference, or no common history (a shallow clone).
+    pub(crate) fn merge_base(&self, reference: &str) -> Result<String> {
+        let shell = process::shell_in(&self.root)?;
+        let spec = format!("{reference}^{{commit}}");
+        let Ok(commit) = process::read(cmd!(shell, "git rev-parse --verify --quiet --end-of-options {spec}")) else {
+            bail!("`{reference}` names no commit\nfetch it first: `git fetch origin {reference}`");
+        };
+        process::read(cmd!(shell, "git merge-base HEAD {commit}")).with_context(|| {
+            format!("HEAD and `{reference}` have no common commit here\nfetch more history: `git fetch --unshallow`")
+        })
+    }
+
+    /// Whether the working tree differs from HEAD in one of `paths` (files git ignores apart).
+    pub(crate) fn is_dirty(&self, paths: &Paths) -> Result<bool> {
+        let shell = process::shell_in(&self.root)?;
+        let specs = paths.pathspecs();
+        Ok(!process::read(cmd!(shell, "git status --porcelain --untracked-files=all -- {specs...}"))?.is_empty())
+    }
+
+    /// All paths below the workspace root that differ from HEAD or are untracked.
+    pub(crate) fn changed_paths(&self) -> Result<BTreeSet<Utf8PathBuf>> {
+        let shell = process::shell_in(&self.root)?;
+        let text = process::read(cmd!(shell, "git status --porcelain -z --untracked-files=all --no-renames -- ."))?;
+        Ok(text
+            .split('\0')
+            .filter_map(|entry| entry.get(3..))
+            .filter_map(|path| path.strip_prefix(&self.prefix))
+            .map(Utf8PathBuf::from)
+            .collect())
+    }
+
+    /// The files and folders that git ignores; folders end with a slash.
+    pub(crate) fn ignored(&self) -> Result<Vec<Utf8PathBuf>> {
+        let shell = process::shell_in(&self.root)?;
+        let text =
+            process::read(cmd!(shell, "git ls-files -z --others --ignored --exclude-standard --directory"))?;
+        Ok(text.split('\0').filter(|path| !path.is_empty()).map(Utf8PathBuf::from).collect())
+    }
+
+    /// Makes `folder` hold the whole tree of `commit` and gives the workspace's folder in it. A
+    /// second call with another commit writes only what differs.
+    pub(crate) fn check_out(&self, commit: &str, folder: &Utf8Path) -> Result<Utf8PathBuf> {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot create `{folder}`"))?;
+        let shell = process::shell_in(&self.root)?;
+        let git_folder = process::read(cmd!(shell, "git rev-parse --absolute-git-dir"))?;
+        // An index and a work tree of its own: nothing of the repository changes.
+        let index = format!("{folder}.index");
+        let shell = process::shell_in(folder)?;
+        process::read(
+            cmd!(shell, "git --git-dir {git_folder} --work-tree {folder} read-tree --reset -u {commit}")
+                .env("GIT_INDEX_FILE", &index),
+        )?;
+        Ok(folder.join(self.prefix.trim_end_matches('/')))
+    }
+
+    fn newest(&self, cmd: Cmd<'_>) -> Result<Option<Commit>> {
+        let text = process::read(cmd)?;
+        text.lines().next().map(parse_commit).transpose()
+    }
+}
+
+fn parse_commit(line: &str) -> Result<Commit> {
+    let (hash, time) = line.split_once(':').with_context(|| format!("git printed an unknown line: `{line}`"))?;
+    Ok(Commit { hash: hash.to_owned(), time: time.parse().context("git printed an unknown time")? })
+}

@@ -1,0 +1,12 @@
+//! Effects: processes, files, git, the terminal. Everything that planning must not touch.
+
+pub(crate) mod cargo;
+pub(crate) mod dockerfiles;
+pub(crate) mod files;
+pub(crate) mod git;
+pub(crate) mod interrupt;
+pub(crate) mod process;
+pub(crate) mod progress;
+pub(crate) mod revision;
+pub(crate) mod sources;
+pub(crate) mod workspace;

@@ -1,0 +1,220 @@
+//! Running tools: every child is in a process group of its own that ends with us, and a failed
+//! child is reported with its command, its exit status and the end of its output.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+
+use anyhow::{Context, Result, anyhow, bail};
+use camino::Utf8Path;
+use xshell::{Cmd, Shell};
+
+use super::interrupt::Guarded;
+
+/// Lines of a failed child's output that its error shows.
+const SHOWN_LINES: usize = 40;
+
+/// A shell whose commands run in `folder`.
+pub(crate) fn shell_in(folder: &Utf8Path) -> Result<Shell> {
+    let shell = Shell::new().context("cannot read the current folder")?;
+    shell.change_dir(folder);
+    Ok(shell)
+}
+
+/// Runs `cmd` and gives its standard output, without the final newline.
+pub(crate) fn read(cmd: Cmd<'_>) -> Result<String> {
+    let shown = cmd.to_string();
+    let output = output(cmd)?;
+    if !output.status.success() {
+        return Err(failure(&shown, output.status, &output.stderr));
+    }
+    let mut text = String::from_utf8(output.stdout).with_context(|| format!("`{shown}` printed no UTF-8"))?;
+    text.truncate(text.trim_end_matches(['\n', '\r']).len());
+    Ok(text)
+}
+
+/// What a child left: its exit status and both outputs.
+pub(crate) struct Output {
+    /// Exit status.
+    pub(crate) status: ExitStatus,
+    /// Standard output.
+    pub(crate) stdout: Vec<u8>,
+    /// Standard error, as text.
+    pub(crate) stderr: String,
+}
+
+/// Runs `cmd` to its end, whatever its exit status.
+///
+/// # Errors
+/// The program cannot be started.
+pub(crate) fn output(cmd: Cmd<'_>) -> Result<Output> {
+    let mut command = prepared(cmd);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let (child, _guard) = spawn(&mut command)?;
+    let output = child.wait_with_output().context("cannot wait for a child process")?;
+    Ok(Output {
+        status: output.status,
+        stdout: output.stdout,
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    })
+}
+
+/// Runs `cmd`, hands each line of its standard output to `on_line`, and lets its standard error
+/// through to ours (cargo draws its progress there).
+pub(crate) fn stream_stdout(cmd: Cmd<'_>, mut on_line: impl FnMut(&str)) -> Result<ExitStatus> {
+    let mut command = prepared(cmd);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+    let (mut child, _guard) = spawn(&mut command)?;
+    let stdout = child.stdout.take().context("a piped output is there")?;
+    for line in BufReader::new(stdout).lines() {
+        on_line(&line.context("cannot read a child's output")?);
+    }
+    child.wait().context("cannot wait for a child process")
+}
+
+/// Runs `cmd` with both outputs going line by line to `log` and `on_line`.
+///
+/// # Errors
+/// A failed child's error shows the end of its output and where all of it is.
+pub(crate) fn run_logged(cmd: Cmd<'_>, log: &Utf8Path, mut on_line: impl FnMut(&str)) -> Result<()> {
+    let shown = cmd.to_string();
+    let mut command = prepared(cmd);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    if let Some(folder) = log.parent() {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot create `{folder}`"))?;
+    }
+    let mut file = std::fs::File::create(log).with_context(|| format!("cannot create `{log}`"))?;
+    let (mut child, _guard) = spawn(&mut command)?;
+    let (sender, lines) = mpsc::channel();
+    let stdout = forward_lines(child.stdout.take().context("a piped output is there")?, sender.clone());
+    let stderr = forward_lines(child.stderr.take().context("a piped output is there")?, sender);
+    let mut tail = std::collections::VecDeque::new();
+    for line in lines {
+        writeln!(file, "{line}").with_context(|| format!("cannot write `{log}`"))?;
+        on_line(&line);
+        if tail.len() == SHOWN_LINES {
+            tail.pop_front();
+        }
+        tail.push_back(line);
+    }
+    for thread in [stdout, stderr] {
+        thread.join().map_err(|_| anyhow!("reading the output of `{shown}` failed"))?;
+    }
+    let status = child.wait().context("cannot wait for a child process")?;
+    if status.success() {
+        return Ok(());
+    }
+    let tail = tail.into_iter().collect::<Vec<_>>().join("\n");
+    Err(failure(&shown, status, &tail).context(format!("all its output is in `{log}`")))
+}
+
+/// Runs `cmd` with what `write` produces on its standard input.
+pub(crate) fn run_with_input(
+    cmd: Cmd<'_>,
+    write: impl FnOnce(&mut dyn Write) -> Result<()>,
+) -> Result<String> {
+    let shown = cmd.to_string();
+    let mut command = prepared(cmd);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let (mut child, _guard) = spawn(&mut command)?;
+    let mut stdin = child.stdin.take().context("a piped input is there")?;
+    let written = write(&mut stdin);
+    drop(stdin);
+    let output = child.wait_with_output().context("cannot wait for a child process")?;
+    if !output.status.success() {
+        // The child's own reason explains a broken pipe better than the pipe does.
+        return Err(failure(&shown, output.status, &String::from_utf8_lossy(&output.stderr)));
+    }
+    written.with_context(|| format!("cannot feed `{shown}`"))?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn forward_lines(
+    from: impl Read + Send + 'static,
+    to: mpsc::Sender<String>,
+) -> std::thread::JoinHandle<()> {
+    std::thread::spawn(move || {
+        let mut reader = BufReader::new(from);
+        let mut line = Vec::new();
+        while reader.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+            let text = String::from_utf8_lossy(&line);
+            if to.send(text.trim_end_matches(['\n', '\r']).to_owned()).is_err() {
+                return;
+            }
+            line.clear();
+        }
+    })
+}
+
+/// `cmd` as a command without the variables that an outer `cargo run` sets for us: they would
+/// tell an inner cargo about *our* package.
+fn prepared(cmd: Cmd<'_>) -> Command {
+    let mut command = Command::from(cmd);
+    for (name, _) in std::env::vars_os() {
+        let Some(name) = name.to_str() else { continue };
+        let ours = name.starts_with("CARGO_PKG_")
+            || ["CARGO", "CARGO_MANIFEST_DIR", "CARGO_MANIFEST_PATH", "CARGO_BIN_NAME", "CARGO_CRATE_NAME"]
+                .contains(&name);
+        if ours {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+fn spawn(command: &mut Command) -> Result<(Child, Guarded)> {
+    command.process_group(0);
+    end_with_parent(command);
+    let child = command.spawn().map_err(|error| {
+        let program = command.get_program().to_string_lossy().into_owned();
+        match error.kind() {
+            std::io::ErrorKind::NotFound => anyhow!("`{program}` is not installed, or not on the PATH"),
+            _ => anyhow!(error).context(format!("cannot run `{program}`")),
+        }
+    })?;
+    let guard = Guarded::new(child.id())?;
+    Ok((child, guard))
+}
+
+/// Even when we are killed without a chance to clean up, the kernel ends the child.
+#[cfg(target_os = "linux")]
+fn end_with_parent(command: &mut Command) {
+    let parent = nix::unistd::getpid();
+    // SAFETY: between fork and exec only the async-signal-safe calls prctl and getppid run.
+    unsafe {
+        command.pre_exec(move || {
+            nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGTERM)?;
+            if nix::unistd::getppid() != parent {
+                return Err(std::io::Error::other("the parent ended"));
+            }
+            Ok(())
+        });
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn end_with_parent(_command: &mut Command) {}
+
+/// The error of a failed child: command, exit status, end of its output.
+pub(crate) fn failure(shown: &str, status: ExitStatus, output: &str) -> anyhow::Error {
+    let lines: Vec<_> = output.lines().filter(|line| !line.trim().is_empty()).collect();
+    let end = lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n");
+    match end.is_empty() {
+        true => anyhow!("`{shown}` failed ({status})"),
+        false => anyhow!("{end}").context(format!("`{shown}` failed ({status})")),
+    }
+}
+
+/// Fails with all of `tools` that are missing from the PATH, each with the hint that mends it.
+pub(crate) fn require_tools(tools: &[(&str, &str)]) -> Result<()> {
+    let missing: Vec<_> = tools
+        .iter()
+        .filter(|(tool, _)| which::which(tool).is_err())
+        .map(|(tool, hint)| format!("`{tool}` is not on the PATH: {hint}"))
+        .collect();
+    if !missing.is_empty() {
+        bail!("{}", missing.join("\n"));
+    }
+    Ok(())
+}

@@ -1,0 +1,168 @@
+//! The input commit of a component: the newest commit that changed one of its inputs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, Result};
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::files::{TemporaryFolder, write_atomically};
+use super::git::{Commit, Git, Paths};
+use super::workspace::Workspace;
+use crate::workspace::components::Component;
+use crate::workspace::context::DENIED_AT_TOP;
+use crate::workspace::inputs::Inputs;
+
+/// Where an image's `revision`, `created` and file times come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Revision {
+    /// The commit's hash, with `-dirty` when inputs differ from it; `unknown` without git.
+    pub(crate) commit: String,
+    /// Unix seconds: `SOURCE_DATE_EPOCH`, or the commit's time, or 0.
+    pub(crate) time: i64,
+}
+
+/// Answers for all components of a workspace; remembers what past commits resolved to.
+pub(crate) struct Revisions<'a> {
+    workspace: &'a Workspace,
+    git: Option<Git>,
+    epoch: Option<i64>,
+    past: Past<'a>,
+}
+
+impl<'a> Revisions<'a> {
+    /// Looks for git; `warn` hears what makes revisions less exact.
+    ///
+    /// # Errors
+    /// `SOURCE_DATE_EPOCH` is no number; git refuses the repository.
+    pub(crate) fn new(workspace: &'a Workspace, warn: &dyn Fn(&str)) -> Result<Self> {
+        let git = Git::open(workspace.root())?.filter(|git| git.head.is_some());
+        match &git {
+            None => warn("no git history here: images say revision `unknown`"),
+            Some(git) if git.is_shallow => {
+                warn("this clone is shallow, so images say HEAD's revision\nfetch all history: `git fetch --unshallow`");
+            }
+            Some(_) => {}
+        }
+        let epoch = match std::env::var("SOURCE_DATE_EPOCH") {
+            Ok(text) => Some(text.parse().with_context(|| format!("SOURCE_DATE_EPOCH `{text}` is no number of seconds"))?),
+            Err(_) => None,
+        };
+        Ok(Revisions { workspace, git: git.clone(), epoch, past: Past { workspace, git, folder: None, memory: BTreeMap::new() } })
+    }
+
+    /// The revision of `component`, whose inputs are `inputs`.
+    pub(crate) fn of(&mut self, component: &Component, inputs: &Inputs) -> Result<Revision> {
+        let Some(git) = self.git.clone() else {
+            return Ok(Revision { commit: "unknown".into(), time: self.epoch.unwrap_or(0) });
+        };
+        let head = git.head.clone().context("a repository without a commit")?;
+        let paths = self.paths(component);
+        let commit = match git.is_shallow {
+            true => head,
+            false => self.input_commit(&git, component, inputs, &paths)?.unwrap_or(head),
+        };
+        let mut watched = paths;
+        watched.included.extend(["Cargo.lock".into(), "Cargo.toml".into()]);
+        let mark = if git.is_dirty(&watched)? { "-dirty" } else { "" };
+        Ok(Revision { commit: format!("{}{mark}", commit.hash), time: self.epoch.unwrap_or(commit.time) })
+    }
+
+    /// The files that are inputs by themselves.
+    fn paths(&self, component: &Component) -> Paths {
+        let folders: BTreeSet<_> = component.closure.iter().filter(|folder| folder.is_relative()).cloned().collect();
+        let members = self.workspace.packages.members.iter().map(|member| member.folder.clone());
+        let nested = members
+            .filter(|member| !folders.contains(member) && folders.iter().any(|folder| member.starts_with(folder)));
+        let generated = folders.iter().flat_map(|folder| DENIED_AT_TOP.iter().map(move |name| folder.join(name)));
+        let assets = component.package.settings.assets.iter().map(|asset| asset.from.clone());
+        Paths {
+            excluded: nested.chain(generated).collect(),
+            included: folders
+                .iter()
+                .cloned()
+                .chain(assets)
+                .chain(self.workspace.reached(component))
+                .chain(self.workspace.shared_inputs.files.iter().cloned())
+                .collect(),
+        }
+    }
+
+    /// Files answer through `git log`. Manifests and the lock file are shared by all components:
+    /// whether a commit of theirs mattered to this one is seen by resolving before and after it.
+    fn input_commit(
+        &mut self,
+        git: &Git,
+        component: &Component,
+        inputs: &Inputs,
+        paths: &Paths,
+    ) -> Result<Option<Commit>> {
+        let Some(base) = git.newest_commit(paths)? else { return Ok(None) };
+        let mut after = Some(inputs.derived_hash());
+        for commit in git.manifest_commits_since(&base)? {
+            let Some(parent) = git.parent(&commit.hash)? else { return Ok(Some(commit)) };
+            let before = self.past.derived_hash(&parent, &component.name)?;
+            if before != after {
+                // Uncommitted changes may be what differs; the commit itself tells.
+                after = self.past.derived_hash(&commit.hash, &component.name)?;
+                if before != after {
+                    return Ok(Some(commit));
+                }
+            }
+        }
+        Ok(Some(base))
+    }
+}
+
+/// What past commits resolve to.
+struct Past<'a> {
+    workspace: &'a Workspace,
+    git: Option<Git>,
+    folder: Option<TemporaryFolder>,
+    memory: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+impl Past<'_> {
+    /// Hash over what cargo resolved for the component at `commit`; nothing when it did not exist
+    /// or that state cannot be read.
+    fn derived_hash(&mut self, commit: &str, component: &str) -> Result<Option<String>> {
+        let git = self.git.clone().context("no git")?;
+        let platforms: Vec<_> = self.workspace.platforms.iter().map(ToString::to_string).collect();
+        let about = format!("{}\n{}\n{}", env!("CARGO_PKG_VERSION"), platforms.join(" "), git.manifests_key(commit)?);
+        let key = crate::image::reference::Digest::of(about.as_bytes()).hex().to_owned();
+        if !self.memory.contains_key(&key) {
+            let remembered = self.workspace.output().join("past").join(format!("{key}.json"));
+            let state = match std::fs::read(&remembered).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
+                Some(state) => state,
+                None => {
+                    let state = self.resolve(&git, commit)?;
+                    write_atomically(&remembered, &serde_json::to_vec(&state)?)?;
+                    state
+                }
+            };
+            self.memory.insert(key.clone(), state);
+        }
+        Ok(self.memory[&key].get(component).cloned())
+    }
+
+    fn resolve(&mut self, git: &Git, commit: &str) -> Result<BTreeMap<String, String>> {
+        if self.folder.is_none() {
+            self.folder = Some(TemporaryFolder::create_in(&self.workspace.output().join("tmp"), "past")?);
+        }
+        let folder = &self.folder.as_ref().context("just created")?.0;
+        let root = git.check_out(commit, folder)?;
+        // A state that cargo cannot read differs from every other.
+        let Ok(inputs) = all_inputs(&root, self.workspace) else { return Ok(BTreeMap::new()) };
+        Ok(inputs.into_iter().map(|(name, inputs)| (name, inputs.derived_hash())).collect())
+    }
+}
+
+/// The inputs of all components of the workspace in `root`, for the platforms of `like`.
+pub(crate) fn all_inputs(root: &Utf8Path, like: &Workspace) -> Result<BTreeMap<String, Inputs>> {
+    let manifest: Utf8PathBuf = root.join("Cargo.toml");
+    let workspace = Workspace::load(Some(&manifest), &like.platforms)?;
+    workspace
+        .components
+        .iter()
+        .map(|component| Ok((component.name.clone(), workspace.inputs(component)?)))
+        .collect()
+}

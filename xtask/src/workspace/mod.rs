@@ -1,0 +1,16 @@
+//! Planning: what cargo says about a workspace becomes components, closures, inputs and settings.
+//!
+//! Everything here is pure: data in, data out. `crate::system` gathers the data.
+
+pub(crate) mod affected;
+pub(crate) mod components;
+pub(crate) mod context;
+pub(crate) mod inputs;
+pub(crate) mod lockfile;
+pub(crate) mod names;
+pub(crate) mod packages;
+pub(crate) mod reach;
+pub(crate) mod resolve;
+pub(crate) mod selection;
+pub(crate) mod settings;
+pub(crate) mod target;

@@ -1,0 +1,37 @@
+//! Names people type: the nearest valid one for an error message.
+
+/// The candidates nearest to `name`, best first, at most three; empty when none is near.
+pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+    let name = name.to_lowercase();
+    let mut scored: Vec<(f64, &str)> = candidates
+        .into_iter()
+        .map(|candidate| (strsim::jaro_winkler(&name, &candidate.to_lowercase()), candidate))
+        .filter(|(score, _)| *score > 0.7)
+        .collect();
+    scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(b.1)));
+    scored.into_iter().take(3).map(|(_, candidate)| candidate).collect()
+}
+
+/// "; did you mean `a` or `b`?" for an error message, or nothing.
+pub(crate) fn did_you_mean<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
+    let near = nearest(name, candidates);
+    if near.is_empty() {
+        return String::new();
+    }
+    let quoted: Vec<_> = near.iter().map(|candidate| format!("`{candidate}`")).collect();
+    format!("; did you mean {}?", quoted.join(" or "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_comes_first_and_strangers_are_left_out() {
+        let names = ["engine", "operate-ui", "runtime"];
+        assert_eq!(nearest("enginee", names), ["engine"]);
+        assert_eq!(nearest("operate_ui", names), ["operate-ui"]);
+        assert_eq!(nearest("zzz", names), Vec::<&str>::new());
+        assert_eq!(did_you_mean("runtme", names), "; did you mean `runtime`?");
+    }
+}

@@ -1,0 +1,205 @@
+//! The packages of the workspace, as `cargo metadata --no-deps` lists them.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use camino::{Utf8Path, Utf8PathBuf};
+use cargo_metadata::{Metadata, TargetKind};
+use serde_json::{Value, json};
+
+use super::settings::{PackageSettings, WorkspaceSettings, package_settings, workspace_settings};
+
+/// A target that cargo lists for a member, and the source file that it starts from.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    /// Name of the target; a binary's is the component's.
+    pub(crate) name: String,
+    /// Whether it is a binary.
+    pub(crate) is_binary: bool,
+    /// Whether it is a library of any kind (a proc-macro too).
+    pub(crate) is_library: bool,
+    /// Source file, below the workspace root.
+    pub(crate) source: Utf8PathBuf,
+    /// Whether cargo refuses to load the workspace when its source is missing.
+    pub(crate) is_demanded: bool,
+    /// Features without which cargo refuses to build it.
+    pub(crate) required_features: Vec<String>,
+}
+
+/// A member of the workspace.
+#[derive(Debug, Clone)]
+pub(crate) struct Package {
+    /// Name of the package.
+    pub(crate) name: String,
+    /// Version of the package.
+    pub(crate) version: String,
+    /// Folder below the workspace root; empty for a root package.
+    pub(crate) folder: Utf8PathBuf,
+    /// All its targets.
+    pub(crate) targets: Vec<Target>,
+    /// The binary that `cargo run` takes.
+    pub(crate) default_run: Option<String>,
+    /// `[package.metadata.docker]`.
+    pub(crate) settings: PackageSettings,
+    /// Description, for the image's labels.
+    pub(crate) description: Option<String>,
+    /// SPDX expression, for the image's labels.
+    pub(crate) license: Option<String>,
+    /// Source repository, for the image's labels.
+    pub(crate) repository: Option<String>,
+    /// Authors without their mail addresses, for the image's labels.
+    pub(crate) authors: Vec<String>,
+    /// What the manifest says after inheritance from the workspace, with no absolute path in it.
+    pub(crate) manifest: Value,
+    /// Folders of its path dependencies, absolute.
+    pub(crate) path_dependencies: Vec<Utf8PathBuf>,
+}
+
+impl Package {
+    /// The manifest's path below the workspace root.
+    pub(crate) fn manifest_path(&self) -> Utf8PathBuf {
+        self.folder.join("Cargo.toml")
+    }
+
+    /// The binaries that can become components.
+    pub(crate) fn binaries(&self) -> impl Iterator<Item = &Target> {
+        self.targets.iter().filter(|target| target.is_binary)
+    }
+}
+
+/// The workspace as cargo sees it, before dependencies are resolved.
+#[derive(Debug, Clone)]
+pub(crate) struct Packages {
+    /// Folder of the root manifest, absolute.
+    pub(crate) root: Utf8PathBuf,
+    /// Cargo's target folder, absolute.
+    pub(crate) target: Utf8PathBuf,
+    /// All members, by name.
+    pub(crate) members: Vec<Package>,
+    /// `[workspace.metadata.docker]`.
+    pub(crate) settings: WorkspaceSettings,
+}
+
+impl Packages {
+    /// Reads the output of `cargo metadata --no-deps`; `manifests` are the members' own, parsed,
+    /// by absolute path.
+    ///
+    /// # Errors
+    /// Wrong settings, and members outside the workspace root.
+    pub(crate) fn new(metadata: &Metadata, manifests: &BTreeMap<Utf8PathBuf, toml::Table>) -> Result<Self> {
+        let root = metadata.workspace_root.clone();
+        let mut members = metadata
+            .workspace_packages()
+            .into_iter()
+            .map(|package| member(package, manifests.get(&package.manifest_path), &root))
+            .collect::<Result<Vec<_>>>()?;
+        members.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(Packages {
+            settings: workspace_settings(&metadata.workspace_metadata, Utf8Path::new("Cargo.toml"))?,
+            target: metadata.target_directory.clone(),
+            members,
+            root,
+        })
+    }
+
+    /// The member in `folder` (below the root).
+    pub(crate) fn member_in(&self, folder: &Utf8Path) -> Option<&Package> {
+        self.members.iter().find(|member| member.folder == folder)
+    }
+}
+
+fn member(package: &cargo_metadata::Package, own: Option<&toml::Table>, root: &Utf8Path) -> Result<Package> {
+    let folder = package.manifest_path.parent().context("a manifest without a folder")?;
+    let relative = |path: &Utf8Path| -> Result<Utf8PathBuf> {
+        path.strip_prefix(root).map(Utf8Path::to_owned).with_context(|| {
+            format!("`{path}` of package `{}` is outside the workspace `{root}`", package.name)
+        })
+    };
+    let is_bare = !package.targets.iter().any(|target| is_library(target) || target.kind.contains(&TargetKind::Bin));
+    let targets = package
+        .targets
+        .iter()
+        .map(|target| {
+            Ok(Target {
+                name: target.name.clone(),
+                is_binary: target.kind.contains(&TargetKind::Bin),
+                is_library: is_library(target),
+                is_demanded: is_bare || is_demanded(target, own),
+                source: relative(&target.src_path)?,
+                required_features: target.required_features.clone(),
+            })
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let folder = relative(folder)?;
+    Ok(Package {
+        name: package.name.to_string(),
+        version: package.version.to_string(),
+        settings: package_settings(&package.metadata, &folder.join("Cargo.toml"))?,
+        folder,
+        targets,
+        default_run: package.default_run.clone(),
+        description: package.description.as_ref().map(|text| text.split_whitespace().collect::<Vec<_>>().join(" ")),
+        license: package.license.clone(),
+        repository: package.repository.clone(),
+        authors: package
+            .authors
+            .iter()
+            .map(|author| author.split('<').next().unwrap_or_default().trim().to_owned())
+            .filter(|author| !author.is_empty())
+            .collect(),
+        manifest: manifest(package),
+        path_dependencies: package.dependencies.iter().filter_map(|dependency| dependency.path.clone()).collect(),
+    })
+}
+
+fn is_library(target: &cargo_metadata::Target) -> bool {
+    use TargetKind::{Bench, Bin, CustomBuild, Example, Test};
+    target.kind.iter().any(|kind| !matches!(kind, Bin | Example | Test | Bench | CustomBuild))
+}
+
+/// Libraries, binaries and build scripts always; tests, benches and examples when the manifest
+/// lists them (those that cargo finds by itself may come and go).
+fn is_demanded(target: &cargo_metadata::Target, own: Option<&toml::Table>) -> bool {
+    let Some(table) = target.kind.iter().find_map(|kind| match kind {
+        TargetKind::Example => Some("example"),
+        TargetKind::Test => Some("test"),
+        TargetKind::Bench => Some("bench"),
+        _ => None,
+    }) else {
+        return true;
+    };
+    let listed = own.and_then(|own| own.get(table)).and_then(toml::Value::as_array);
+    listed.into_iter().flatten().any(|entry| entry.get("name").and_then(toml::Value::as_str) == Some(&target.name))
+}
+
+/// The fields that programs can see (`env!("CARGO_PKG_…")`) or that steer the compiler. Those that
+/// are inherited change with the root manifest, which is not among a component's files.
+fn manifest(package: &cargo_metadata::Package) -> Value {
+    let dependencies: Vec<_> = package
+        .dependencies
+        .iter()
+        .filter(|dependency| dependency.kind != cargo_metadata::DependencyKind::Development)
+        .map(|dependency| {
+            json!([
+                dependency.name,
+                dependency.rename,
+                dependency.features,
+                dependency.uses_default_features,
+                dependency.optional,
+                dependency.target.as_ref().map(ToString::to_string),
+            ])
+        })
+        .collect();
+    json!({
+        "version": package.version.to_string(),
+        "edition": package.edition.to_string(),
+        "rust-version": package.rust_version.as_ref().map(ToString::to_string),
+        "authors": package.authors,
+        "description": package.description,
+        "homepage": package.homepage,
+        "license": package.license,
+        "repository": package.repository,
+        "links": package.links,
+        "dependencies": dependencies,
+    })
+}

@@ -1,0 +1,298 @@
+//! `[workspace.metadata.docker]` and `[package.metadata.docker]`: every key has a default, and an
+//! unknown key is an error that names the key, the file and the nearest valid key.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail};
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::names::did_you_mean;
+use crate::image::platform::Platform;
+
+/// How executables are linked, and so which target they are built for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Linkage {
+    /// The GNU C library, linked statically: runs on an empty image.
+    GnuStatic,
+    /// musl, linked statically: runs on an empty image.
+    Musl,
+    /// The GNU C library, linked dynamically: needs a `runtime-image` that has it.
+    Gnu,
+}
+
+impl Linkage {
+    /// As the settings write it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Linkage::GnuStatic => "gnu-static",
+            Linkage::Musl => "musl",
+            Linkage::Gnu => "gnu",
+        }
+    }
+}
+
+/// One builder image for all platforms, or one for each.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum BuilderImage {
+    /// The same reference for every platform.
+    One(String),
+    /// A reference per platform.
+    PerPlatform(BTreeMap<Platform, String>),
+}
+
+/// Settings of the workspace, `[workspace.metadata.docker]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub(crate) struct WorkspaceSettings {
+    /// Registry host, with its port when it is not 443.
+    pub(crate) registry: String,
+    /// Repository template; `{component}` and `{owner}` are filled in.
+    pub(crate) repository: String,
+    /// Image that compiles in the engine; by default `rust:VERSION-bookworm`, VERSION from the
+    /// toolchain file when that names one.
+    pub(crate) builder_image: Option<BuilderImage>,
+    /// How executables are linked.
+    pub(crate) linkage: Linkage,
+    /// Cargo features of every build.
+    pub(crate) features: Vec<String>,
+    /// `scratch`, a registry reference, or `oci:PATH`.
+    pub(crate) runtime_image: String,
+    /// Platforms built when `--platform` does not say otherwise.
+    pub(crate) platforms: Vec<Platform>,
+    /// Binaries that are no component.
+    pub(crate) exclude: Vec<String>,
+}
+
+impl Default for WorkspaceSettings {
+    fn default() -> Self {
+        WorkspaceSettings {
+            registry: "localhost:5000".into(),
+            repository: "{owner}/{component}".into(),
+            builder_image: None,
+            linkage: Linkage::GnuStatic,
+            features: Vec::new(),
+            runtime_image: "scratch".into(),
+            platforms: vec!["linux/amd64".parse().expect("a valid platform")],
+            exclude: Vec::new(),
+        }
+    }
+}
+
+/// A file or folder of the workspace that an image carries.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct Asset {
+    /// Path below the workspace root.
+    pub(crate) from: Utf8PathBuf,
+    /// Absolute path in the image.
+    pub(crate) to: Utf8PathBuf,
+}
+
+/// Settings of a member, `[package.metadata.docker]`; they hold for each of its binaries.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub(crate) struct PackageSettings {
+    /// TCP port the image exposes.
+    pub(crate) port: Option<u16>,
+    /// Files the image carries.
+    pub(crate) assets: Vec<Asset>,
+    /// Environment of the image.
+    pub(crate) env: BTreeMap<String, String>,
+    /// apt or apk packages the builder stage needs.
+    pub(crate) build_packages: Vec<String>,
+    /// Budget of the compressed image, e.g. `20 MiB`.
+    pub(crate) max_size: Option<ByteSize>,
+}
+
+/// A number of bytes, written like `20 MiB`, `1.5 MB` or `300000`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Value")]
+pub(crate) struct ByteSize(pub(crate) u64);
+
+impl TryFrom<Value> for ByteSize {
+    type Error = String;
+
+    fn try_from(value: Value) -> Result<Self, String> {
+        let invalid = || format!("`{value}` is no size; write for example `20 MiB`");
+        if let Some(bytes) = value.as_u64() {
+            return Ok(ByteSize(bytes));
+        }
+        let text = value.as_str().ok_or_else(invalid)?.trim();
+        let split = text.find(|c: char| c != '.' && !c.is_ascii_digit()).unwrap_or(text.len());
+        let number: f64 = text[..split].parse().map_err(|_| invalid())?;
+        let unit: u64 = match text[split..].trim() {
+            "" | "B" => 1,
+            "kB" | "KB" => 1000,
+            "KiB" => 1 << 10,
+            "MB" => 1_000_000,
+            "MiB" => 1 << 20,
+            "GB" => 1_000_000_000,
+            "GiB" => 1 << 30,
+            _ => return Err(invalid()),
+        };
+        Ok(ByteSize((number * unit as f64) as u64))
+    }
+}
+
+const WORKSPACE_KEYS: &[&str] = &[
+    "registry", "repository", "builder-image", "linkage", "features", "runtime-image", "platforms", "exclude",
+];
+const PACKAGE_KEYS: &[&str] = &["port", "assets", "env", "build-packages", "max-size"];
+
+/// Reads `metadata.docker` of the workspace; `file` names its manifest in errors.
+pub(crate) fn workspace_settings(metadata: &Value, file: &Utf8Path) -> Result<WorkspaceSettings> {
+    let table = "[workspace.metadata.docker]";
+    let settings: WorkspaceSettings = read(metadata, WORKSPACE_KEYS, table, file)?;
+    if settings.platforms.is_empty() {
+        bail!("`platforms` in `{table}` of `{file}` is empty; leave it out for `linux/amd64`");
+    }
+    if !settings.repository.contains("{component}") {
+        bail!(
+            "`repository` in `{table}` of `{file}` lacks `{{component}}`, so all components would share one repository"
+        );
+    }
+    if let Some(unknown) = template_fields(&settings.repository).find(|field| !["component", "owner"].contains(field)) {
+        bail!(
+            "`{{{unknown}}}` in `repository` in `{table}` of `{file}` is unknown; `{{component}}` and `{{owner}}` are filled in"
+        );
+    }
+    Ok(settings)
+}
+
+/// Reads `metadata.docker` of a package; `file` names its manifest in errors.
+pub(crate) fn package_settings(metadata: &Value, file: &Utf8Path) -> Result<PackageSettings> {
+    let table = "[package.metadata.docker]";
+    let settings: PackageSettings = read(metadata, PACKAGE_KEYS, table, file)?;
+    for asset in &settings.assets {
+        if !asset.to.is_absolute() || asset.to.components().any(|part| part.as_str() == "..") {
+            bail!("asset `to = \"{}\"` in `{table}` of `{file}` is no absolute path in the image", asset.to);
+        }
+    }
+    for package in &settings.build_packages {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "+-._:=".contains(c);
+        if package.is_empty() || package.starts_with('-') || !package.chars().all(plain) {
+            bail!("`{package}` in `build-packages` in `{table}` of `{file}` is no package name");
+        }
+    }
+    for name in settings.env.keys() {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) || !name.chars().all(plain) {
+            bail!("`{name}` in `env` in `{table}` of `{file}` is no name of an environment variable");
+        }
+    }
+    Ok(settings)
+}
+
+fn read<T: Default + for<'a> Deserialize<'a>>(
+    metadata: &Value,
+    known: &[&str],
+    table: &str,
+    file: &Utf8Path,
+) -> Result<T> {
+    let Some(docker) = metadata.get("docker") else {
+        return Ok(T::default());
+    };
+    let entries = docker
+        .as_object()
+        .with_context(|| format!("`{table}` in `{file}` is no table"))?;
+    known_keys(entries.keys(), known, table, file)?;
+    for asset in docker.get("assets").and_then(Value::as_array).into_iter().flatten() {
+        let keys = asset.as_object().map(|asset| asset.keys()).into_iter().flatten();
+        known_keys(keys, &["from", "to"], &format!("assets of {table}"), file)?;
+    }
+    // Key by key, so that an error names the key.
+    for (key, value) in entries {
+        let single = serde_json::json!({ key: value });
+        serde_json::from_value::<T>(single).with_context(|| format!("`{key}` in `{table}` of `{file}` is wrong"))?;
+    }
+    serde_json::from_value(docker.clone()).with_context(|| format!("`{table}` in `{file}` is wrong"))
+}
+
+fn known_keys<'a>(
+    keys: impl Iterator<Item = &'a String>,
+    known: &[&str],
+    table: &str,
+    file: &Utf8Path,
+) -> Result<()> {
+    for key in keys {
+        if !known.contains(&key.as_str()) {
+            let hint = did_you_mean(key, known.iter().copied());
+            let hint = if hint.is_empty() { format!("; valid keys: {}", known.join(", ")) } else { hint };
+            bail!("unknown key `{key}` in `{table}` of `{file}`{hint}");
+        }
+    }
+    Ok(())
+}
+
+fn template_fields(template: &str) -> impl Iterator<Item = &str> {
+    template.split('{').skip(1).filter_map(|rest| rest.split_once('}').map(|(field, _)| field))
+}
+
+/// The image reference's repository for `component`: the template filled in, made lower case.
+///
+/// `owner` comes from `GITHUB_REPOSITORY`; without it `{owner}` is left out together with the
+/// slash that follows it. A component's name is made a valid path component (distribution
+/// specification: `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`).
+pub(crate) fn repository_name(template: &str, component: &str, owner: Option<&str>) -> String {
+    let template = match owner {
+        Some(owner) => template.replace("{owner}", owner),
+        None => template.replace("{owner}/", "").replace("{owner}", ""),
+    };
+    let component = component.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+    template.replace("{component}", component).to_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn error(metadata: Value) -> String {
+        format!("{:#}", workspace_settings(&metadata, Utf8Path::new("Cargo.toml")).unwrap_err())
+    }
+
+    #[test]
+    fn no_configuration_gives_the_defaults() {
+        let settings = workspace_settings(&Value::Null, Utf8Path::new("Cargo.toml")).unwrap();
+        assert_eq!(settings.registry, "localhost:5000");
+        assert_eq!(settings.runtime_image, "scratch");
+        assert_eq!(settings.platforms.len(), 1);
+    }
+
+    #[test]
+    fn an_unknown_key_names_itself_the_file_and_the_nearest_key() {
+        assert_eq!(
+            error(json!({"docker": {"registri": "x"}})),
+            "unknown key `registri` in `[workspace.metadata.docker]` of `Cargo.toml`; did you mean `registry`?"
+        );
+    }
+
+    #[test]
+    fn a_wrong_value_names_its_key() {
+        assert!(error(json!({"docker": {"linkage": "static"}})).starts_with("`linkage` in"));
+        assert!(error(json!({"docker": {"repository": "demon"}})).contains("lacks `{component}`"));
+        assert!(error(json!({"docker": {"repository": "{component}-{tag}"}})).starts_with("`{tag}` in"));
+        let package = json!({"docker": {"assets": [{"from": "a", "too": "/b"}]}});
+        let error = package_settings(&package, Utf8Path::new("a/Cargo.toml")).unwrap_err().to_string();
+        assert!(error.starts_with("unknown key `too`"), "{error}");
+    }
+
+    #[test]
+    fn sizes_are_read_with_their_units() {
+        for (text, bytes) in [("20 MiB", 20 << 20), ("1.5 MB", 1_500_000), ("7", 7), ("3KiB", 3072)] {
+            assert_eq!(ByteSize::try_from(json!(text)).unwrap().0, bytes, "{text}");
+        }
+        assert!(ByteSize::try_from(json!("big")).is_err());
+        assert!(ByteSize::try_from(json!("20 MiBi")).is_err());
+    }
+
+    #[test]
+    fn repositories_are_lower_case_and_owner_is_optional() {
+        let template = "{owner}/demon-{component}";
+        assert_eq!(repository_name(template, "Engine", Some("Acme")), "acme/demon-engine");
+        assert_eq!(repository_name(template, "_engine_", None), "demon-engine");
+    }
+}
