@@ -11,9 +11,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::file_tree::{FileTree, LayerEntry, LayerEntryKind};
 use super::layout::{Layout, read_document};
-use crate::image::manifest::{
-    AnyManifest, ConfigFile, Descriptor, Index, Manifest, REF_NAME, to_json,
-};
+use crate::image::manifest::{AnyManifest, ConfigFile, Descriptor, Index, Manifest, REF_NAME, to_json};
 use crate::image::platform::{Platform, PlatformObject};
 use crate::image::reference::{Digest, ImageReference};
 use crate::registry::Client;
@@ -86,9 +84,7 @@ impl BaseReference {
     /// An unknown image; a layout or registry that cannot be read.
     pub(crate) fn resolve(&self, client: &Client) -> Result<Digest> {
         let found = match self {
-            BaseReference::Registry(ImageReference { digest: Some(digest), .. }) => {
-                Ok(digest.clone())
-            }
+            BaseReference::Registry(ImageReference { digest: Some(digest), .. }) => Ok(digest.clone()),
             BaseReference::Registry(reference) => client.resolve(reference),
             BaseReference::Layout { path, selector } => {
                 find_in_layout(path, selector.as_ref()).map(|descriptor| descriptor.digest)
@@ -185,9 +181,8 @@ impl BaseImage {
         let mut tree = FileTree::default();
         for layer in &self.layers {
             let blob = layout.open_blob(&layer.digest, layer.size)?;
-            let entries = read_layer(blob).with_context(|| {
-                format!("cannot read layer `{}` of base image `{}`", layer.digest, self.name)
-            })?;
+            let entries = read_layer(blob)
+                .with_context(|| format!("cannot read layer `{}` of base image `{}`", layer.digest, self.name))?;
             tree.apply(&entries);
         }
         Ok(tree)
@@ -203,9 +198,7 @@ enum Origin<'a> {
 impl Origin<'_> {
     /// A manifest or index.
     fn manifest(&self, digest: &Digest) -> Result<Vec<u8>> {
-        self.cached(digest, |client, image| {
-            Ok(client.get_manifest(&image.with_digest(digest.clone()))?.bytes)
-        })
+        self.cached(digest, |client, image| Ok(client.get_manifest(&image.with_digest(digest.clone()))?.bytes))
     }
 
     /// A config.
@@ -259,8 +252,7 @@ impl Origin<'_> {
                 let path = blob_path(dir, &descriptor.digest);
                 let file = File::open(&path).with_context(|| format!("cannot read `{path}`"))?;
                 // One byte more than there should be shows in the size.
-                io::copy(&mut file.take(descriptor.size + 1), out)
-                    .with_context(|| format!("cannot read `{path}`"))?;
+                io::copy(&mut file.take(descriptor.size + 1), out).with_context(|| format!("cannot read `{path}`"))?;
                 Ok(())
             }
         })?;
@@ -294,8 +286,7 @@ fn load(
         }
     };
     let Manifest { config, layers, .. } = manifest;
-    let config: ConfigFile =
-        serde_json::from_slice(&origin.config(&config)?).context("its config is not valid")?;
+    let config: ConfigFile = serde_json::from_slice(&origin.config(&config)?).context("its config is not valid")?;
     let own: Platform = match config.variant.as_deref().filter(|variant| !variant.is_empty()) {
         Some(variant) => format!("{}/{}/{variant}", config.os, config.architecture),
         None => format!("{}/{}", config.os, config.architecture),
@@ -312,24 +303,13 @@ fn load(
     for layer in &layers {
         origin.layer(layer, layout)?;
     }
-    Ok(BaseImage {
-        name: name.to_owned(),
-        platform: own,
-        manifest: digest,
-        config,
-        layers,
-        cache: cache.to_owned(),
-    })
+    Ok(BaseImage { name: name.to_owned(), platform: own, manifest: digest, config, layers, cache: cache.to_owned() })
 }
 
 fn pick_platform<'a>(index: &'a Index, platform: &Platform) -> Result<&'a Descriptor> {
-    let of = |descriptor: &Descriptor| {
-        descriptor.platform.as_ref().and_then(PlatformObject::platform)
-    };
+    let of = |descriptor: &Descriptor| descriptor.platform.as_ref().and_then(PlatformObject::platform);
     let exact = index.manifests.iter().find(|manifest| of(manifest).as_ref() == Some(platform));
-    let accepted = || {
-        index.manifests.iter().find(|manifest| of(manifest).is_some_and(|p| platform.accepts(&p)))
-    };
+    let accepted = || index.manifests.iter().find(|manifest| of(manifest).is_some_and(|p| platform.accepts(&p)));
     if let Some(found) = exact.or_else(accepted) {
         return Ok(found);
     }
@@ -357,12 +337,10 @@ fn blob_descriptor(dir: &Utf8Path, digest: &Digest) -> Result<Descriptor> {
 fn find_in_layout(dir: &Utf8Path, selector: Option<&LayoutSelector>) -> Result<Descriptor> {
     let path = dir.join("index.json");
     let bytes = fs::read(&path).with_context(|| format!("cannot read `{path}`"))?;
-    let index: Index =
-        serde_json::from_slice(&bytes).with_context(|| format!("`{path}` is not valid"))?;
+    let index: Index = serde_json::from_slice(&bytes).with_context(|| format!("`{path}` is not valid"))?;
     let name = |descriptor: &Descriptor| descriptor.annotations.get(REF_NAME).cloned();
     let names = || {
-        let names: Vec<String> =
-            index.manifests.iter().filter_map(name).map(|name| format!("`{name}`")).collect();
+        let names: Vec<String> = index.manifests.iter().filter_map(name).map(|name| format!("`{name}`")).collect();
         if names.is_empty() { "no named image".to_owned() } else { names.join(", ") }
     };
     match selector {
@@ -399,9 +377,9 @@ fn list_entries(tar: impl Read) -> Result<Vec<LayerEntry>> {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let kind = match entry.header().entry_type() {
             ::tar::EntryType::Directory => LayerEntryKind::Directory,
-            ::tar::EntryType::Symlink => LayerEntryKind::Symlink(
-                entry.link_name_bytes().map(|bytes| text(&bytes)).unwrap_or_default(),
-            ),
+            ::tar::EntryType::Symlink => {
+                LayerEntryKind::Symlink(entry.link_name_bytes().map(|bytes| text(&bytes)).unwrap_or_default())
+            }
             _ => LayerEntryKind::Other,
         };
         entries.push(LayerEntry { path: text(&entry.path_bytes()), kind });

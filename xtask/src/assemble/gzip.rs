@@ -10,19 +10,21 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use zlib_rs::{Deflate, DeflateFlush, Status};
+use flate2::Crc;
+use miniz_oxide::deflate::core::{
+    CompressorOxide, TDEFLFlush, TDEFLStatus, compress, create_comp_flags_from_zip_params,
+};
 
 /// Names the bytes that this module makes for an input. Change it whenever they change (a test
 /// holds a digest), so that layers remembered from before are compressed anew.
-pub(crate) const COMPRESSOR: &str = "zlib-rs 0.6 level 6 blocks 256K";
+pub(crate) const COMPRESSOR: &str = "miniz_oxide 0.9 level 5 blocks 256K";
 
-// zlib-rs computes the same matches on every processor (its vector code only compares and
-// copies), unlike zlib-ng, whose hash depends on the instruction set. It is called directly:
-// `flate2` takes whichever backend any crate of the build asks for, and with it other bytes.
-// A stripped 4.4 MB Rust executable on 2 cores: level 6 takes 40 ms for 1.80 MB, level 7 60 ms
-// for 1.78 MB, level 9 110 ms for 1.73 MB; miniz_oxide's 6 takes 228 ms for 1.74 MB. Every edit
-// waits for this, while 70 KB more cross a slow line in less time than level 9 adds.
-const LEVEL: i32 = 6;
+// miniz_oxide is called directly: `flate2` takes whichever backend any crate of the build asks
+// for, and with it other bytes. Its compressor is scalar code, the same on every processor
+// (zlib-ng's hash, for one, depends on the instruction set). A stripped 4.4 MB Rust executable on
+// 2 cores: level 4 takes 56 ms for 1.78 MB, level 5 70 ms for 1.76 MB, level 6 127 ms for 1.74 MB;
+// zlib-rs' 6 takes 40 ms for 1.80 MB, and seven seconds of every user's first compile.
+const LEVEL: i32 = 5;
 const BLOCK: usize = 256 * 1024;
 /// Deflate's window: how far back a match may reach.
 const WINDOW: usize = 32 * 1024;
@@ -38,8 +40,7 @@ pub(crate) struct GzipWriter<W: Write> {
     out: W,
     block: Vec<u8>,
     dictionary: Vec<u8>,
-    crc: u32,
-    length: u32,
+    crc: Crc,
     workers: Option<Workers>,
 }
 
@@ -47,14 +48,7 @@ impl<W: Write> GzipWriter<W> {
     /// Begins a gzip file in `out`.
     pub(crate) fn new(mut out: W) -> io::Result<Self> {
         out.write_all(&HEADER)?;
-        Ok(GzipWriter {
-            out,
-            block: Vec::new(),
-            dictionary: Vec::new(),
-            crc: 0,
-            length: 0,
-            workers: None,
-        })
+        Ok(GzipWriter { out, block: Vec::new(), dictionary: Vec::new(), crc: Crc::new(), workers: None })
     }
 
     /// Compresses the rest, writes the trailer and gives `out` back.
@@ -72,8 +66,8 @@ impl<W: Write> GzipWriter<W> {
             // One block: starting threads would take longer than compressing it.
             None => self.out.write_all(&last.compress()?)?,
         }
-        self.out.write_all(&self.crc.to_le_bytes())?;
-        self.out.write_all(&self.length.to_le_bytes())?;
+        self.out.write_all(&self.crc.sum().to_le_bytes())?;
+        self.out.write_all(&self.crc.amount().to_le_bytes())?;
         Ok(self.out)
     }
 
@@ -94,9 +88,7 @@ impl<W: Write> Write for GzipWriter<W> {
         }
         let taken = bytes.len().min(BLOCK - self.block.len());
         let bytes = &bytes[..taken];
-        self.crc = zlib_rs::crc32::crc32(self.crc, bytes);
-        // The trailer holds the length modulo 2^32.
-        self.length = self.length.wrapping_add(taken as u32);
+        self.crc.update(bytes);
         self.block.extend_from_slice(bytes);
         Ok(taken)
     }
@@ -115,23 +107,27 @@ struct Job {
 
 impl Job {
     fn compress(&self) -> io::Result<Vec<u8>> {
-        let failed = |what: &str| io::Error::other(format!("cannot compress: {what}"));
-        let mut deflate = Deflate::new(LEVEL, false, 15);
-        if !self.dictionary.is_empty() {
-            deflate.set_dictionary(&self.dictionary).map_err(|error| failed(error.as_str()))?;
-        }
-        // A sync flush ends on a byte, so that the blocks' results can be joined.
-        let flush = if self.last { DeflateFlush::Finish } else { DeflateFlush::SyncFlush };
+        // Raw deflate, its usual strategy.
+        let flags = create_comp_flags_from_zip_params(LEVEL, -15, 0);
+        let mut deflate = CompressorOxide::new(flags);
         // Deflate's worst case, stored blocks, adds less than this; so one call does it all.
-        let mut out = vec![0; self.block.len() + self.block.len() / 1000 + 1024];
-        let status = deflate
-            .compress(&self.block, &mut out, flush)
-            .map_err(|error| failed(error.as_str()))?;
-        let done = if self.last { status == Status::StreamEnd } else { status == Status::Ok };
-        if !done || deflate.total_in() != self.block.len() as u64 {
-            return Err(failed("the result is larger than expected"));
+        let mut out = vec![0; self.block.len() + self.block.len() / 100 + 2 * WINDOW];
+        let mut written = 0;
+        // A sync flush ends on a byte, so that results can be joined. That of the dictionary is
+        // dropped: the block before has it already.
+        let end = if self.last { TDEFLFlush::Finish } else { TDEFLFlush::Sync };
+        for (input, flush) in [(&self.dictionary, TDEFLFlush::Sync), (&self.block, end)] {
+            if input.is_empty() && flush == TDEFLFlush::Sync {
+                continue;
+            }
+            let done = if flush == TDEFLFlush::Finish { TDEFLStatus::Done } else { TDEFLStatus::Okay };
+            let (status, taken, made) = compress(&mut deflate, input, &mut out, flush);
+            if status != done || taken != input.len() || made == out.len() {
+                return Err(io::Error::other("cannot compress: the result is larger than expected"));
+            }
+            written = made;
         }
-        out.truncate(deflate.total_out() as usize);
+        out.truncate(written);
         Ok(out)
     }
 }
@@ -172,9 +168,7 @@ impl Workers {
             self.write_oldest(out)?;
         }
         let (reply, result) = sync_channel(1);
-        self.jobs
-            .send((job, reply))
-            .map_err(|_| io::Error::other("the compressing threads are gone"))?;
+        self.jobs.send((job, reply)).map_err(|_| io::Error::other("the compressing threads are gone"))?;
         self.pending.push_back(result);
         Ok(())
     }
@@ -188,8 +182,7 @@ impl Workers {
 
     fn write_oldest(&mut self, out: &mut impl Write) -> io::Result<()> {
         let Some(result) = self.pending.pop_front() else { return Ok(()) };
-        let bytes =
-            result.recv().map_err(|_| io::Error::other("a compressing thread is gone"))??;
+        let bytes = result.recv().map_err(|_| io::Error::other("a compressing thread is gone"))??;
         out.write_all(&bytes)
     }
 }
@@ -254,6 +247,6 @@ mod tests {
     #[test]
     fn bytes_are_the_known_ones() {
         let digest = Digest::of(&compress(&sample(BLOCK + 100_000), 65_536));
-        assert_eq!(digest.hex(), "a31a5fce1acf81e0440414eafca38be91fc9fe2bc72912f0900df2ff103e3de7", "of {COMPRESSOR}");
+        assert_eq!(digest.hex(), "a727f3904ddd4f0cd03d07f917b225384112aca5526d57b9e44cc2313933ed31", "of {COMPRESSOR}");
     }
 }

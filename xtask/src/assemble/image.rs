@@ -9,8 +9,8 @@ use super::base::BaseImage;
 use super::layer::{BuiltLayer, LayerSpec, build_layer};
 use super::layout::Layout;
 use crate::image::manifest::{
-    ConfigFile, ContainerConfig, Descriptor, History, Manifest, OCI_CONFIG, OCI_MANIFEST, RootFs,
-    oci_layer_type, to_json,
+    ConfigFile, ContainerConfig, Descriptor, History, Manifest, OCI_CONFIG, OCI_MANIFEST, RootFs, oci_layer_type,
+    to_json,
 };
 use crate::image::platform::Platform;
 use crate::image::reference::Digest;
@@ -149,11 +149,7 @@ impl Descriptor {
 }
 
 /// The config (OCI image-spec, image configuration) of `spec` on `base`. Pure.
-fn config_file(
-    spec: &ImageSpec,
-    base: Option<&ConfigFile>,
-    layers: &[(&str, BuiltLayer)],
-) -> ConfigFile {
+fn config_file(spec: &ImageSpec, base: Option<&ConfigFile>, layers: &[(&str, BuiltLayer)]) -> ConfigFile {
     let created = rfc3339(spec.created);
     let (mut diff_ids, mut history) = match base {
         Some(base) => (base.rootfs.diff_ids.clone(), base_history(base)),
@@ -186,11 +182,8 @@ fn base_history(base: &ConfigFile) -> Vec<History> {
     if named == base.rootfs.diff_ids.len() {
         return base.history.clone();
     }
-    let entry = History {
-        created: base.created.clone(),
-        created_by: Some("base image".to_owned()),
-        ..History::default()
-    };
+    let entry =
+        History { created: base.created.clone(), created_by: Some("base image".to_owned()), ..History::default() };
     vec![entry; base.rootfs.diff_ids.len()]
 }
 
@@ -211,13 +204,9 @@ fn container_config(ours: &ImageConfig, base: ContainerConfig) -> ContainerConfi
     let mut labels = base.labels.unwrap_or_default();
     labels.extend(ours.labels.clone());
     // The base's `Cmd` holds arguments for the base's entrypoint.
-    let (entrypoint, cmd) = if ours.entrypoint.is_empty() {
-        (base.entrypoint, base.cmd)
-    } else {
-        (Some(ours.entrypoint.clone()), None)
-    };
-    let mut rest: BTreeMap<String, Value> =
-        base.rest.into_iter().map(|(key, value)| (key, sorted(value))).collect();
+    let (entrypoint, cmd) =
+        if ours.entrypoint.is_empty() { (base.entrypoint, base.cmd) } else { (Some(ours.entrypoint.clone()), None) };
+    let mut rest: BTreeMap<String, Value> = base.rest.into_iter().map(|(key, value)| (key, sorted(value))).collect();
     // Instructions for building on the base; we just did.
     rest.remove("OnBuild");
     ContainerConfig {

@@ -97,11 +97,7 @@ fn build(layout: &Layout, spec: &LayerSpec, created: i64) -> Result<BuiltLayer> 
         Ok(())
     })?;
     layout.remember_layer(&diff_id, &digest, size)?;
-    Ok(BuiltLayer {
-        descriptor: Descriptor::new(OCI_LAYER_GZIP, digest, size),
-        diff_id,
-        uncompressed,
-    })
+    Ok(BuiltLayer { descriptor: Descriptor::new(OCI_LAYER_GZIP, digest, size), diff_id, uncompressed })
 }
 
 /// The entries by path, so that directories come before what is in them.
@@ -116,11 +112,7 @@ fn sorted(entries: &[Entry]) -> Result<Vec<&Entry>> {
             entry.path.escape_debug()
         );
         if let EntryKind::Symlink(target) = &entry.kind {
-            ensure!(
-                !target.is_empty() && !target.contains('\0'),
-                "symlink `{}` has no valid target",
-                entry.path
-            );
+            ensure!(!target.is_empty() && !target.contains('\0'), "symlink `{}` has no valid target", entry.path);
         }
     }
     if let Some(pair) = sorted.windows(2).find(|pair| pair[0].path == pair[1].path) {

@@ -79,8 +79,7 @@ impl Layout {
     /// # Errors
     /// As [`Layout::open`].
     pub(crate) fn open_or_wait(dir: &Utf8Path, waiting: impl FnOnce()) -> Result<Self> {
-        Layout::open_locked(dir, waiting)
-            .with_context(|| format!("cannot open the image layout `{dir}`"))
+        Layout::open_locked(dir, waiting).with_context(|| format!("cannot open the image layout `{dir}`"))
     }
 
     fn open_locked(dir: &Utf8Path, waiting: impl FnOnce()) -> Result<Self> {
@@ -134,8 +133,7 @@ impl Layout {
     /// No image, two for the same platform, or an image whose blobs are not here; files that
     /// cannot be written, and then the previous index stays.
     pub(crate) fn put(&self, name: &str, images: Vec<AssembledPlatform>) -> Result<Descriptor> {
-        self.put_all(name, images)
-            .with_context(|| format!("cannot put `{name}` into the image layout `{}`", self.dir))
+        self.put_all(name, images).with_context(|| format!("cannot put `{name}` into the image layout `{}`", self.dir))
     }
 
     fn put_all(&self, name: &str, mut images: Vec<AssembledPlatform>) -> Result<Descriptor> {
@@ -145,10 +143,8 @@ impl Layout {
         if let Some(pair) = twice {
             anyhow::bail!("it has two images for `{}`", pair[0].platform);
         }
-        let mut manifests: Vec<Descriptor> = images
-            .iter()
-            .map(|image| image.manifest.clone().for_platform(&image.platform))
-            .collect();
+        let mut manifests: Vec<Descriptor> =
+            images.iter().map(|image| image.manifest.clone().for_platform(&image.platform)).collect();
         let mut descriptor = if manifests.len() == 1 {
             manifests.remove(0)
         } else {
@@ -211,8 +207,8 @@ impl Layout {
 
     /// Whether a blob of this size is here; if so, it stays while this layout is open.
     pub(crate) fn has_blob(&self, digest: &Digest, size: u64) -> bool {
-        let here = fs::metadata(self.blob_path(digest))
-            .is_ok_and(|metadata| metadata.is_file() && metadata.len() == size);
+        let here =
+            fs::metadata(self.blob_path(digest)).is_ok_and(|metadata| metadata.is_file() && metadata.len() == size);
         if here {
             self.state().in_use.insert(digest.clone());
         }
@@ -223,18 +219,14 @@ impl Layout {
     ///
     /// # Errors
     /// What `fill` returns; files that cannot be written. Nothing is left behind then.
-    pub(crate) fn write_blob(
-        &self,
-        fill: impl FnOnce(&mut dyn Write) -> Result<()>,
-    ) -> Result<(Digest, u64)> {
+    pub(crate) fn write_blob(&self, fill: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<(Digest, u64)> {
         let mut writer = HashingWriter::new(PendingFile::create_in(&self.blobs)?);
         fill(&mut writer)?;
         let (digest, size, pending) = writer.finish();
-        if !self.has_blob(&digest, size) {
-            // In use before it exists, so that no other thread's clean-up takes it.
-            self.state().in_use.insert(digest.clone());
-            pending.commit(&self.blob_path(&digest))?;
-        }
+        // In use before it exists, so that no other thread's clean-up takes it.
+        self.state().in_use.insert(digest.clone());
+        // Also over one that is there: that may be damaged, this one is not.
+        pending.commit(&self.blob_path(&digest))?;
         Ok((digest, size))
     }
 
@@ -315,13 +307,8 @@ impl Layout {
     }
 
     fn remove_unreachable(&self, state: &State) -> Result<()> {
-        let needed: BTreeSet<&str> = state
-            .images
-            .values()
-            .flat_map(|image| &image.blobs)
-            .chain(&state.in_use)
-            .map(Digest::hex)
-            .collect();
+        let needed: BTreeSet<&str> =
+            state.images.values().flat_map(|image| &image.blobs).chain(&state.in_use).map(Digest::hex).collect();
         // Another thread's temporary files are being written; those of dead runs are gone.
         remove_files(&self.blobs, |name| !needed.contains(name) && !name.starts_with(TEMPORARY))
     }
@@ -336,9 +323,7 @@ pub(crate) fn read_document(dir: &Utf8Path, descriptor: &Descriptor) -> Result<V
     ensure!(descriptor.size <= MAX_DOCUMENT, "`{path}` is larger than any manifest or config");
     let file = File::open(&path).with_context(|| format!("cannot read `{path}`"))?;
     let mut bytes = Vec::new();
-    file.take(MAX_DOCUMENT)
-        .read_to_end(&mut bytes)
-        .with_context(|| format!("cannot read `{path}`"))?;
+    file.take(MAX_DOCUMENT).read_to_end(&mut bytes).with_context(|| format!("cannot read `{path}`"))?;
     let whole = bytes.len() as u64 == descriptor.size && Digest::of(&bytes) == descriptor.digest;
     ensure!(whole, "`{path}` is damaged: its content is not that of its name");
     Ok(bytes)

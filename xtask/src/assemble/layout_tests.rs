@@ -1,1 +1,182 @@
-//! Tests.
+//! Layouts that are whole, damaged, interrupted and shared.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::*;
+use crate::assemble::image::{ImageConfig, ImageSpec, assemble};
+use crate::assemble::layer::{Entry, EntryKind, LayerSpec, Source};
+
+fn folder() -> (tempfile::TempDir, Utf8PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = Utf8PathBuf::from_path_buf(folder.path().join("oci")).unwrap();
+    (folder, path)
+}
+
+fn image(layout: &Layout, content: &str, platform: &str) -> AssembledPlatform {
+    let entry = Entry {
+        path: "program".to_owned(),
+        mode: 0o755,
+        kind: EntryKind::File(Source::Bytes(content.as_bytes().to_vec().into())),
+    };
+    let spec = ImageSpec {
+        platform: platform.parse().unwrap(),
+        base: None,
+        layers: vec![LayerSpec { name: "program".to_owned(), entries: vec![entry] }],
+        config: ImageConfig::default(),
+        created: 1,
+    };
+    assemble(layout, &spec).unwrap()
+}
+
+fn blobs(dir: &Utf8Path) -> usize {
+    fs::read_dir(dir.join("blobs/sha256")).unwrap().count()
+}
+
+#[test]
+fn one_platform_is_a_manifest_and_several_are_an_index() {
+    let (_guard, dir) = folder();
+    let layout = Layout::open(&dir).unwrap();
+    let one = layout.put("b", vec![image(&layout, "x", "linux/amd64")]).unwrap();
+    let both = vec![image(&layout, "x", "linux/arm64"), image(&layout, "x", "linux/amd64")];
+    let index = layout.put("a", both).unwrap();
+    assert_eq!(index.media_type, OCI_INDEX);
+    let read: Index = serde_json::from_slice(&layout.read_document(&index).unwrap()).unwrap();
+    let platforms: Vec<String> =
+        read.manifests.iter().map(|m| m.platform.as_ref().unwrap().platform().unwrap().to_string()).collect();
+    assert_eq!(platforms, ["linux/amd64", "linux/arm64"]);
+    assert_eq!(read.manifests[0].digest, one.digest);
+    let names: Vec<String> = layout.images().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["a", "b"]);
+    let twice = vec![image(&layout, "x", "linux/amd64"), image(&layout, "y", "linux/amd64")];
+    let error = format!("{:#}", layout.put("c", twice).unwrap_err());
+    assert!(error.contains("two images for `linux/amd64`"), "{error}");
+}
+
+#[test]
+fn what_nothing_needs_is_removed_and_the_rest_is_not() {
+    let (_guard, dir) = folder();
+    {
+        let layout = Layout::open(&dir).unwrap();
+        let old = image(&layout, "old", "linux/amd64");
+        let waiting = image(&layout, "waiting", "linux/amd64");
+        layout.put("a", vec![old]).unwrap();
+        // Assembled before the other was put: it must not have been swept away.
+        layout.put("b", vec![waiting]).unwrap();
+    }
+    assert_eq!(blobs(&dir), 6);
+    let layout = Layout::open(&dir).unwrap();
+    layout.put("a", vec![image(&layout, "new", "linux/amd64")]).unwrap();
+    assert_eq!(blobs(&dir), 6, "a's old layer, config and manifest are gone");
+    layout.retain(|name| name == "b").unwrap();
+    drop(layout);
+    let layout = Layout::open(&dir).unwrap();
+    layout.retain(|_| true).unwrap();
+    assert_eq!(blobs(&dir), 3);
+    assert_eq!(layout.images().len(), 1);
+}
+
+#[test]
+fn an_interrupted_run_leaves_the_previous_images() {
+    let (_guard, dir) = folder();
+    let before = {
+        let layout = Layout::open(&dir).unwrap();
+        layout.put("a", vec![image(&layout, "one", "linux/amd64")]).unwrap();
+        fs::read(dir.join("index.json")).unwrap()
+    };
+    {
+        // Blobs and a temporary file, and then it dies.
+        let layout = Layout::open(&dir).unwrap();
+        image(&layout, "two", "linux/amd64");
+        fs::write(dir.join("blobs/sha256/.tmp-1-1"), b"half").unwrap();
+        fs::write(dir.join(".tmp-1-2"), b"half").unwrap();
+    }
+    assert_eq!(fs::read(dir.join("index.json")).unwrap(), before);
+    let layout = Layout::open(&dir).unwrap();
+    assert_eq!(layout.images().len(), 1);
+    assert!(!dir.join("blobs/sha256/.tmp-1-1").exists() && !dir.join(".tmp-1-2").exists());
+    layout.put("a", vec![image(&layout, "one", "linux/amd64")]).unwrap();
+    assert_eq!(fs::read(dir.join("index.json")).unwrap(), before);
+    assert_eq!(blobs(&dir), 3, "the dead run's blobs are gone");
+}
+
+#[test]
+fn a_failing_fill_leaves_no_blob() {
+    let (_guard, dir) = folder();
+    let layout = Layout::open(&dir).unwrap();
+    let outcome = layout.write_blob(|blob| {
+        blob.write_all(b"half")?;
+        anyhow::bail!("disk full")
+    });
+    assert!(outcome.is_err());
+    assert_eq!(blobs(&dir), 0);
+}
+
+#[test]
+fn damage_is_dropped_and_made_again() {
+    type Damage = fn(&Utf8Path, &AssembledPlatform);
+    fn blob(dir: &Utf8Path, digest: &Digest) -> Utf8PathBuf {
+        dir.join("blobs/sha256").join(digest.hex())
+    }
+    let damages: [(&str, Damage); 8] = [
+        ("no index", |dir, _| fs::remove_file(dir.join("index.json")).unwrap()),
+        ("cut index", |dir, _| fs::write(dir.join("index.json"), b"{\"schemaVer").unwrap()),
+        ("foreign index", |dir, _| fs::write(dir.join("index.json"), b"[1]").unwrap()),
+        ("no marker", |dir, _| fs::remove_file(dir.join("oci-layout")).unwrap()),
+        ("short layer", |dir, image| fs::write(blob(dir, &image.layers[0].digest), b"x").unwrap()),
+        ("no layer", |dir, image| fs::remove_file(blob(dir, &image.layers[0].digest)).unwrap()),
+        ("other manifest", |dir, image| {
+            let path = blob(dir, &image.manifest.digest);
+            let same_size = vec![b' '; fs::read(&path).unwrap().len()];
+            fs::write(path, same_size).unwrap();
+        }),
+        ("bad memory", |dir, _| fs::write(format!("{dir}.layers.json"), b"{{").unwrap()),
+    ];
+    for (name, damage) in damages {
+        let (_guard, dir) = folder();
+        let (first, index) = {
+            let layout = Layout::open(&dir).unwrap();
+            let first = image(&layout, "one", "linux/amd64");
+            layout.put("a", vec![first.clone()]).unwrap();
+            (first, fs::read(dir.join("index.json")).unwrap())
+        };
+        damage(&dir, &first);
+        let layout = Layout::open(&dir).unwrap();
+        let valid: Index = serde_json::from_slice(&fs::read(dir.join("index.json")).unwrap()).unwrap();
+        for descriptor in &valid.manifests {
+            layout.reachable(descriptor).unwrap();
+        }
+        layout.put("a", vec![image(&layout, "one", "linux/amd64")]).unwrap();
+        assert_eq!(fs::read(dir.join("index.json")).unwrap(), index, "{name}");
+        assert_eq!(blobs(&dir), 3, "{name}");
+        layout.reachable(&layout.images()[0].1).unwrap();
+    }
+}
+
+#[test]
+fn a_folder_with_other_things_is_left_alone() {
+    let (_guard, dir) = folder();
+    fs::create_dir_all(&dir).unwrap();
+    fs::write(dir.join("thesis.txt"), b"precious").unwrap();
+    let error = format!("{:#}", Layout::open(&dir).err().unwrap());
+    assert!(error.contains("holds something else"), "{error}");
+    assert!(dir.join("thesis.txt").exists());
+}
+
+#[test]
+fn the_next_one_waits() {
+    let (_guard, dir) = folder();
+    let first = Layout::open(&dir).unwrap();
+    let waited = Arc::new(AtomicBool::new(false));
+    let (flag, path) = (Arc::clone(&waited), dir.clone());
+    let second = std::thread::spawn(move || {
+        let layout = Layout::open_or_wait(&path, || flag.store(true, Ordering::SeqCst)).unwrap();
+        layout.images().len()
+    });
+    while !waited.load(Ordering::SeqCst) {
+        std::thread::yield_now();
+    }
+    first.put("a", vec![image(&first, "x", "linux/amd64")]).unwrap();
+    drop(first);
+    assert_eq!(second.join().unwrap(), 1);
+}

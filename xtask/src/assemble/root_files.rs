@@ -40,11 +40,7 @@ pub(crate) fn root_files() -> Vec<Entry> {
     };
     // The layer format has one owner, root: programs write to `/tmp` or a volume, and `HOME`
     // exists without being a place to keep things.
-    let directory = |path: &str, mode: u32| Entry {
-        path: path.to_owned(),
-        mode,
-        kind: EntryKind::Directory,
-    };
+    let directory = |path: &str, mode: u32| Entry { path: path.to_owned(), mode, kind: EntryKind::Directory };
     vec![
         file("etc/passwd", PASSWD.as_bytes().into()),
         file("etc/group", GROUP.as_bytes().into()),
@@ -59,8 +55,7 @@ pub(crate) fn root_files() -> Vec<Entry> {
 /// Mozilla's root certificates as PEM (RFC 7468), sorted, so that their order in the crate does
 /// not show.
 fn certificates() -> String {
-    let certificates: BTreeSet<&[u8]> =
-        webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(AsRef::as_ref).collect();
+    let certificates: BTreeSet<&[u8]> = webpki_root_certs::TLS_SERVER_ROOT_CERTS.iter().map(AsRef::as_ref).collect();
     let mut pem = String::with_capacity(256 * 1024);
     for certificate in certificates {
         pem.push_str("-----BEGIN CERTIFICATE-----\n");
@@ -92,10 +87,8 @@ pub(crate) fn with_parents(entries: Vec<Entry>) -> Vec<Entry> {
             all.insert(entry.path.clone(), entry);
         }
     }
-    let parents: BTreeSet<String> = all
-        .keys()
-        .flat_map(|path| path.match_indices('/').map(|(at, _)| path[..at].to_owned()))
-        .collect();
+    let parents: BTreeSet<String> =
+        all.keys().flat_map(|path| path.match_indices('/').map(|(at, _)| path[..at].to_owned())).collect();
     for path in parents {
         all.entry(path.clone()).or_insert(Entry { path, mode: 0o755, kind: EntryKind::Directory });
     }

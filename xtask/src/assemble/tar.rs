@@ -6,8 +6,8 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 
-use anyhow::{Context, Result, ensure};
 use ::tar::{EntryType, Header};
+use anyhow::{Context, Result, ensure};
 
 use super::layer::{Entry, EntryKind, Source};
 
@@ -20,8 +20,7 @@ const BUFFER: usize = 256 * 1024;
 /// A file that cannot be read, or that changes its length while it is read.
 pub(crate) fn write_tar(entries: &[&Entry], seconds: u64, out: &mut impl Write) -> Result<()> {
     for entry in entries {
-        write_entry(entry, seconds, out)
-            .with_context(|| format!("cannot put `{}` into the layer", entry.path))?;
+        write_entry(entry, seconds, out).with_context(|| format!("cannot put `{}` into the layer", entry.path))?;
     }
     // Two empty blocks end a tar file.
     out.write_all(&[0; 1024])?;
@@ -59,20 +58,14 @@ fn write_entry(entry: &Entry, seconds: u64, out: &mut impl Write) -> Result<()> 
             header.set_entry_type(EntryType::Regular);
             header.set_size(metadata.len());
             write_header(header, &entry.path, None, out)?;
-            copy_exactly(&mut file, metadata.len(), out)
-                .with_context(|| format!("cannot read `{path}`"))?;
+            copy_exactly(&mut file, metadata.len(), out).with_context(|| format!("cannot read `{path}`"))?;
             pad(metadata.len(), out)
         }
     }
 }
 
 /// Writes a header, and before it what does not fit into one.
-fn write_header(
-    mut header: Header,
-    path: &str,
-    target: Option<&str>,
-    out: &mut impl Write,
-) -> Result<()> {
+fn write_header(mut header: Header, path: &str, target: Option<&str>, out: &mut impl Write) -> Result<()> {
     let mut records = Vec::new();
     if !set_path(&mut header, path) {
         records.extend(pax_record("path", path));
@@ -106,21 +99,20 @@ fn write_header(
 fn set_path(header: &mut Header, path: &str) -> bool {
     let ustar = header.as_ustar_mut().expect("made as ustar");
     let bytes = path.as_bytes();
-    let (prefix, name) = if bytes.len() <= ustar.name.len() {
-        (&bytes[..0], bytes)
+    let (prefix, name, fits) = if bytes.len() <= ustar.name.len() {
+        (&bytes[..0], bytes, true)
     } else {
         // The slash between the two is not stored. A directory's last slash cannot be it.
-        let split = (1..bytes.len() - 1).find(|&at| {
-            bytes[at] == b'/' && at <= ustar.prefix.len() && bytes.len() - at - 1 <= ustar.name.len()
-        });
+        let split = (1..bytes.len() - 1)
+            .find(|&at| bytes[at] == b'/' && at <= ustar.prefix.len() && bytes.len() - at - 1 <= ustar.name.len());
         match split {
-            Some(at) => (&bytes[..at], &bytes[at + 1..]),
-            None => (&bytes[..0], &bytes[..ustar.name.len()]),
+            Some(at) => (&bytes[..at], &bytes[at + 1..], true),
+            None => (&bytes[..0], &bytes[..ustar.name.len()], false),
         }
     };
     ustar.name[..name.len()].copy_from_slice(name);
     ustar.prefix[..prefix.len()].copy_from_slice(prefix);
-    path.is_ascii() && (prefix.len() + name.len() + 1 >= bytes.len())
+    fits && path.is_ascii()
 }
 
 /// Puts a symlink's target into the header, or a shortened one, and then returns false.

@@ -4,9 +4,9 @@ use anyhow::Result;
 use camino::Utf8Path;
 use serde_json::json;
 
-use super::Outcome;
 use super::filter::choose;
 use super::table::table;
+use super::{Outcome, print};
 use crate::cli::ComponentsArgs;
 use crate::system::workspace::Workspace;
 use crate::workspace::settings::repository_name;
@@ -37,7 +37,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &ComponentsArgs) -> Re
                 })
             })
             .collect();
-        println!("{}", serde_json::to_string_pretty(&list)?);
+        print(&(serde_json::to_string_pretty(&list)? + "\n"))?;
         return Ok(Outcome::Done);
     }
     let with_reason = !chosen.reasons.is_empty();
@@ -65,7 +65,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &ComponentsArgs) -> Re
     if rows.is_empty() {
         eprintln!("no component {}", if arguments.filter.affected.is_some() { "is affected" } else { "here" });
     } else {
-        print!("{}", table(&header, &rows));
+        print(&table(&header, &rows))?;
     }
     Ok(Outcome::Done)
 }

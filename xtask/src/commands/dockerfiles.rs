@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use similar::TextDiff;
 
-use super::Outcome;
+use super::{Outcome, print};
 use crate::cli::DockerfilesArgs;
 use crate::dockerfile::{MARK, ignore, text};
 use crate::system::dockerfiles::{by_package, plan};
@@ -40,7 +40,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &DockerfilesArgs) -> R
     let stale: Vec<_> = files.iter().filter(|file| file.found.as_deref() != Some(&file.wanted)).collect();
     if arguments.check {
         for file in &stale {
-            print!("{}", diff(file));
+            print(&diff(file))?;
         }
         if stale.is_empty() {
             eprintln!("{} files are up to date", files.len());
@@ -54,7 +54,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &DockerfilesArgs) -> R
             write_atomically(&workspace.root().join(&file.path), file.wanted.as_bytes())?;
         }
         let verb = if arguments.dry_run { "would write" } else { "wrote" };
-        println!("{verb} {}", file.path);
+        print(&format!("{verb} {}\n", file.path))?;
     }
     let unchanged = files.len() - stale.len();
     if unchanged > 0 {

@@ -5,8 +5,8 @@ use camino::Utf8Path;
 use serde::Serialize;
 use xshell::{Shell, cmd};
 
-use super::Outcome;
 use super::table::table;
+use super::{Outcome, print};
 use crate::cli::DoctorArgs;
 use crate::compile::engine::Engine;
 use crate::system::cargo::{self, version_line};
@@ -35,7 +35,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &DoctorArgs) -> Result
     others(&mut findings)?;
     let is_broken = findings.iter().any(|finding| finding.required && finding.found.is_none());
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&findings)?);
+        print(&(serde_json::to_string_pretty(&findings)? + "\n"))?;
     } else {
         let rows: Vec<_> = findings
             .iter()
@@ -54,7 +54,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &DoctorArgs) -> Result
                 ]
             })
             .collect();
-        print!("{}", table(&["STATE", "TOOL", "FOUND", "NEEDED FOR", "TO MEND"], &rows));
+        print(&table(&["STATE", "TOOL", "FOUND", "NEEDED FOR", "TO MEND"], &rows))?;
     }
     Ok(if is_broken { Outcome::Failed } else { Outcome::Done })
 }
@@ -96,10 +96,22 @@ fn toolchain(manifest: Option<&Utf8Path>, findings: &mut Vec<Finding>) -> Result
         is_foreign |= !toolchain.host.starts_with(target.triple.split('-').next().unwrap_or_default());
     }
     let compiler = version_line(cmd!(shell, "cc --version"));
-    findings.push(finding("cc", compiler, "linking, and crates with C code", "install a C compiler, e.g. `apt-get install gcc libc6-dev`", false));
+    findings.push(finding(
+        "cc",
+        compiler,
+        "linking, and crates with C code",
+        "install a C compiler, e.g. `apt-get install gcc libc6-dev`",
+        false,
+    ));
     if linkage == Linkage::GnuStatic || is_foreign || linkage == Linkage::Musl {
         let zigbuild = version_line(cmd!(shell, "cargo-zigbuild --version"));
-        findings.push(finding("cargo-zigbuild", zigbuild, "native builds for foreign platforms", "cargo install cargo-zigbuild, and install zig", false));
+        findings.push(finding(
+            "cargo-zigbuild",
+            zigbuild,
+            "native builds for foreign platforms",
+            "cargo install cargo-zigbuild, and install zig",
+            false,
+        ));
     }
     Ok(())
 }
@@ -113,18 +125,42 @@ fn engine(findings: &mut Vec<Finding>) -> Result<()> {
             let version = version_line(cmd!(shell, "{program} version --format {format}"))
                 .or_else(|| version_line(cmd!(shell, "{program} --version")));
             let version = version.unwrap_or_else(|| "answers".into());
-            findings.push(finding("container engine", Some(format!("{program} {version}")), "`--builder docker`, `--load`", "", false));
+            findings.push(finding(
+                "container engine",
+                Some(format!("{program} {version}")),
+                "`--builder docker`, `--load`",
+                "",
+                false,
+            ));
             let buildx = version_line(cmd!(shell, "{program} buildx version"));
-            findings.push(finding("buildx", buildx, "`--buildx-builder`; engines older than 23", "install the plugin `docker-buildx`", false));
+            findings.push(finding(
+                "buildx",
+                buildx,
+                "`--buildx-builder`; engines older than 23",
+                "install the plugin `docker-buildx`",
+                false,
+            ));
         }
         Err(error) => {
             let why = format!("{error:#}").lines().next().unwrap_or_default().to_owned();
-            findings.push(finding("container engine", None, "`--builder docker`, `--load`", format!("start or install docker or podman ({why})"), false));
+            findings.push(finding(
+                "container engine",
+                None,
+                "`--builder docker`, `--load`",
+                format!("start or install docker or podman ({why})"),
+                false,
+            ));
         }
     }
     let emulators = ["qemu-aarch64-static", "qemu-aarch64"];
     let qemu = emulators.into_iter().find(|name| which::which(name).is_ok()).map(str::to_owned);
-    findings.push(finding("qemu-user", qemu, "running foreign images here (never for building)", "apt-get install qemu-user-static", false));
+    findings.push(finding(
+        "qemu-user",
+        qemu,
+        "running foreign images here (never for building)",
+        "apt-get install qemu-user-static",
+        false,
+    ));
     Ok(())
 }
 

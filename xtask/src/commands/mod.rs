@@ -8,12 +8,14 @@ mod filter;
 mod table;
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::process::ExitCode;
 
+use anyhow::{Context, Result};
 use clap::Parser;
 
 use crate::cli::{Cli, Command};
-use crate::system::interrupt;
+use crate::system::{interrupt, process};
 
 /// Parses, dispatches, prints the error.
 pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -29,6 +31,9 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let manifest = cli.manifest_path.as_deref();
+    if manifest.is_some() {
+        process::forget_own_toolchain();
+    }
     let result = interrupt::install().and_then(|()| match &cli.command {
         Command::Components(arguments) => components::run(manifest, arguments),
         Command::Dockerfiles(arguments) => dockerfiles::run(manifest, arguments),
@@ -51,6 +56,15 @@ pub(crate) enum Outcome {
     Done,
     /// Exit code 1; the command has said why.
     Failed,
+}
+
+/// Prints a result to standard output. A reader that has seen enough (`| head`) is no error.
+fn print(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("cannot write to standard output"),
+    }
 }
 
 /// `error: …`, then the chain of causes.

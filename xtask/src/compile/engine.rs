@@ -158,10 +158,7 @@ impl EngineBuild {
         process::run_logged(self.command(&shell, engine, folder), log, on_line)?;
         let executable = folder.join(binary);
         if !executable.is_file() {
-            bail!(
-                "`{}` reported success and exported no `{binary}`; all its output is in `{log}`",
-                engine.program
-            );
+            bail!("`{}` reported success and exported no `{binary}`; all its output is in `{log}`", engine.program);
         }
         Ok(executable)
     }
@@ -198,8 +195,7 @@ mod tests {
     }
 
     fn shown(flavour: Flavour, buildx_builder: Option<&str>) -> String {
-        let engine =
-            Engine { program: "cli".into(), flavour, buildx_builder: buildx_builder.map(str::to_owned) };
+        let engine = Engine { program: "cli".into(), flavour, buildx_builder: buildx_builder.map(str::to_owned) };
         let shell = Shell::new().unwrap();
         build().command(&shell, &engine, Utf8Path::new("out")).to_string()
     }

@@ -18,8 +18,6 @@ use crate::workspace::target::RustTarget;
 /// One native `cargo build`, planned: everything that decides the executables of one platform.
 #[derive(Debug, Clone)]
 pub(crate) struct NativeBuild {
-    /// The target compiled for.
-    pub(crate) target: RustTarget,
     /// `build`, or `zigbuild` for foreign targets without a cross compiler.
     subcommand: &'static str,
     arguments: Vec<String>,
@@ -53,8 +51,9 @@ pub(crate) fn plan(
     let root = workspace.root();
     let linkage = workspace.packages.settings.linkage;
     require_target(toolchain, &target)?;
-    let outer: BTreeMap<_, _> =
-        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
+    let outer: BTreeMap<_, _> = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
     let build_folder = workspace.output().join("build");
     let cargo_home = cargo_home(&outer)?;
     let user_flags = flags::host_rustflags(root, &target.triple)?;
@@ -81,7 +80,7 @@ pub(crate) fn plan(
         identity.insert(format!("environment {name}"), value.clone());
     }
     let private_paths = vec![root.to_string(), cargo_home, toolchain.sysroot.to_string()];
-    Ok(NativeBuild { target, subcommand, arguments, environment, identity, private_paths })
+    Ok(NativeBuild { subcommand, arguments, environment, identity, private_paths })
 }
 
 /// Variables of the outer environment that reach the program.
@@ -94,11 +93,7 @@ fn cargo_home(outer: &BTreeMap<String, String>) -> Result<String> {
     outer.get("CARGO_HOME").cloned().or_else(home).context("neither `CARGO_HOME` nor `HOME` is set")
 }
 
-fn identity(
-    toolchain: &HostToolchain,
-    target: &RustTarget,
-    root: &Utf8Path,
-) -> Result<BTreeMap<String, String>> {
+fn identity(toolchain: &HostToolchain, target: &RustTarget, root: &Utf8Path) -> Result<BTreeMap<String, String>> {
     let shell = process::shell_in(root)?;
     let triple = target.triple.replace('-', "_");
     let compiler = [format!("CC_{triple}"), "CC".into()].into_iter().find_map(|name| std::env::var(name).ok());
@@ -118,10 +113,7 @@ fn require_target(toolchain: &HostToolchain, target: &RustTarget) -> Result<()> 
     if toolchain.sysroot.join("lib/rustlib").join(triple).join("lib").is_dir() {
         return Ok(());
     }
-    bail!(
-        "the Rust target `{triple}` is not installed in `{}`\nrun `rustup target add {triple}`",
-        toolchain.sysroot
-    )
+    bail!("the Rust target `{triple}` is not installed in `{}`\nrun `rustup target add {triple}`", toolchain.sysroot)
 }
 
 /// Decides what links for a foreign target; adds the linker to `environment`.
@@ -162,7 +154,8 @@ impl NativeBuild {
     fn command<'a>(&self, shell: &'a Shell) -> Cmd<'a> {
         let subcommand = self.subcommand;
         let arguments = &self.arguments;
-        let mut command = cmd!(shell, "cargo {subcommand} {arguments...}").env_remove("RUSTFLAGS");
+        let cargo = process::cargo();
+        let mut command = cmd!(shell, "{cargo} {subcommand} {arguments...}").env_remove("RUSTFLAGS");
         for (name, value) in &self.environment {
             command = command.env(name, value);
         }
@@ -186,22 +179,26 @@ impl NativeBuild {
         let shell = process::shell_in(root)?;
         let mut compiled = Compiled::default();
         let mut broken = None;
-        let status = process::stream_stdout(self.command(&shell), |line| {
-            match serde_json::from_str::<Message>(line) {
+        let status =
+            process::stream_stdout(self.command(&shell), |line| match serde_json::from_str::<Message>(line) {
                 Ok(Message::CompilerArtifact(artifact)) => {
-                    if let Some(executable) = artifact.executable.filter(|_| names.contains(&artifact.target.name.as_str())) {
+                    if let Some(executable) =
+                        artifact.executable.filter(|_| names.contains(&artifact.target.name.as_str()))
+                    {
                         compiled.executables.insert(artifact.target.name, executable);
                     }
                 }
                 Ok(_) => {}
                 Err(error) => broken = broken.take().or(Some(error)),
-            }
-        })?;
+            })?;
         if let Some(error) = broken {
             return Err(error).context("cargo printed a message that we cannot read");
         }
-        compiled.failed =
-            names.iter().filter(|name| !compiled.executables.contains_key(**name)).map(|name| (*name).to_owned()).collect();
+        compiled.failed = names
+            .iter()
+            .filter(|name| !compiled.executables.contains_key(**name))
+            .map(|name| (*name).to_owned())
+            .collect();
         if !status.success() && compiled.failed.is_empty() {
             bail!("`cargo {}` failed ({status})", self.subcommand);
         }

@@ -60,10 +60,8 @@ fn builders(plan: &DockerfilePlan<'_>, text: &mut String) {
             Linkage::Gnu => {}
         }
         flags.push(format!("--remap-path-prefix={CARGO_HOME}=/cargo"));
-        let mut environment = vec![
-            format!("TARGET={}", target.triple),
-            format!("RUSTFLAGS={}", value(&flags.join(" "))),
-        ];
+        let mut environment =
+            vec![format!("TARGET={}", target.triple), format!("RUSTFLAGS={}", value(&flags.join(" ")))];
         if plan.linkage != Linkage::Musl {
             environment.push(format!("{}={}-gcc", target.cargo_variable("LINKER"), target.gnu_prefix));
         }

@@ -9,12 +9,7 @@ pub(crate) const INPUT_HASH: &str = "xtask.input-hash";
 
 /// The labels of the OCI image specification ("Pre-Defined Annotation Keys") that we know a value
 /// for; `created` is RFC 3339.
-pub(crate) fn labels(
-    component: &Component,
-    version: &str,
-    revision: &str,
-    created: &str,
-) -> BTreeMap<String, String> {
+pub(crate) fn labels(component: &Component, version: &str, revision: &str, created: &str) -> BTreeMap<String, String> {
     let package = &component.package;
     let vendor = (!package.authors.is_empty()).then(|| package.authors.join(", "));
     [

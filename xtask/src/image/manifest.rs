@@ -27,8 +27,7 @@ pub(crate) const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.ma
 pub(crate) const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 /// All kinds of manifests that are understood: what every manifest request accepts, since some
 /// registries rewrite an index for a client that asks for single manifests alone.
-pub(crate) const MANIFEST_TYPES: [&str; 4] =
-    [OCI_INDEX, OCI_MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST];
+pub(crate) const MANIFEST_TYPES: [&str; 4] = [OCI_INDEX, OCI_MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST];
 
 /// The annotation that names an image within a layout (OCI image-spec, annotations).
 pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
@@ -71,13 +70,7 @@ impl Descriptor {
 
     /// A descriptor without platform and annotations.
     pub(crate) fn new(media_type: &str, digest: Digest, size: u64) -> Self {
-        Descriptor {
-            media_type: media_type.to_owned(),
-            digest,
-            size,
-            platform: None,
-            annotations: BTreeMap::new(),
-        }
+        Descriptor { media_type: media_type.to_owned(), digest, size, platform: None, annotations: BTreeMap::new() }
     }
 
     /// The same content, for `platform`.
@@ -137,12 +130,7 @@ pub(crate) struct Index {
 impl Index {
     /// An OCI index.
     pub(crate) fn new(manifests: Vec<Descriptor>) -> Self {
-        Index {
-            schema_version: 2,
-            media_type: Some(OCI_INDEX.to_owned()),
-            manifests,
-            annotations: BTreeMap::new(),
-        }
+        Index { schema_version: 2, media_type: Some(OCI_INDEX.to_owned()), manifests, annotations: BTreeMap::new() }
     }
 }
 
@@ -179,9 +167,9 @@ impl AnyManifest {
             OCI_INDEX | DOCKER_INDEX => {
                 Ok(AnyManifest::Index(serde_json::from_value(value).context("bad image index")?))
             }
-            OCI_MANIFEST | DOCKER_MANIFEST => Ok(AnyManifest::Image(
-                serde_json::from_value(value).context("bad image manifest")?,
-            )),
+            OCI_MANIFEST | DOCKER_MANIFEST => {
+                Ok(AnyManifest::Image(serde_json::from_value(value).context("bad image manifest")?))
+            }
             other => bail!("manifests of type `{}` are not supported", other.escape_debug()),
         }
     }

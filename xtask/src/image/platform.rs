@@ -61,11 +61,7 @@ impl Platform {
                 bail!("`{}` is no part of a platform", part.escape_debug());
             }
         }
-        Ok(Platform {
-            os: os.to_owned(),
-            architecture: architecture.to_owned(),
-            variant: variant.map(str::to_owned),
-        })
+        Ok(Platform { os: os.to_owned(), architecture: architecture.to_owned(), variant: variant.map(str::to_owned) })
     }
 }
 
@@ -83,10 +79,7 @@ impl FromStr for Platform {
             _ => Err(anyhow::anyhow!("it has {} parts", parts.len())),
         };
         parsed.with_context(|| {
-            format!(
-                "`{}` is not a platform, write it like `linux/amd64` or `linux/arm/v7`",
-                text.escape_debug()
-            )
+            format!("`{}` is not a platform, write it like `linux/amd64` or `linux/arm/v7`", text.escape_debug())
         })
     }
 }
@@ -171,9 +164,8 @@ mod tests {
 
     #[test]
     fn usual_variants_are_the_same_platform() {
-        let accepts = |asked: &str, offered: &str| {
-            asked.parse::<Platform>().unwrap().accepts(&offered.parse().unwrap())
-        };
+        let accepts =
+            |asked: &str, offered: &str| asked.parse::<Platform>().unwrap().accepts(&offered.parse().unwrap());
         assert!(accepts("linux/arm64", "linux/arm64/v8"));
         assert!(accepts("linux/arm/v7", "linux/arm"));
         assert!(!accepts("linux/arm/v6", "linux/arm"));

@@ -87,16 +87,12 @@ impl FromStr for Registry {
     /// When `text` is more than a host and an optional port, or not a valid host.
     fn from_str(text: &str) -> Result<Self> {
         let shown = text.escape_debug();
-        ensure!(
-            !text.contains("://"),
-            "`{shown}` is not a registry: write the host without `http://` or `https://`"
-        );
+        ensure!(!text.contains("://"), "`{shown}` is not a registry: write the host without `http://` or `https://`");
         ensure!(!text.contains('/'), "`{shown}` is not a registry: write the host without a path");
         let host = match text.strip_prefix('[') {
             Some(rest) => {
-                let (address, port) = rest
-                    .split_once(']')
-                    .with_context(|| format!("`{shown}` is not a registry: `]` is missing"))?;
+                let (address, port) =
+                    rest.split_once(']').with_context(|| format!("`{shown}` is not a registry: `]` is missing"))?;
                 ensure!(
                     address.parse::<std::net::Ipv6Addr>().is_ok(),
                     "`{shown}` is not a registry: no IPv6 address between the brackets"
@@ -174,9 +170,7 @@ fn valid_component(component: &str) -> bool {
     let separators = component.split(alphanumeric).filter(|run| !run.is_empty());
     component.starts_with(alphanumeric)
         && component.ends_with(alphanumeric)
-        && separators.into_iter().all(|run| {
-            matches!(run, "." | "_" | "__") || run.bytes().all(|b| b == b'-')
-        })
+        && separators.into_iter().all(|run| matches!(run, "." | "_" | "__") || run.bytes().all(|b| b == b'-'))
 }
 
 /// A tag: `v1.2.3`, `latest`.
@@ -196,8 +190,7 @@ impl FromStr for Tag {
         ensure!(text.len() <= 128, "tag `{shown}` is longer than 128 characters");
         let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
         ensure!(
-            text.bytes().next().is_some_and(word)
-                && text.bytes().all(|b| word(b) || b == b'.' || b == b'-'),
+            text.bytes().next().is_some_and(word) && text.bytes().all(|b| word(b) || b == b'.' || b == b'-'),
             "tag `{shown}` is not valid: it consists of letters, digits, `_`, `.` and `-`, and \
              begins with none of the last two"
         );
@@ -307,8 +300,7 @@ impl FromStr for ImageReference {
     /// # Errors
     /// When a part does not match its grammar; the message names the part.
     fn from_str(text: &str) -> Result<Self> {
-        parse_reference(text)
-            .with_context(|| format!("`{}` is not an image reference", text.escape_debug()))
+        parse_reference(text).with_context(|| format!("`{}` is not an image reference", text.escape_debug()))
     }
 }
 
@@ -321,9 +313,7 @@ fn parse_reference(text: &str) -> Result<ImageReference> {
     // case, or by being `localhost`. Of `name:tag` there is only one part.
     let (registry, rest) = match rest.split_once('/') {
         Some((first, rest))
-            if first.contains(['.', ':'])
-                || first == "localhost"
-                || first.bytes().any(|b| b.is_ascii_uppercase()) =>
+            if first.contains(['.', ':']) || first == "localhost" || first.bytes().any(|b| b.is_ascii_uppercase()) =>
         {
             (first.parse()?, rest)
         }

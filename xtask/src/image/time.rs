@@ -5,8 +5,7 @@
 const DAY: i64 = 86_400;
 /// 9999-12-31T23:59:59Z, the last second that RFC 3339 can write.
 const LAST: i64 = 253_402_300_799;
-const MONTHS: [&str; 12] =
-    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// Writes unix seconds as RFC 3339 in UTC, `2024-05-01T12:00:00Z`.
 ///
@@ -32,8 +31,7 @@ pub(crate) fn parse_http_date(text: &str) -> Option<i64> {
     let month = 1 + MONTHS.iter().position(|month| *month == name)? as i64;
     let year = number(words.next())?;
     let mut clock = words.next()?.split(':');
-    let (hour, minute, second) =
-        (number(clock.next())?, number(clock.next())?, number(clock.next())?);
+    let (hour, minute, second) = (number(clock.next())?, number(clock.next())?, number(clock.next())?);
     let valid = words.next() == Some("GMT")
         && (1..=31).contains(&day)
         && (1970..=9999).contains(&year)
@@ -50,8 +48,7 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let era = days / 146_097;
     let day_of_era = days % 146_097;
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let march_month = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * march_month + 2) / 5 + 1;
@@ -99,7 +96,9 @@ mod tests {
     #[test]
     fn reads_http_dates() {
         assert_eq!(parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
-        for text in ["", "120", "Sun, 06 Nov 1994 08:49:37", "Sun, 06 Foo 1994 08:49:37 GMT", "Sun, 06 Nov 1994 25:49:37 GMT"] {
+        for text in
+            ["", "120", "Sun, 06 Nov 1994 08:49:37", "Sun, 06 Foo 1994 08:49:37 GMT", "Sun, 06 Nov 1994 25:49:37 GMT"]
+        {
             assert_eq!(parse_http_date(text), None, "{text}");
         }
     }

@@ -76,30 +76,20 @@ impl Auth {
         attempts: &mut Attempts,
     ) -> Result<()> {
         let headers = response.headers().get_all("WWW-Authenticate");
-        let challenges: Vec<Challenge> = headers
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(parse_challenges)
-            .collect();
+        let challenges: Vec<Challenge> =
+            headers.iter().filter_map(|value| value.to_str().ok()).flat_map(parse_challenges).collect();
         let credential = self.credential(request).credential;
         let bearer = challenges.iter().find(|challenge| **challenge != Challenge::Basic);
         let grant = match (bearer, credential) {
             (Some(Challenge::Bearer { realm, service, scope: asked }), credential) => {
                 let asked = asked.as_deref().unwrap_or(scope);
-                let ticket = Ticket {
-                    realm: token_realm(realm, request.registry)?,
-                    service: service.as_deref(),
-                    scope: asked,
-                };
+                let ticket =
+                    Ticket { realm: token_realm(realm, request.registry)?, service: service.as_deref(), scope: asked };
                 fetch_token(http, &ticket, credential.as_ref(), attempts)
                     .map_err(|error| self.explain_chain(error, request))
-                    .with_context(|| {
-                        format!("cannot get a token from `{}`", shown(&ticket.realm))
-                    })?
+                    .with_context(|| format!("cannot get a token from `{}`", shown(&ticket.realm)))?
             }
-            (_, Some(Credential::Password { username, password }))
-                if challenges.contains(&Challenge::Basic) =>
-            {
+            (_, Some(Credential::Password { username, password })) if challenges.contains(&Challenge::Basic) => {
                 Grant { value: basic(&username, &password), ends: None }
             }
             _ => {
@@ -162,12 +152,8 @@ fn basic(username: &str, password: &Secret) -> Secret {
 /// Where tokens come from. A registry may name another host, as Docker Hub does, and that host
 /// gets the registry's credentials: so it must be https, or this machine for a registry on it.
 fn token_realm(realm: &str, registry: &Registry) -> Result<Uri> {
-    let url: Uri = realm
-        .parse()
-        .ok()
-        .with_context(|| format!("registry `{registry}` names no valid token service"))?;
-    let plain_here =
-        url.scheme_str() == Some("http") && registry.is_loopback() && is_loopback(&url);
+    let url: Uri = realm.parse().ok().with_context(|| format!("registry `{registry}` names no valid token service"))?;
+    let plain_here = url.scheme_str() == Some("http") && registry.is_loopback() && is_loopback(&url);
     ensure!(
         url.scheme_str() == Some("https") || plain_here,
         "registry `{registry}` names a token service without https, `{}`: no credentials go there",
@@ -248,8 +234,7 @@ fn fetch_token(
             bail!("the connection was cut");
         }
         // The body is the secret: no error may show it.
-        let answer: TokenAnswer =
-            serde_json::from_slice(&bytes).ok().context("its answer is not valid")?;
+        let answer: TokenAnswer = serde_json::from_slice(&bytes).ok().context("its answer is not valid")?;
         let token = answer
             .token
             .filter(|token| !token.is_empty())
@@ -351,11 +336,18 @@ mod tests {
         let cases = [
             (
                 r#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:a/b:pull,push""#,
-                vec![bearer("https://auth.docker.io/token", Some("registry.docker.io"), Some("repository:a/b:pull,push"))],
+                vec![bearer(
+                    "https://auth.docker.io/token",
+                    Some("registry.docker.io"),
+                    Some("repository:a/b:pull,push"),
+                )],
             ),
             ("Basic realm=\"x, y\"", vec![Challenge::Basic]),
             ("basic", vec![Challenge::Basic]),
-            ("Negotiate, BEARER realm=https://a/t , Basic realm=\"q\\\"uote\"", vec![bearer("https://a/t", None, None), Challenge::Basic]),
+            (
+                "Negotiate, BEARER realm=https://a/t , Basic realm=\"q\\\"uote\"",
+                vec![bearer("https://a/t", None, None), Challenge::Basic],
+            ),
             ("Bearer service=\"no realm\"", vec![]),
             ("", vec![]),
             ("=\"", vec![]),

@@ -57,25 +57,11 @@ impl Client {
     ///
     /// # Errors
     /// [`ApiError`] within the chain for other answers; no answer; no token.
-    pub(super) fn send(
-        &self,
-        request: &ApiRequest<'_>,
-        attempts: &mut Attempts,
-    ) -> Result<Response<Body>> {
-        let url: Uri = format!(
-            "{}/v2/{}/{}",
-            base_url(request.registry),
-            request.repository,
-            request.path
-        )
-        .parse()
-        .with_context(|| format!("registry `{}` gives no valid address", request.registry))?;
-        let exchange = Exchange {
-            method: request.method.clone(),
-            url,
-            headers: &request.headers,
-            body: &[],
-        };
+    pub(super) fn send(&self, request: &ApiRequest<'_>, attempts: &mut Attempts) -> Result<Response<Body>> {
+        let url: Uri = format!("{}/v2/{}/{}", base_url(request.registry), request.repository, request.path)
+            .parse()
+            .with_context(|| format!("registry `{}` gives no valid address", request.registry))?;
+        let exchange = Exchange { method: request.method.clone(), url, headers: &request.headers, body: &[] };
         let scope = format!("repository:{}:{}", request.repository, request.actions);
         // Whether the authorization in use was made for this very answer: a second refusal of
         // it is final, one of an older token is only its end.

@@ -88,8 +88,7 @@ impl Credentials {
     /// Those of the docker and podman configuration: `REGISTRY_AUTH_FILE`, `DOCKER_CONFIG` or
     /// `~/.docker`, `XDG_RUNTIME_DIR` and `~/.config`, in this order.
     pub(crate) fn from_environment() -> Self {
-        let variable =
-            |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+        let variable = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
         let home = std::env::home_dir();
         let docker = variable("DOCKER_CONFIG").or(home.as_ref().map(|home| home.join(".docker")));
         let files = [
@@ -99,6 +98,12 @@ impl Credentials {
             home.map(|home| home.join(".config/containers/auth.json")),
         ];
         Credentials { given: BTreeMap::new(), files: files.into_iter().flatten().collect() }
+    }
+
+    /// Those of one configuration file.
+    #[cfg(test)]
+    pub(super) fn from_file(file: PathBuf) -> Self {
+        Credentials { given: BTreeMap::new(), files: vec![file] }
     }
 
     /// Shows `username` and `password` to `registry`, and to no other, before all else.
@@ -182,9 +187,9 @@ impl AuthEntry {
         if let Some(auth) = text(&self.auth) {
             return decode(&auth).map(Some).ok_or(());
         }
-        Ok(text(&self.username).zip(text(&self.password)).map(|(username, password)| {
-            Credential::Password { username, password: Secret::new(password) }
-        }))
+        Ok(text(&self.username)
+            .zip(text(&self.password))
+            .map(|(username, password)| Credential::Password { username, password: Secret::new(password) }))
     }
 }
 
@@ -225,11 +230,7 @@ fn keys(registry: &Registry, repository: &Repository) -> Vec<String> {
 
 /// The name under which docker stores a registry's secret.
 fn helper_key(registry: &Registry) -> String {
-    if registry.is_docker_hub() {
-        "https://index.docker.io/v1/".to_owned()
-    } else {
-        registry.to_string()
-    }
+    if registry.is_docker_hub() { "https://index.docker.io/v1/".to_owned() } else { registry.to_string() }
 }
 
 /// Runs `docker-credential-NAME get` (docker-credential-helpers' protocol). Its output is never
@@ -249,12 +250,8 @@ fn ask_helper(name: &str, key: &str) -> Found {
     if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
         return trouble("has no valid name");
     }
-    let spawned = Command::new(&program)
-        .arg("get")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn();
+    let spawned =
+        Command::new(&program).arg("get").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
     let Ok(mut child) = spawned else { return trouble("cannot be run") };
     if let Some(mut stdin) = child.stdin.take() {
         // A helper that does not read fails by its answer.

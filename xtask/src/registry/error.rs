@@ -85,8 +85,7 @@ fn shorten(text: &str) -> String {
 impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "`{}` answered {}", self.host, self.status)?;
-        let reason =
-            StatusCode::from_u16(self.status).ok().and_then(|status| status.canonical_reason());
+        let reason = StatusCode::from_u16(self.status).ok().and_then(|status| status.canonical_reason());
         if let Some(reason) = reason {
             write!(f, " {reason}")?;
         }

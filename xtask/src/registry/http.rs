@@ -91,12 +91,7 @@ impl Http {
         Err(Failure::Final(anyhow::anyhow!("`{}` redirects without end", shown(&exchange.url))))
     }
 
-    fn send(
-        &self,
-        exchange: &Exchange<'_>,
-        url: &Uri,
-        authorization: Option<&str>,
-    ) -> Result<Response<Body>, Failure> {
+    fn send(&self, exchange: &Exchange<'_>, url: &Uri, authorization: Option<&str>) -> Result<Response<Body>, Failure> {
         let mut request = Request::builder().method(exchange.method.clone()).uri(url.clone());
         for (name, value) in exchange.headers {
             request = request.header(*name, value);
@@ -183,10 +178,8 @@ fn redirect_target(from: &Uri, response: &Response<Body>) -> Result<Uri> {
         .get("Location")
         .and_then(|value| value.to_str().ok())
         .with_context(|| format!("`{}` redirects to nowhere", shown(from)))?;
-    let next = resolve(from, location)
-        .with_context(|| format!("`{}` redirects to a bad address", shown(from)))?;
-    let plain_here =
-        next.scheme_str() == Some("http") && from.scheme_str() == Some("http") && is_loopback(&next);
+    let next = resolve(from, location).with_context(|| format!("`{}` redirects to a bad address", shown(from)))?;
+    let plain_here = next.scheme_str() == Some("http") && from.scheme_str() == Some("http") && is_loopback(&next);
     ensure!(
         next.scheme_str() == Some("https") || plain_here,
         "`{}` redirects to `{}` without https",
@@ -224,6 +217,13 @@ fn classify(error: ureq::Error, url: &Uri) -> Failure {
         _ => false,
     };
     let place = url.authority().map_or("", |authority| authority.as_str());
-    let error = anyhow::Error::new(error).context(format!("cannot reach `{place}`"));
+    let untrusted = error.to_string().contains("invalid peer certificate");
+    let error = if untrusted {
+        let hint = "hint: for a private certificate authority, set `SSL_CERT_FILE` to its certificate";
+        anyhow::Error::msg(hint).context(error)
+    } else {
+        anyhow::Error::new(error)
+    };
+    let error = error.context(format!("cannot reach `{place}`"));
     if again { Failure::Connection(error) } else { Failure::Final(error) }
 }

@@ -51,8 +51,7 @@ impl Client {
             Ok(response) => {
                 if let Some(descriptor) = described(&response) {
                     if let Some(asked) = &reference.digest {
-                        same_digest(&descriptor.digest, asked)
-                            .with_context(|| format!("cannot read `{reference}`"))?;
+                        same_digest(&descriptor.digest, asked).with_context(|| format!("cannot read `{reference}`"))?;
                     }
                     return Ok(Some(descriptor));
                 }
@@ -124,20 +123,10 @@ impl Client {
             .with_context(|| format!("cannot read blob `{digest}` of `{}`", reference.name()))
     }
 
-    fn download(
-        &self,
-        reference: &ImageReference,
-        digest: &Digest,
-        blob: &mut Download<'_>,
-    ) -> Result<()> {
+    fn download(&self, reference: &ImageReference, digest: &Digest, blob: &mut Download<'_>) -> Result<()> {
         let mut attempts = self.attempts();
         while !self.download_part(reference, digest, blob, &mut attempts)? {
-            ensure!(
-                attempts.wait(None),
-                "the connection was cut after {} of {} bytes",
-                blob.received,
-                blob.size
-            );
+            ensure!(attempts.wait(None), "the connection was cut after {} of {} bytes", blob.received, blob.size);
         }
         same_digest(&Digest::finish(std::mem::take(&mut blob.hasher)), digest)
     }

@@ -5,7 +5,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use cargo_metadata::Metadata;
 use xshell::{Cmd, Shell, cmd};
 
-use super::process;
+use super::{parallel, process};
 use crate::workspace::resolve::{Resolve, TREE_FORMAT};
 use crate::workspace::selection::Selection;
 
@@ -15,7 +15,8 @@ use crate::workspace::selection::Selection;
 pub(crate) fn metadata(shell: &Shell, manifest: Option<&Utf8Path>) -> Result<Metadata> {
     let arguments = manifest.map(|path| ["--manifest-path".to_owned(), path.to_string()]);
     let arguments = arguments.iter().flatten();
-    let text = process::read(cmd!(shell, "cargo metadata --no-deps --format-version 1 {arguments...}"))
+    let cargo = process::cargo();
+    let text = process::read(cmd!(shell, "{cargo} metadata --no-deps --format-version 1 {arguments...}"))
         .context("cargo cannot read the workspace")?;
     serde_json::from_str(&text).context("`cargo metadata` printed what we cannot read")
 }
@@ -28,9 +29,10 @@ pub(crate) fn resolve(root: &Utf8Path, selection: &Selection, target: &str) -> R
     let shell = process::shell_in(root)?;
     let selected = selection.cargo_arguments();
     let format = TREE_FORMAT;
+    let cargo = process::cargo();
     let text = process::read(cmd!(
         shell,
-        "cargo tree --locked {selected...} -e no-dev --target {target} --prefix depth --format {format}"
+        "{cargo} tree --locked {selected...} -e no-dev --target {target} --prefix depth --format {format}"
     ))?;
     Resolve::parse(&text)
 }
@@ -65,19 +67,20 @@ pub(crate) struct HostToolchain {
 
 /// Asks rustc, in `root` so that a toolchain file is honoured.
 pub(crate) fn host_toolchain(root: &Utf8Path) -> Result<HostToolchain> {
-    let shell = process::shell_in(root)?;
-    let rustc = process::read(cmd!(shell, "rustc -vV"))?;
-    let field = |name: &str| {
-        rustc.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned).with_context(|| {
-            format!("`rustc -vV` printed no `{name}`")
-        })
+    let ask = |arguments: &[&str]| {
+        let shell = process::shell_in(root)?;
+        process::read(cmd!(shell, "rustc {arguments...}"))
     };
-    Ok(HostToolchain {
-        host: field("host: ")?,
-        commit: field("commit-hash: ")?,
-        sysroot: process::read(cmd!(shell, "rustc --print sysroot"))?.into(),
-        rustc,
-    })
+    let (rustc, sysroot) = parallel::both(|| ask(&["-vV"]), || ask(&["--print", "sysroot"]));
+    let rustc = rustc?;
+    let field = |name: &str| {
+        rustc
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .map(str::to_owned)
+            .with_context(|| format!("`rustc -vV` printed no `{name}`"))
+    };
+    Ok(HostToolchain { host: field("host: ")?, commit: field("commit-hash: ")?, sysroot: sysroot?.into(), rustc })
 }
 
 /// The first line that a tool prints of its version; nothing when it is not there.

@@ -83,9 +83,8 @@ fn toolchain_version(workspace: &Workspace) -> Result<String> {
         };
         break;
     }
-    let is_version = |channel: &String| {
-        channel.split('.').count() >= 2 && channel.chars().all(|c| c.is_ascii_digit() || c == '.')
-    };
+    let is_version =
+        |channel: &String| channel.split('.').count() >= 2 && channel.chars().all(|c| c.is_ascii_digit() || c == '.');
     Ok(channel.filter(is_version).unwrap_or_else(|| DEFAULT_RUST.to_owned()))
 }
 

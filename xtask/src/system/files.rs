@@ -33,8 +33,7 @@ impl PendingFile {
         let mut file = self.file.take().expect("a pending file is committed once");
         file.flush().with_context(|| format!("cannot write `{path}`"))?;
         drop(file);
-        fs::rename(&self.temporary, path)
-            .with_context(|| format!("cannot rename `{}` to `{path}`", self.temporary))
+        fs::rename(&self.temporary, path).with_context(|| format!("cannot rename `{}` to `{path}`", self.temporary))
     }
 }
 

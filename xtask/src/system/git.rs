@@ -39,6 +39,12 @@ pub(crate) struct Paths {
 }
 
 impl Paths {
+    /// Whether `path` is one of them, or below one.
+    pub(crate) fn contains(&self, path: &Utf8Path) -> bool {
+        let below = |paths: &BTreeSet<Utf8PathBuf>| paths.iter().any(|part| path.starts_with(part));
+        below(&self.included) && !below(&self.excluded)
+    }
+
     fn pathspecs(&self) -> Vec<String> {
         let literal = |path: &Utf8PathBuf| match path.as_str() {
             "" => ".".to_owned(),
@@ -87,10 +93,7 @@ impl Git {
     pub(crate) fn manifest_commits_since(&self, base: &Commit) -> Result<Vec<Commit>> {
         let shell = process::shell_in(&self.root)?;
         let range = format!("{}..HEAD", base.hash);
-        let text = process::read(cmd!(
-            shell,
-            "git log --format=%H:%ct {range} -- Cargo.lock :(glob)**/Cargo.toml"
-        ))?;
+        let text = process::read(cmd!(shell, "git log --format=%H:%ct {range} -- Cargo.lock :(glob)**/Cargo.toml"))?;
         text.lines().map(parse_commit).collect()
     }
 
@@ -131,13 +134,6 @@ impl Git {
         })
     }
 
-    /// Whether the working tree differs from HEAD in one of `paths` (files git ignores apart).
-    pub(crate) fn is_dirty(&self, paths: &Paths) -> Result<bool> {
-        let shell = process::shell_in(&self.root)?;
-        let specs = paths.pathspecs();
-        Ok(!process::read(cmd!(shell, "git status --porcelain --untracked-files=all -- {specs...}"))?.is_empty())
-    }
-
     /// All paths below the workspace root that differ from HEAD or are untracked.
     pub(crate) fn changed_paths(&self) -> Result<BTreeSet<Utf8PathBuf>> {
         let shell = process::shell_in(&self.root)?;
@@ -153,8 +149,7 @@ impl Git {
     /// The files and folders that git ignores; folders end with a slash.
     pub(crate) fn ignored(&self) -> Result<Vec<Utf8PathBuf>> {
         let shell = process::shell_in(&self.root)?;
-        let text =
-            process::read(cmd!(shell, "git ls-files -z --others --ignored --exclude-standard --directory"))?;
+        let text = process::read(cmd!(shell, "git ls-files -z --others --ignored --exclude-standard --directory"))?;
         Ok(text.split('\0').filter(|path| !path.is_empty()).map(Utf8PathBuf::from).collect())
     }
 

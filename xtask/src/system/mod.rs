@@ -5,6 +5,7 @@ pub(crate) mod dockerfiles;
 pub(crate) mod files;
 pub(crate) mod git;
 pub(crate) mod interrupt;
+pub(crate) mod parallel;
 pub(crate) mod process;
 pub(crate) mod progress;
 pub(crate) mod revision;

@@ -4,9 +4,10 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use camino::Utf8Path;
 use xshell::{Cmd, Shell};
 
@@ -14,6 +15,20 @@ use super::interrupt::Guarded;
 
 /// Lines of a failed child's output that its error shows.
 const SHOWN_LINES: usize = 40;
+
+static ON_ANOTHER_WORKSPACE: AtomicBool = AtomicBool::new(false);
+
+/// From now on children choose their toolchain anew: the one that runs us was chosen for the
+/// current folder, not for the workspace that `--manifest-path` names.
+pub(crate) fn forget_own_toolchain() {
+    ON_ANOTHER_WORKSPACE.store(true, Ordering::Relaxed);
+}
+
+/// The cargo to call: the very one that runs us, without the detour through rustup.
+pub(crate) fn cargo() -> String {
+    let own = std::env::var("CARGO").ok().filter(|_| !ON_ANOTHER_WORKSPACE.load(Ordering::Relaxed));
+    own.unwrap_or_else(|| "cargo".into())
+}
 
 /// A shell whose commands run in `folder`.
 pub(crate) fn shell_in(folder: &Utf8Path) -> Result<Shell> {
@@ -110,10 +125,7 @@ pub(crate) fn run_logged(cmd: Cmd<'_>, log: &Utf8Path, mut on_line: impl FnMut(&
 }
 
 /// Runs `cmd` with what `write` produces on its standard input.
-pub(crate) fn run_with_input(
-    cmd: Cmd<'_>,
-    write: impl FnOnce(&mut dyn Write) -> Result<()>,
-) -> Result<String> {
+pub(crate) fn run_with_input(cmd: Cmd<'_>, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<String> {
     let shown = cmd.to_string();
     let mut command = prepared(cmd);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -130,10 +142,7 @@ pub(crate) fn run_with_input(
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-fn forward_lines(
-    from: impl Read + Send + 'static,
-    to: mpsc::Sender<String>,
-) -> std::thread::JoinHandle<()> {
+fn forward_lines(from: impl Read + Send + 'static, to: mpsc::Sender<String>) -> std::thread::JoinHandle<()> {
     std::thread::spawn(move || {
         let mut reader = BufReader::new(from);
         let mut line = Vec::new();
@@ -159,6 +168,9 @@ fn prepared(cmd: Cmd<'_>) -> Command {
         if ours {
             command.env_remove(name);
         }
+    }
+    if ON_ANOTHER_WORKSPACE.load(Ordering::Relaxed) {
+        command.env_remove("RUSTUP_TOOLCHAIN");
     }
     command
 }
@@ -204,17 +216,4 @@ pub(crate) fn failure(shown: &str, status: ExitStatus, output: &str) -> anyhow::
         true => anyhow!("`{shown}` failed ({status})"),
         false => anyhow!("{end}").context(format!("`{shown}` failed ({status})")),
     }
-}
-
-/// Fails with all of `tools` that are missing from the PATH, each with the hint that mends it.
-pub(crate) fn require_tools(tools: &[(&str, &str)]) -> Result<()> {
-    let missing: Vec<_> = tools
-        .iter()
-        .filter(|(tool, _)| which::which(tool).is_err())
-        .map(|(tool, hint)| format!("`{tool}` is not on the PATH: {hint}"))
-        .collect();
-    if !missing.is_empty() {
-        bail!("{}", missing.join("\n"));
-    }
-    Ok(())
 }

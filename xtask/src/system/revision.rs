@@ -26,6 +26,8 @@ pub(crate) struct Revisions<'a> {
     workspace: &'a Workspace,
     git: Option<Git>,
     epoch: Option<i64>,
+    /// Paths that differ from HEAD.
+    changed: BTreeSet<Utf8PathBuf>,
     past: Past<'a>,
 }
 
@@ -39,15 +41,26 @@ impl<'a> Revisions<'a> {
         match &git {
             None => warn("no git history here: images say revision `unknown`"),
             Some(git) if git.is_shallow => {
-                warn("this clone is shallow, so images say HEAD's revision\nfetch all history: `git fetch --unshallow`");
+                warn(
+                    "this clone is shallow, so images say HEAD's revision\nfetch all history: `git fetch --unshallow`",
+                );
             }
             Some(_) => {}
         }
         let epoch = match std::env::var("SOURCE_DATE_EPOCH") {
-            Ok(text) => Some(text.parse().with_context(|| format!("SOURCE_DATE_EPOCH `{text}` is no number of seconds"))?),
+            Ok(text) => {
+                Some(text.parse().with_context(|| format!("SOURCE_DATE_EPOCH `{text}` is no number of seconds"))?)
+            }
             Err(_) => None,
         };
-        Ok(Revisions { workspace, git: git.clone(), epoch, past: Past { workspace, git, folder: None, memory: BTreeMap::new() } })
+        let changed = git.as_ref().map(Git::changed_paths).transpose()?.unwrap_or_default();
+        Ok(Revisions {
+            workspace,
+            git: git.clone(),
+            epoch,
+            changed,
+            past: Past { workspace, git, folder: None, memory: BTreeMap::new() },
+        })
     }
 
     /// The revision of `component`, whose inputs are `inputs`.
@@ -63,7 +76,8 @@ impl<'a> Revisions<'a> {
         };
         let mut watched = paths;
         watched.included.extend(["Cargo.lock".into(), "Cargo.toml".into()]);
-        let mark = if git.is_dirty(&watched)? { "-dirty" } else { "" };
+        let is_dirty = self.changed.iter().any(|path| watched.contains(path));
+        let mark = if is_dirty { "-dirty" } else { "" };
         Ok(Revision { commit: format!("{}{mark}", commit.hash), time: self.epoch.unwrap_or(commit.time) })
     }
 
@@ -160,9 +174,5 @@ impl Past<'_> {
 pub(crate) fn all_inputs(root: &Utf8Path, like: &Workspace) -> Result<BTreeMap<String, Inputs>> {
     let manifest: Utf8PathBuf = root.join("Cargo.toml");
     let workspace = Workspace::load(Some(&manifest), &like.platforms)?;
-    workspace
-        .components
-        .iter()
-        .map(|component| Ok((component.name.clone(), workspace.inputs(component)?)))
-        .collect()
+    workspace.components.iter().map(|component| Ok((component.name.clone(), workspace.inputs(component)?))).collect()
 }

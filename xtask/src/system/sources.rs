@@ -132,7 +132,9 @@ pub(crate) fn asset_files(from: &Utf8Path, denied: &Denied<'_>, named_in: &str) 
         Err(error) => return Err(error).with_context(|| format!("cannot read asset `{from}`, named in {named_in}")),
     };
     if !real.starts_with(&root) {
-        bail!("asset `{from}`, named in {named_in}, leads out of the workspace to `{real}`\ncopy it into the workspace");
+        bail!(
+            "asset `{from}`, named in {named_in}, leads out of the workspace to `{real}`\ncopy it into the workspace"
+        );
     }
     let files = walk(&path, None, denied)?;
     for link in files.iter().filter(|file| file.kind == FileKind::Link) {

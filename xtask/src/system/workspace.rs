@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::sources::{Denied, PackageSources, asset_files, package_sources};
-use super::{cargo, process};
+use super::{cargo, parallel, process};
 use crate::image::platform::Platform;
 use crate::workspace::components::{Component, Resolves, discover};
 use crate::workspace::context::{Context, SharedContext, stubs};
@@ -50,6 +50,18 @@ impl Workspace {
     /// # Errors
     /// All that can be wrong with a workspace, its settings or its lock file.
     pub(crate) fn load(manifest: Option<&Utf8Path>, platforms: &[Platform]) -> Result<Self> {
+        Self::load_beside(manifest, platforms, |_| ()).map(|(workspace, ())| workspace)
+    }
+
+    /// As [`Workspace::load`], with `beside` running at the root while cargo resolves.
+    ///
+    /// # Errors
+    /// As [`Workspace::load`].
+    pub(crate) fn load_beside<T: Send>(
+        manifest: Option<&Utf8Path>,
+        platforms: &[Platform],
+        beside: impl FnOnce(&Utf8Path) -> T + Send,
+    ) -> Result<(Self, T)> {
         let here = Utf8PathBuf::from_path_buf(std::env::current_dir().context("cannot read the current folder")?)
             .map_err(|path| anyhow::anyhow!("the name of `{}` is no UTF-8", path.display()))?;
         let metadata = cargo::metadata(&process::shell_in(&here)?, manifest)?;
@@ -64,13 +76,20 @@ impl Workspace {
         let lock_text = cargo::lock_file(&root)?;
         let lock = LockFile::parse(&lock_text)?;
         let selection = Selection::new(&packages, &lock);
-        let resolves = platforms
-            .iter()
-            .map(|platform| {
-                let target = RustTarget::new(platform, packages.settings.linkage)?;
-                Ok((platform.clone(), cargo::resolve(&root, &selection, &target.triple)?))
-            })
-            .collect::<Result<Resolves>>()?;
+        let resolve = |platform: Platform| {
+            let target = RustTarget::new(&platform, packages.settings.linkage)?;
+            let resolve = cargo::resolve(&root, &selection, &target.triple)?;
+            Ok((platform, resolve))
+        };
+        let (resolves, beside) = parallel::both(
+            || {
+                parallel::map(platforms.clone(), parallel::processors(), resolve)
+                    .into_iter()
+                    .collect::<Result<Resolves>>()
+            },
+            || beside(&root),
+        );
+        let resolves = resolves?;
         let components = discover(&packages, &selection, &resolves)?;
 
         let root_manifest = read_manifest(&root.join("Cargo.toml"))?;
@@ -110,11 +129,12 @@ impl Workspace {
         };
         let closures: BTreeSet<_> =
             workspace.components.iter().flat_map(|component| component.closure.iter().cloned()).collect();
-        for folder in closures {
+        let read = parallel::map(closures.into_iter().collect(), parallel::processors(), |folder: Utf8PathBuf| {
             let sources = package_sources(&folder, &workspace.denied())?;
-            workspace.sources.insert(folder, sources);
-        }
-        Ok(workspace)
+            Ok((folder, sources))
+        });
+        workspace.sources = read.into_iter().collect::<Result<_>>()?;
+        Ok((workspace, beside))
     }
 
     /// The workspace's root folder.
@@ -199,7 +219,9 @@ fn vendored(root: &Utf8Path, configs: &BTreeSet<Utf8PathBuf>) -> Result<BTreeSet
         let sources = config.get("source").and_then(toml::Value::as_table);
         for source in sources.into_iter().flat_map(toml::Table::values) {
             for key in ["directory", "local-registry"] {
-                folders.extend(source.get(key).and_then(toml::Value::as_str).map(|path| normal(root, Utf8Path::new(path))));
+                folders.extend(
+                    source.get(key).and_then(toml::Value::as_str).map(|path| normal(root, Utf8Path::new(path))),
+                );
             }
         }
     }

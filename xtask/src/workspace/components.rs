@@ -38,9 +38,9 @@ pub(crate) fn discover(packages: &Packages, selection: &Selection, resolves: &Re
         let mut nodes = BTreeSet::new();
         let mut binaries: Vec<&Target> = Vec::new();
         for resolve in resolves.values() {
-            let root = resolve.root(&absolute(&packages.root, folder)).with_context(|| {
-                format!("`cargo tree` did not list package `{}` in `{folder}`", package.name)
-            })?;
+            let root = resolve
+                .root(&absolute(&packages.root, folder))
+                .with_context(|| format!("`cargo tree` did not list package `{}` in `{folder}`", package.name))?;
             nodes.extend(resolve.below(root));
             binaries.extend(package.binaries().filter(|binary| is_enabled(binary, root, resolve)));
         }

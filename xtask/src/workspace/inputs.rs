@@ -49,10 +49,8 @@ const ROOT_KEYS: &[&str] = &["profile", "patch", "replace", "cargo-features"];
 
 /// The lines of a root manifest that all components share.
 pub(crate) fn root_manifest_lines(manifest: &toml::Table) -> BTreeSet<String> {
-    let mut lines: BTreeSet<_> = ROOT_KEYS
-        .iter()
-        .filter_map(|key| manifest.get(*key).map(|value| format!("root {key} {value}")))
-        .collect();
+    let mut lines: BTreeSet<_> =
+        ROOT_KEYS.iter().filter_map(|key| manifest.get(*key).map(|value| format!("root {key} {value}"))).collect();
     let workspace = manifest.get("workspace").and_then(toml::Value::as_table);
     for key in ["lints", "resolver"] {
         if let Some(value) = workspace.and_then(|workspace| workspace.get(key)) {

@@ -111,9 +111,9 @@ impl Packages {
 fn member(package: &cargo_metadata::Package, own: Option<&toml::Table>, root: &Utf8Path) -> Result<Package> {
     let folder = package.manifest_path.parent().context("a manifest without a folder")?;
     let relative = |path: &Utf8Path| -> Result<Utf8PathBuf> {
-        path.strip_prefix(root).map(Utf8Path::to_owned).with_context(|| {
-            format!("`{path}` of package `{}` is outside the workspace `{root}`", package.name)
-        })
+        path.strip_prefix(root)
+            .map(Utf8Path::to_owned)
+            .with_context(|| format!("`{path}` of package `{}` is outside the workspace `{root}`", package.name))
     };
     let is_bare = !package.targets.iter().any(|target| is_library(target) || target.kind.contains(&TargetKind::Bin));
     let targets = package

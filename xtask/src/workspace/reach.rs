@@ -67,7 +67,16 @@ mod tests {
         "###;
         assert_eq!(
             paths(source, false),
-            ["../../README.md", "../a.bin", "../b\"#".trim_end_matches("\"#"), "../c", "../d", "../e.rs", "../f", "../migrations"]
+            [
+                "../../README.md",
+                "../a.bin",
+                "../b\"#".trim_end_matches("\"#"),
+                "../c",
+                "../d",
+                "../e.rs",
+                "../f",
+                "../migrations"
+            ]
         );
         assert!(reaches(source, false)[0].is_include);
         assert!(!reaches(source, false)[7].is_include);

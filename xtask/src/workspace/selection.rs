@@ -52,8 +52,7 @@ impl Selection {
 
     /// `-p a -p b --features x`, for `cargo build` and `cargo tree` alike.
     pub(crate) fn cargo_arguments(&self) -> Vec<String> {
-        let mut arguments: Vec<String> =
-            self.specs.iter().flat_map(|spec| ["-p".to_owned(), spec.clone()]).collect();
+        let mut arguments: Vec<String> = self.specs.iter().flat_map(|spec| ["-p".to_owned(), spec.clone()]).collect();
         if !self.features.is_empty() {
             arguments.extend(["--features".to_owned(), self.features.join(",")]);
         }
@@ -78,10 +77,7 @@ pub(crate) fn select<'a>(components: &'a [Component], names: &[String]) -> Resul
         );
     }
     let names: BTreeSet<_> = names.iter().map(String::as_str).collect();
-    Ok(components
-        .iter()
-        .filter(|component| names.is_empty() || names.contains(component.name.as_str()))
-        .collect())
+    Ok(components.iter().filter(|component| names.is_empty() || names.contains(component.name.as_str())).collect())
 }
 
 /// Splits a comma or newline separated list, as CI systems pass it.

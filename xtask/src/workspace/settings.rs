@@ -137,9 +137,8 @@ impl TryFrom<Value> for ByteSize {
     }
 }
 
-const WORKSPACE_KEYS: &[&str] = &[
-    "registry", "repository", "builder-image", "linkage", "features", "runtime-image", "platforms", "exclude",
-];
+const WORKSPACE_KEYS: &[&str] =
+    &["registry", "repository", "builder-image", "linkage", "features", "runtime-image", "platforms", "exclude"];
 const PACKAGE_KEYS: &[&str] = &["port", "assets", "env", "build-packages", "max-size"];
 
 /// Reads `metadata.docker` of the workspace; `file` names its manifest in errors.
@@ -195,9 +194,7 @@ fn read<T: Default + for<'a> Deserialize<'a>>(
     let Some(docker) = metadata.get("docker") else {
         return Ok(T::default());
     };
-    let entries = docker
-        .as_object()
-        .with_context(|| format!("`{table}` in `{file}` is no table"))?;
+    let entries = docker.as_object().with_context(|| format!("`{table}` in `{file}` is no table"))?;
     known_keys(entries.keys(), known, table, file)?;
     for asset in docker.get("assets").and_then(Value::as_array).into_iter().flatten() {
         let keys = asset.as_object().map(|asset| asset.keys()).into_iter().flatten();
@@ -211,12 +208,7 @@ fn read<T: Default + for<'a> Deserialize<'a>>(
     serde_json::from_value(docker.clone()).with_context(|| format!("`{table}` in `{file}` is wrong"))
 }
 
-fn known_keys<'a>(
-    keys: impl Iterator<Item = &'a String>,
-    known: &[&str],
-    table: &str,
-    file: &Utf8Path,
-) -> Result<()> {
+fn known_keys<'a>(keys: impl Iterator<Item = &'a String>, known: &[&str], table: &str, file: &Utf8Path) -> Result<()> {
     for key in keys {
         if !known.contains(&key.as_str()) {
             let hint = did_you_mean(key, known.iter().copied());

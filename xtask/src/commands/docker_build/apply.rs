@@ -1,7 +1,6 @@
 //! Compiles, assembles, loads.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::Mutex;
+use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -20,6 +19,7 @@ use crate::image::platform::Platform;
 use crate::image::reference::Digest;
 use crate::registry::{Client, Credentials};
 use crate::system::files::{TemporaryFolder, write_atomically};
+use crate::system::parallel;
 use crate::system::progress::Progress;
 use crate::workspace::inputs::FileKind;
 
@@ -66,7 +66,7 @@ pub(crate) fn apply(plan: &BuildPlan<'_>, progress: &Progress) -> Result<Results
             (image, found)
         })
         .collect();
-    let results = in_parallel(work, std::thread::available_parallelism().map_or(1, usize::from), |(image, found)| {
+    let results = parallel::map(work, parallel::processors(), |(image, found)| {
         let built = build_image(plan, &layout, &bases, image, found, progress);
         (image.component.name.clone(), built)
     });
@@ -102,12 +102,9 @@ fn compile_in_engine(plan: &BuildPlan<'_>, progress: &Progress) -> Result<Execut
     let engine = plan.engine.as_ref().context("no engine is planned")?;
     let output = plan.workspace.output();
     let exports = TemporaryFolder::create_in(&output.join("tmp"), "export")?;
-    let work: Vec<_> = plan
-        .images
-        .iter()
-        .flat_map(|image| image.platforms.iter().map(move |platform| (image, platform)))
-        .collect();
-    let results = in_parallel(work, plan.jobs, |(image, planned)| {
+    let work: Vec<_> =
+        plan.images.iter().flat_map(|image| image.platforms.iter().map(move |platform| (image, platform))).collect();
+    let results = parallel::map(work, plan.jobs, |(image, planned)| {
         let name = &image.component.name;
         let key = (name.clone(), planned.platform.clone());
         let slug = planned.platform.to_string().replace('/', "-");
@@ -164,9 +161,7 @@ fn bases(plan: &BuildPlan<'_>, layout: &Layout) -> Result<BTreeMap<Platform, Bas
     plan.workspace
         .platforms
         .iter()
-        .map(|platform| {
-            Ok((platform.clone(), BaseImage::load(layout, reference, digest, platform, &cache, &client)?))
-        })
+        .map(|platform| Ok((platform.clone(), BaseImage::load(layout, reference, digest, platform, &cache, &client)?)))
         .collect()
 }
 
@@ -338,7 +333,8 @@ fn load(plan: &BuildPlan<'_>, layout: &Layout, results: &Results, progress: &Pro
         let loaded = built.platforms.iter().find(|platform| platform.platform.to_string() == own);
         let loaded = loaded.or(built.platforms.first()).context("an image without a platform")?;
         if built.platforms.len() > 1 {
-            progress.say(&format!("{}: an engine holds one platform; loading {}", image.component.name, loaded.platform));
+            progress
+                .say(&format!("{}: an engine holds one platform; loading {}", image.component.name, loaded.platform));
         }
         engine
             .load(|mut out| write_docker_archive(layout, loaded, &image.references, &mut out))
@@ -354,23 +350,4 @@ fn own_platform() -> String {
         other => other,
     };
     format!("linux/{architecture}")
-}
-
-/// Runs `work` on every item, at most `jobs` at once; results in the items' order.
-fn in_parallel<T: Send, R: Send>(items: Vec<T>, jobs: usize, work: impl Fn(T) -> R + Sync) -> Vec<R> {
-    let jobs = jobs.min(items.len()).max(1);
-    let queue: Mutex<VecDeque<(usize, T)>> = Mutex::new(items.into_iter().enumerate().collect());
-    let done: Mutex<BTreeMap<usize, R>> = Mutex::new(BTreeMap::new());
-    let next = || queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop_front();
-    std::thread::scope(|scope| {
-        for _ in 0..jobs {
-            scope.spawn(|| {
-                while let Some((position, item)) = next() {
-                    let result = work(item);
-                    done.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(position, result);
-                }
-            });
-        }
-    });
-    done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).into_values().collect()
 }

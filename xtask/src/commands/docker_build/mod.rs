@@ -7,8 +7,8 @@ mod report;
 use anyhow::Result;
 use camino::Utf8Path;
 
-use super::Outcome;
 use super::filter::choose;
+use super::{Outcome, print};
 use crate::cli::DockerBuildArgs;
 use crate::system::progress::Progress;
 use crate::system::workspace::Workspace;
@@ -16,11 +16,12 @@ use crate::system::workspace::Workspace;
 /// Builds the chosen components' images.
 pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &DockerBuildArgs) -> Result<Outcome> {
     let progress = Progress::new();
-    let workspace = Workspace::load(manifest, &arguments.platform)?;
+    let (workspace, machine) =
+        Workspace::load_beside(manifest, &arguments.platform, |root| plan::look_around(root, arguments))?;
     let chosen = choose(&workspace, &arguments.filter)?;
     if chosen.components.is_empty() {
         if arguments.json {
-            println!("[]");
+            print("[]\n")?;
         }
         eprintln!(
             "nothing to build: {}",
@@ -34,9 +35,9 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &DockerBuildArgs) -> R
     for (name, reason) in &chosen.reasons {
         progress.say(&format!("{name}: affected ({reason})"));
     }
-    let plan = plan::plan(&workspace, chosen.components, arguments, &progress)?;
+    let plan = plan::plan(&workspace, chosen.components, arguments, machine, &progress)?;
     if arguments.dry_run {
-        print!("{}", report::dry_run(&plan)?);
+        print(&report::dry_run(&plan)?)?;
         return Ok(Outcome::Done);
     }
     let result = apply::apply(&plan, &progress)?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::assemble::base::BaseReference;
 use crate::cli::{BuilderChoice, DockerBuildArgs};
@@ -15,8 +15,9 @@ use crate::image::platform::Platform;
 use crate::image::reference::{Digest, ImageReference, Tag};
 use crate::image::time::rfc3339;
 use crate::registry::{Client, Credentials};
-use crate::system::cargo::host_toolchain;
+use crate::system::cargo::{HostToolchain, host_toolchain};
 use crate::system::dockerfiles;
+use crate::system::parallel;
 use crate::system::progress::Progress;
 use crate::system::revision::{Revision, Revisions};
 use crate::system::workspace::Workspace;
@@ -76,6 +77,7 @@ pub(crate) fn plan<'a>(
     workspace: &'a Workspace,
     components: Vec<&'a Component>,
     arguments: &DockerBuildArgs,
+    machine: Machine,
     progress: &Progress,
 ) -> Result<BuildPlan<'a>> {
     let mut build_args = build_args(arguments)?;
@@ -84,12 +86,11 @@ pub(crate) fn plan<'a>(
         commit: build_args.remove("COMMIT_SHA"),
         build_date: build_args.remove("BUILD_DATE"),
     };
-    let (engine, is_native) = choose_builder(arguments, progress)?;
+    let Machine { engine, toolchain } = machine;
+    let (engine, is_native) = choose_builder(engine, arguments, progress)?;
     let base = base(workspace)?;
-    let inputs: Vec<(&Component, Inputs)> = components
-        .into_iter()
-        .map(|component| Ok((component, workspace.inputs(component)?)))
-        .collect::<Result<_>>()?;
+    let inputs: Vec<(&Component, Inputs)> =
+        components.into_iter().map(|component| Ok((component, workspace.inputs(component)?))).collect::<Result<_>>()?;
     let chosen: Vec<&Component> = inputs.iter().map(|(component, _)| *component).collect();
 
     let mut identities: BTreeMap<(Platform, String), BTreeMap<String, String>> = BTreeMap::new();
@@ -109,7 +110,7 @@ pub(crate) fn plan<'a>(
             Builder::Engine(files)
         }
         _ => {
-            let toolchain = host_toolchain(workspace.root())?;
+            let toolchain = toolchain?;
             let mut builds = BTreeMap::new();
             for platform in &workspace.platforms {
                 let target = RustTarget::new(platform, workspace.packages.settings.linkage)?;
@@ -207,19 +208,39 @@ fn build_args(arguments: &DockerBuildArgs) -> Result<BTreeMap<String, String>> {
         .collect()
 }
 
+/// What this machine has to build with, found out while cargo resolves.
+pub(crate) struct Machine {
+    engine: Result<Engine>,
+    toolchain: Result<HostToolchain>,
+}
+
+/// Looks for an engine, if one could be wanted, and asks rustc.
+pub(crate) fn look_around(root: &Utf8Path, arguments: &DockerBuildArgs) -> Machine {
+    let wants_engine = arguments.builder != BuilderChoice::Native || arguments.load;
+    let find = || match wants_engine {
+        true => Engine::find(arguments.buildx_builder.as_deref()),
+        false => Err(anyhow::anyhow!("no container engine is wanted")),
+    };
+    let (engine, toolchain) = parallel::both(find, || host_toolchain(root));
+    Machine { engine, toolchain }
+}
+
 /// The engine, if one answers and is wanted, and whether to build natively.
-fn choose_builder(arguments: &DockerBuildArgs, progress: &Progress) -> Result<(Option<Engine>, bool)> {
-    let find = || Engine::find(arguments.buildx_builder.as_deref());
+fn choose_builder(
+    engine: Result<Engine>,
+    arguments: &DockerBuildArgs,
+    progress: &Progress,
+) -> Result<(Option<Engine>, bool)> {
     match arguments.builder {
         BuilderChoice::Docker => {
-            let engine = find().context("`--builder docker` needs a container engine")?;
+            let engine = engine.context("`--builder docker` needs a container engine")?;
             Ok((Some(engine), false))
         }
         BuilderChoice::Native if arguments.load => {
-            Ok((Some(find().context("`--load` needs a container engine")?), true))
+            Ok((Some(engine.context("`--load` needs a container engine")?), true))
         }
         BuilderChoice::Native => Ok((None, true)),
-        BuilderChoice::Auto => match find() {
+        BuilderChoice::Auto => match engine {
             Ok(engine) => {
                 progress.say(&format!("builder: `{}` answers, so it compiles", engine.program));
                 Ok((Some(engine), false))
@@ -295,12 +316,13 @@ fn plan_engine(
 
 /// Cargo's credentials, when the lock file names a registry other than crates.io.
 fn credentials(workspace: &Workspace) -> Option<Utf8PathBuf> {
-    let is_private = |line: &str| {
-        line.starts_with("source = \"registry+") || line.starts_with("source = \"sparse+")
-    };
-    let uses_private =
-        workspace.lock_text.lines().any(|line| is_private(line) && !line.contains("github.com/rust-lang/crates.io-index"));
-    let home = std::env::var("CARGO_HOME").or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.cargo"))).ok()?;
+    let is_private = |line: &str| line.starts_with("source = \"registry+") || line.starts_with("source = \"sparse+");
+    let uses_private = workspace
+        .lock_text
+        .lines()
+        .any(|line| is_private(line) && !line.contains("github.com/rust-lang/crates.io-index"));
+    let home =
+        std::env::var("CARGO_HOME").or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.cargo"))).ok()?;
     let file = Utf8PathBuf::from(home).join("credentials.toml");
     (uses_private && file.is_file()).then_some(file)
 }

@@ -6,8 +6,8 @@ use serde_json::json;
 use super::apply::Results;
 use super::plan::{BuildPlan, Builder};
 use crate::assemble::image::AssembledPlatform;
-use crate::commands::Outcome;
 use crate::commands::table::{bytes, table};
+use crate::commands::{Outcome, print};
 use crate::system::process;
 
 /// Prints the images, then the failures.
@@ -38,9 +38,9 @@ pub(crate) fn report(plan: &BuildPlan<'_>, results: &Results, as_json: bool) -> 
         }
     }
     if as_json {
-        println!("{}", serde_json::to_string_pretty(&list)?);
+        print(&(serde_json::to_string_pretty(&list)? + "\n"))?;
     } else if !rows.is_empty() {
-        print!("{}", table(&["COMPONENT", "PLATFORM", "SIZE", "DIGEST"], &rows));
+        print(&table(&["COMPONENT", "PLATFORM", "SIZE", "DIGEST"], &rows))?;
         eprintln!("images: {}", plan.workspace.output().join("oci"));
     }
     if plan.load && !as_json {
@@ -50,8 +50,7 @@ pub(crate) fn report(plan: &BuildPlan<'_>, results: &Results, as_json: bool) -> 
             }
         }
     }
-    let failed: Vec<_> =
-        results.iter().filter_map(|(name, result)| Some((name, result.as_ref().err()?))).collect();
+    let failed: Vec<_> = results.iter().filter_map(|(name, result)| Some((name, result.as_ref().err()?))).collect();
     for (name, error) in &failed {
         eprint!("{name}: {}", crate::commands::shown(error));
     }

@@ -1,0 +1,68 @@
+//! What all groups share: options, the temporary folder, the copy of the workspace.
+
+use std::cell::OnceCell;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result};
+
+use crate::checkout::Checkout;
+use crate::child::{command, run};
+use crate::cli::Cli;
+use crate::edit::Edits;
+use crate::machine::Machine;
+use crate::subject::Subject;
+use crate::work::WorkFolder;
+
+/// One run of this program.
+pub(crate) struct Bench {
+    /// The options.
+    pub(crate) cli: Cli,
+    /// Where the results go.
+    pub(crate) output: PathBuf,
+    /// The temporary folder.
+    pub(crate) work: WorkFolder,
+    /// The user's workspace, which is only read.
+    pub(crate) source: PathBuf,
+    /// The copy that the xtask works on.
+    pub(crate) checkout: Checkout,
+    /// The one-line edits.
+    pub(crate) edits: Edits,
+    /// Tells this run's files from those of all other runs.
+    pub(crate) stamp: String,
+    subject: OnceCell<Subject>,
+}
+
+impl Bench {
+    /// Copies the workspace around the current folder.
+    pub(crate) fn new(cli: Cli) -> Result<Self> {
+        let mut locate = command("cargo", Path::new("."));
+        locate.args(["locate-project", "--workspace", "--message-format", "plain"]);
+        let manifest = PathBuf::from(run(&mut locate)?.stdout.trim());
+        let source = manifest.parent().context("the workspace has no folder")?.canonicalize()?;
+        let output = cli.output.clone().unwrap_or_else(|| source.join("target/bench"));
+        let output = std::path::absolute(&output).with_context(|| format!("wrong folder `{}`", output.display()))?;
+        let parent = cli.work.clone().unwrap_or_else(std::env::temp_dir);
+        let work = WorkFolder::create(&parent, &source, cli.keep)?;
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let stamp = format!("{:x}", since.as_secs());
+        let checkout = Checkout::copy(&source, work.join("workspace"), &stamp)?;
+        checkout.fetch()?;
+        let edits = Edits::new(&stamp);
+        Ok(Bench { cli, output, work, source, checkout, edits, stamp, subject: OnceCell::new() })
+    }
+
+    /// The host and its toolchain.
+    pub(crate) fn machine(&self) -> Result<Machine> {
+        Machine::find(&self.checkout.root)
+    }
+
+    /// The copy with its components; the first call compiles its xtask.
+    pub(crate) fn subject(&self) -> Result<&Subject> {
+        if let Some(subject) = self.subject.get() {
+            return Ok(subject);
+        }
+        let subject = Subject::load(&self.checkout, &self.machine()?)?;
+        Ok(self.subject.get_or_init(|| subject))
+    }
+}

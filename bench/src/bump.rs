@@ -1,0 +1,78 @@
+//! A dependency that changes between two released versions.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use crate::checkout::Checkout;
+use crate::child::{command, run};
+use crate::subject::Subject;
+
+/// A crate with the version in the lock file and another one.
+#[derive(Debug)]
+pub(crate) struct Bump {
+    /// Name of the crate.
+    pub(crate) name: String,
+    versions: [String; 2],
+    users: Vec<String>,
+}
+
+impl Bump {
+    /// Reads `CRATE@VERSION`, and finds the version now used and who uses it.
+    pub(crate) fn plan(subject: &Subject, spec: &str) -> Result<Self> {
+        let (name, other) =
+            spec.split_once('@').with_context(|| format!("`{spec}` is not of the form CRATE@VERSION"))?;
+        let mut now = None;
+        let mut users = Vec::new();
+        for component in &subject.components {
+            let mut tree = command("cargo", &subject.root);
+            tree.args(["tree", "--locked", "--package", &component.package]);
+            tree.args(["--edges", "no-dev", "--prefix", "none", "--format", "{p}"]);
+            if let Some(version) = version_in(&run(&mut tree)?.stdout, name) {
+                now = Some(version);
+                users.push(component.name.clone());
+            }
+        }
+        let now = now.with_context(|| format!("no component uses `{name}`; name another with `--bump`"))?;
+        Ok(Bump { name: name.to_owned(), versions: [now, other.to_owned()], users })
+    }
+
+    /// Changes the lock file to the version that it does not have.
+    pub(crate) fn apply(&self, checkout: &Checkout, run_number: usize) -> Result<()> {
+        let [from, to] = [run_number % 2, (run_number + 1) % 2].map(|which| &self.versions[which]);
+        let mut update = command("cargo", &checkout.root);
+        update.args(["update", "--quiet", "--precise", to, "--package", &format!("{}@{from}", self.name)]);
+        run(&mut update)?;
+        checkout.fetch()
+    }
+
+    /// What it is, for the report.
+    pub(crate) fn describe(&self) -> String {
+        let [from, to] = &self.versions;
+        format!("`{}` between {from} and {to}, used by {}", self.name, self.users.join(", "))
+    }
+}
+
+fn version_in(tree: &str, name: &str) -> Option<String> {
+    let rest = tree.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(" v"))?;
+    rest.split_whitespace().next().map(str::to_owned)
+}
+
+/// The lock file as it is, to be put back.
+pub(crate) fn lock_file(root: &Path) -> Result<String> {
+    fs::read_to_string(root.join("Cargo.lock")).context("cannot read the lock file")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_of_exactly_that_crate() {
+        let tree = "ui v0.1.0 (/ui)\ntower v0.5.3\ntower-http v0.7.1\ntower-http v0.7.1 (*)\n";
+        assert_eq!(version_in(tree, "tower-http").as_deref(), Some("0.7.1"));
+        assert_eq!(version_in(tree, "tower").as_deref(), Some("0.5.3"));
+        assert_eq!(version_in(tree, "tow"), None);
+    }
+}

@@ -1,0 +1,154 @@
+//! What was measured: plain data.
+
+use crate::cli::Group;
+
+/// What a number counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unit {
+    /// Wall time.
+    Seconds,
+    /// Compressed bytes.
+    Bytes,
+}
+
+impl Unit {
+    /// A value for people.
+    pub(crate) fn show(self, value: f64) -> String {
+        match self {
+            Unit::Seconds if value < 10.0 => format!("{value:.2} s"),
+            Unit::Seconds if value < 100.0 => format!("{value:.1} s"),
+            Unit::Seconds => format!("{value:.0} s"),
+            Unit::Bytes => format!("{:.2} MiB", value / MEBIBYTE),
+        }
+    }
+}
+
+/// Bytes in a MiB.
+pub(crate) const MEBIBYTE: f64 = 1024.0 * 1024.0;
+
+/// The measured values of one side.
+#[derive(Debug, Clone)]
+pub(crate) struct Series {
+    /// Who was measured.
+    pub(crate) label: String,
+    /// One value per run, in order.
+    pub(crate) values: Vec<f64>,
+}
+
+impl Series {
+    /// The middle value, or the mean of the two middle ones.
+    pub(crate) fn median(&self) -> f64 {
+        let mut sorted = self.values.clone();
+        sorted.sort_by(f64::total_cmp);
+        let middle = sorted.len() / 2;
+        match sorted.len() {
+            0 => f64::NAN,
+            count if count % 2 == 1 => sorted[middle],
+            _ => f64::midpoint(sorted[middle - 1], sorted[middle]),
+        }
+    }
+}
+
+/// A target that depends on a peer's value.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Bound {
+    /// At most so many times the peer's.
+    Times(f64),
+    /// At most the peer's and so much more.
+    Plus(f64),
+}
+
+impl Bound {
+    /// The largest value that reaches the target.
+    pub(crate) fn limit(self, peer: f64) -> f64 {
+        match self {
+            Bound::Times(factor) => peer * factor,
+            Bound::Plus(more) => peer + more,
+        }
+    }
+
+    /// The target for people.
+    pub(crate) fn show(self, unit: Unit) -> String {
+        match self {
+            Bound::Times(factor) => format!("≤ {factor} ×"),
+            Bound::Plus(more) => format!("≤ +{}", unit.show(more)),
+        }
+    }
+}
+
+/// Somebody we compare with.
+#[derive(Debug, Clone)]
+pub(crate) struct Peer {
+    /// What it took.
+    pub(crate) series: Series,
+    /// What we want to reach beside it.
+    pub(crate) bound: Option<Bound>,
+}
+
+/// One thing measured: ours, and beside it the peers'.
+#[derive(Debug, Clone)]
+pub(crate) struct Scenario {
+    /// The group it belongs to.
+    pub(crate) group: Group,
+    /// What happened before or during the measurement.
+    pub(crate) name: String,
+    /// What the values count.
+    pub(crate) unit: Unit,
+    /// Our values.
+    pub(crate) ours: Series,
+    /// Everybody else's.
+    pub(crate) peers: Vec<Peer>,
+    /// A target that depends on nobody.
+    pub(crate) at_most: Option<f64>,
+    /// What a reader should know.
+    pub(crate) note: Option<String>,
+}
+
+impl Scenario {
+    /// The smallest of all limits: whoever is under it reached every target.
+    pub(crate) fn limit(&self) -> Option<f64> {
+        let relative =
+            self.peers.iter().filter_map(|peer| peer.bound.map(|bound| bound.limit(peer.series.median())));
+        relative.chain(self.at_most).min_by(f64::total_cmp)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn series(values: &[f64]) -> Series {
+        Series { label: "a".into(), values: values.to_vec() }
+    }
+
+    #[test]
+    fn medians() {
+        assert_eq!(series(&[3.0, 1.0, 2.0]).median(), 2.0);
+        assert_eq!(series(&[4.0, 1.0]).median(), 2.5);
+        assert!(series(&[]).median().is_nan());
+    }
+
+    #[test]
+    fn the_tightest_limit_counts() {
+        let peer = |value, bound| Peer { series: series(&[value]), bound };
+        let scenario = Scenario {
+            group: Group::Engine,
+            name: "cold".into(),
+            unit: Unit::Seconds,
+            ours: series(&[1.0]),
+            peers: vec![peer(8.0, Some(Bound::Times(0.5))), peer(3.0, Some(Bound::Plus(0.5))), peer(1.0, None)],
+            at_most: Some(60.0),
+            note: None,
+        };
+        assert_eq!(scenario.limit(), Some(3.5));
+    }
+
+    #[test]
+    fn values_for_people() {
+        assert_eq!(Unit::Seconds.show(0.314), "0.31 s");
+        assert_eq!(Unit::Seconds.show(61.26), "61.3 s");
+        assert_eq!(Unit::Bytes.show(2_318_664.0), "2.21 MiB");
+        assert_eq!(Bound::Times(1.05).show(Unit::Seconds), "≤ 1.05 ×");
+        assert_eq!(Bound::Plus(0.3).show(Unit::Seconds), "≤ +0.30 s");
+    }
+}
