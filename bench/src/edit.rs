@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use crate::checkout::write;
 
 /// `#[used]` keeps the value in the executable although nothing reads it.
-const START: &str = "\n#[used]static BENCH_EDIT: &str = ";
+const START: &str = "\n#[used] static BENCH_EDIT: &str = ";
 
 /// Makes edits that no earlier one equals.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ mod tests {
     #[test]
     fn each_edit_replaces_the_one_before() {
         let first = edited("fn main() {}\n", "1");
-        assert_eq!(first, "fn main() {}\n\n#[used]static BENCH_EDIT: &str = \"1\";\n");
+        assert_eq!(first, "fn main() {}\n\n#[used] static BENCH_EDIT: &str = \"1\";\n");
         assert_eq!(edited(&first, "2"), first.replace('1', "2"));
     }
 }

@@ -39,7 +39,7 @@ impl<'a> Pair<'a> {
 
     /// `cargo xtask docker-build --builder native`.
     pub(crate) fn ours(&self) -> Result<Duration> {
-        let (elapsed, images) = self.subject.docker_build(&["--builder", "native"])?;
+        let (elapsed, images) = self.subject.docker_build(&["--builder", "native"], &[])?;
         self.images.replace_with(|[_, last]| [std::mem::take(last), images]);
         Ok(elapsed)
     }

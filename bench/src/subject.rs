@@ -24,7 +24,7 @@ pub(crate) struct Component {
     /// Folder of its package, from the root.
     pub(crate) folder: PathBuf,
     /// Folders of the members it depends on.
-    closure: Vec<PathBuf>,
+    pub(crate) closure: Vec<PathBuf>,
 }
 
 /// A workspace with components.
@@ -47,12 +47,17 @@ impl Subject {
         let listed: Value = serde_json::from_str(&listed).context("`cargo xtask components --json` printed no JSON")?;
         let components: Option<Vec<_>> = listed.as_array().and_then(|list| list.iter().map(component).collect());
         let components = components.context("`cargo xtask components --json` lacks `name`, `crate` or `folder`")?;
+        Ok(Self::new(checkout.root.clone(), components, machine))
+    }
+
+    /// A workspace whose components are known.
+    pub(crate) fn new(root: PathBuf, components: Vec<Component>, machine: &Machine) -> Self {
         // `linux/amd64` is the default and what a user leaves out.
         let platform = match machine.platform() {
             "linux/amd64" => Vec::new(),
             other => vec!["--platform".to_owned(), other.to_owned()],
         };
-        Ok(Subject { root: checkout.root.clone(), components, triple: machine.triple.clone(), platform })
+        Subject { root, components, triple: machine.triple.clone(), platform }
     }
 
     /// The component with this name.
@@ -94,9 +99,14 @@ impl Subject {
     }
 
     /// `cargo xtask docker-build` with these arguments.
-    pub(crate) fn docker_build(&self, arguments: &[&str]) -> Result<(Duration, Images)> {
+    pub(crate) fn docker_build(
+        &self,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Result<(Duration, Images)> {
         let mut cargo = command("cargo", &self.root);
         cargo.args(["xtask", "docker-build", "--json"]).args(arguments).args(&self.platform);
+        cargo.envs(environment.iter().copied());
         let finished = run(&mut cargo)?;
         Ok((finished.elapsed, Images::parse(&finished.stdout)?))
     }

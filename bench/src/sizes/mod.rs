@@ -1,0 +1,46 @@
+//! Generated workspaces of several sizes: what `docker-build` adds to cargo as a workspace grows.
+
+mod workspace;
+
+use anyhow::Result;
+
+use crate::bench::Bench;
+use crate::cli::Group;
+use crate::measure::nothing;
+use crate::native::Pair;
+use crate::report::Report;
+use crate::scenario::Bound;
+
+/// Up to this many binaries the tighter target holds.
+const SMALL: u16 = 3;
+
+/// Measures each size, from the smallest on; the workspace grows in between.
+pub(crate) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
+    let group = Group::Sizes;
+    let mut sizes = bench.cli.sizes.clone();
+    sizes.sort_unstable();
+    sizes.dedup();
+    for size in sizes {
+        let subject = workspace::generate(bench, size)?;
+        let pair = Pair::new(&subject, bench.work.join("generated-plain-target"));
+        eprintln!("{group}: building {size} once before measuring");
+        pair.ours()?;
+        pair.limit()?;
+        let binaries = if size == 1 { "1 binary".to_owned() } else { format!("{size} binaries") };
+        let name = format!("{binaries}, nothing changed");
+        if bench.cli.wants(&name) {
+            let more = if size <= SMALL { 0.3 } else { 0.5 };
+            report.add(pair.measure(group, &name, bench.cli.runs, &nothing, Some(Bound::Plus(more)))?);
+        }
+        let name = format!("{binaries}, one line in one");
+        if bench.cli.wants(&name) {
+            let file = subject.main_file(subject.first()?)?;
+            let edit = |_| bench.edits.apply(&[&subject.root], &file);
+            let mut scenario = pair.measure(group, &name, bench.cli.runs, &edit, Some(Bound::Times(1.1)))?;
+            // A list of thirty kept images says nothing.
+            scenario.note = scenario.note.filter(|_| size <= SMALL);
+            report.add(scenario);
+        }
+    }
+    Ok(())
+}
