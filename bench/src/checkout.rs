@@ -39,17 +39,18 @@ impl Checkout {
     pub(crate) fn commit(&self) -> Result<()> {
         run(command("git", &self.root).args(["init", "--quiet", "--initial-branch", "main"]))?;
         run(command("git", &self.root).args(["add", "--all"]))?;
-        let settings = [
-            "user.name=bench",
-            "user.email=bench@localhost",
-            "commit.gpgsign=false",
-            "core.hooksPath=/dev/null",
-        ];
+        let settings =
+            ["user.name=bench", "user.email=bench@localhost", "commit.gpgsign=false", "core.hooksPath=/dev/null"];
         let mut commit = command("git", &self.root);
         commit.args(settings.iter().flat_map(|setting| ["-c", setting]));
         commit.args(["commit", "--quiet", "--allow-empty", "--message", "State to measure"]);
         commit.env("GIT_AUTHOR_DATE", DATE).env("GIT_COMMITTER_DATE", DATE);
         run(&mut commit).map(drop)
+    }
+
+    /// Takes back all changes to files that were copied.
+    pub(crate) fn reset(&self) -> Result<()> {
+        run(command("git", &self.root).args(["checkout", "--quiet", "--force", "HEAD", "--", "."])).map(drop)
     }
 
     /// Downloads all crates of the lock file, so that no measurement waits for the network.

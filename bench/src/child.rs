@@ -13,15 +13,8 @@ use crate::interrupt;
 const SHOWN_LINES: usize = 30;
 
 /// Variables that would change what is measured, or that `cargo run` set for this program.
-const REMOVED: &[&str] = &[
-    "CARGO",
-    "DOCKER_CLI",
-    "RUSTC_WRAPPER",
-    "RUSTC_WORKSPACE_WRAPPER",
-    "RUSTFLAGS",
-    "SERVICES",
-    "SOURCE_DATE_EPOCH",
-];
+const REMOVED: &[&str] =
+    &["CARGO", "DOCKER_CLI", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "RUSTFLAGS", "SERVICES", "SOURCE_DATE_EPOCH"];
 const REMOVED_PREFIXES: &[&str] = &["CARGO_", "CI_", "GITHUB_", "GIT_"];
 /// Of those, the ones that say where crates come from.
 const KEPT_PREFIXES: &[&str] = &["CARGO_HOME", "CARGO_HTTP_", "CARGO_NET_", "CARGO_REGISTR", "GIT_SSL_"];

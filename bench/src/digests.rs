@@ -32,7 +32,8 @@ impl Images {
     /// What came out differently than in `before`, in words: a check that a change did what it
     /// should, and nothing else.
     pub(crate) fn changes_since(&self, before: &Images) -> String {
-        let is_changed = |name: &str| self.0.get(name).map(|one| &one.digest) != before.0.get(name).map(|one| &one.digest);
+        let is_changed =
+            |name: &str| self.0.get(name).map(|one| &one.digest) != before.0.get(name).map(|one| &one.digest);
         let names = |wanted: bool| {
             let chosen = self.0.keys().filter(|name| is_changed(name) == wanted).map(String::as_str);
             let list = chosen.collect::<Vec<_>>().join(", ");

@@ -71,6 +71,7 @@ impl<'a> Pair<'a> {
 /// Measures all scenarios.
 pub(crate) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     let subject = bench.subject()?;
+    bench.checkout.reset()?;
     let pair = Pair::new(subject, bench.work.join("plain-target"));
     let (runs, group) = (bench.cli.runs, Group::Native);
 

@@ -107,8 +107,7 @@ pub(crate) struct Scenario {
 impl Scenario {
     /// The smallest of all limits: whoever is under it reached every target.
     pub(crate) fn limit(&self) -> Option<f64> {
-        let relative =
-            self.peers.iter().filter_map(|peer| peer.bound.map(|bound| bound.limit(peer.series.median())));
+        let relative = self.peers.iter().filter_map(|peer| peer.bound.map(|bound| bound.limit(peer.series.median())));
         relative.chain(self.at_most).min_by(f64::total_cmp)
     }
 }

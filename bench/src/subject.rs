@@ -60,11 +60,6 @@ impl Subject {
         Subject { root, components, triple: machine.triple.clone(), platform }
     }
 
-    /// The component with this name.
-    pub(crate) fn component(&self, name: &str) -> Result<&Component> {
-        self.components.iter().find(|one| one.name == name).with_context(|| format!("no component `{name}`"))
-    }
-
     /// The component that is edited: the first.
     pub(crate) fn first(&self) -> Result<&Component> {
         self.components.first().context("the workspace has no components")
@@ -73,7 +68,8 @@ impl Subject {
     /// Source file of a component's binary, from the root.
     pub(crate) fn main_file(&self, component: &Component) -> Result<PathBuf> {
         let candidates = ["src/main.rs".to_owned(), format!("src/bin/{}.rs", component.name)];
-        let found = candidates.iter().map(|file| component.folder.join(file)).find(|file| self.root.join(file).is_file());
+        let found =
+            candidates.iter().map(|file| component.folder.join(file)).find(|file| self.root.join(file).is_file());
         found.with_context(|| format!("the main file of `{}` is not where it usually is", component.name))
     }
 
@@ -99,11 +95,7 @@ impl Subject {
     }
 
     /// `cargo xtask docker-build` with these arguments.
-    pub(crate) fn docker_build(
-        &self,
-        arguments: &[&str],
-        environment: &[(&str, &str)],
-    ) -> Result<(Duration, Images)> {
+    pub(crate) fn docker_build(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Result<(Duration, Images)> {
         let mut cargo = command("cargo", &self.root);
         cargo.args(["xtask", "docker-build", "--json"]).args(arguments).args(&self.platform);
         cargo.envs(environment.iter().copied());

@@ -19,10 +19,7 @@ impl WorkFolder {
         fs::create_dir_all(parent).with_context(|| format!("cannot create `{}`", parent.display()))?;
         let parent = parent.canonicalize().with_context(|| format!("cannot find `{}`", parent.display()))?;
         if parent.starts_with(workspace) {
-            bail!(
-                "the temporary folder `{}` is inside of the workspace\nname another with `--work`",
-                parent.display()
-            );
+            bail!("the temporary folder `{}` is inside of the workspace\nname another with `--work`", parent.display());
         }
         let path = parent.join(format!("cargo-xtask-bench-{}", std::process::id()));
         fs::create_dir(&path).with_context(|| format!("cannot create `{}`", path.display()))?;

@@ -31,9 +31,7 @@ impl Ledger {
             tracing::warn!("the ledger is in memory: it is lost when the process ends");
         }
         // No URI names: a path is a path.
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-            | OpenFlags::SQLITE_OPEN_CREATE
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         connect(path, flags)
             .map(|connection| Self(Arc::new(Mutex::new(connection))))
             .with_context(|| format!("cannot open the database {}", path.display()))
@@ -58,17 +56,10 @@ impl Ledger {
 fn connect(path: &Path, flags: OpenFlags) -> anyhow::Result<Connection> {
     let connection = Connection::open_with_flags(path, flags).map_err(told)?;
     connection.busy_timeout(BUSY).map_err(told)?;
-    connection
-        .pragma_update(None, "temp_store", "MEMORY")
-        .map_err(told)?;
-    ensure!(
-        !connection.is_readonly("main").map_err(told)?,
-        "it is read-only"
-    );
+    connection.pragma_update(None, "temp_store", "MEMORY").map_err(told)?;
+    ensure!(!connection.is_readonly("main").map_err(told)?, "it is read-only");
     match query(&connection) {
-        Err(error) if error.sqlite_error_code() != Some(ErrorCode::DatabaseBusy) => {
-            Err(told(error))
-        }
+        Err(error) if error.sqlite_error_code() != Some(ErrorCode::DatabaseBusy) => Err(told(error)),
         _ => Ok(connection),
     }
 }

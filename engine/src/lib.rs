@@ -25,12 +25,7 @@ pub use ledger::Ledger;
 #[command(version, after_help = service::ENVIRONMENT_HELP)]
 pub struct Args {
     /// IP address and port to listen on; port 0 picks a free one
-    #[arg(
-        long,
-        env = "LISTEN",
-        value_name = "IP:PORT",
-        default_value = "0.0.0.0:8081"
-    )]
+    #[arg(long, env = "LISTEN", value_name = "IP:PORT", default_value = "0.0.0.0:8081")]
     pub listen: String,
 
     /// Database file, made when missing, on a writable volume; `:memory:` keeps nothing

@@ -8,14 +8,10 @@ const ENGINE: &str = env!("CARGO_BIN_EXE_engine");
 #[test]
 fn configured_by_the_environment() {
     let process = Process::start(ENGINE, |command| {
-        command
-            .env("VERSION", "1.2.3")
-            .env("COMMIT_SHA", "abc")
-            .env("BUILD_DATE", "2025-01-01T00:00:00Z");
+        command.env("VERSION", "1.2.3").env("COMMIT_SHA", "abc").env("BUILD_DATE", "2025-01-01T00:00:00Z");
     });
     assert_eq!(process.get("/ready"), (200, "ok".into()));
-    let version =
-        r#"{"name":"engine","version":"1.2.3","commit":"abc","build_date":"2025-01-01T00:00:00Z"}"#;
+    let version = r#"{"name":"engine","version":"1.2.3","commit":"abc","build_date":"2025-01-01T00:00:00Z"}"#;
     assert_eq!(process.get("/version"), (200, version.into()));
     let sent = process.signal("INT");
     assert_eq!(process.exit_code(sent), Some(0));

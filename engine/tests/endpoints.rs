@@ -15,10 +15,7 @@ fn about() -> About {
 fn defaults_fit_a_container_without_a_volume() {
     let mut command = Args::command();
     command.build();
-    let defaults: Vec<_> = command
-        .get_arguments()
-        .flat_map(clap::Arg::get_default_values)
-        .collect();
+    let defaults: Vec<_> = command.get_arguments().flat_map(clap::Arg::get_default_values).collect();
     assert_eq!(defaults, ["0.0.0.0:8081", ":memory:"]);
 }
 
@@ -43,13 +40,7 @@ async fn not_ready_while_the_database_is_locked() {
 
     // A locked database does not keep the service from starting.
     let app = app(about(), Ledger::open(&path).unwrap());
-    assert_eq!(
-        get(&app, "/ready").await,
-        (
-            503,
-            "the database does not answer: database is locked".into()
-        )
-    );
+    assert_eq!(get(&app, "/ready").await, (503, "the database does not answer: database is locked".into()));
     assert_eq!(get(&app, "/health").await.0, 200);
 
     other.execute_batch("ROLLBACK").unwrap();

@@ -46,10 +46,7 @@ impl Backends {
             let url = service::base_url(url, &["http"])?;
             Ok(Backend { name, url })
         };
-        Ok(Self {
-            engine: backend("engine", engine)?,
-            runtime: backend("runtime", runtime)?,
-        })
+        Ok(Self { engine: backend("engine", engine)?, runtime: backend("runtime", runtime)? })
     }
 
     /// Checks that both services answer their `/health`.
@@ -59,10 +56,7 @@ impl Backends {
     /// When one or both do not, with the reason of each.
     pub(crate) async fn check(&self) -> anyhow::Result<()> {
         let (engine, runtime) = tokio::join!(self.engine.health(), self.runtime.health());
-        let reasons: Vec<_> = [engine, runtime]
-            .into_iter()
-            .filter_map(Result::err)
-            .collect();
+        let reasons: Vec<_> = [engine, runtime].into_iter().filter_map(Result::err).collect();
         ensure!(reasons.is_empty(), "{}", reasons.join("; "));
         Ok(())
     }
@@ -85,8 +79,7 @@ impl Backend {
 
     async fn status(&self) -> Status {
         let client = Client::new(PAGE_LIMIT);
-        let (ready, about) =
-            tokio::join!(client.get(&self.url, "/ready", None), self.about(&client),);
+        let (ready, about) = tokio::join!(client.get(&self.url, "/ready", None), self.about(&client),);
         let not_ready = match ready {
             Ok(reply) if reply.status.is_success() => None,
             Ok(reply) if reply.body.trim().is_empty() => Some(reply.status.to_string()),
@@ -96,12 +89,7 @@ impl Backend {
         let about = about.inspect_err(|error| {
             tracing::warn!(backend = self.name, "no version: {error:#}");
         });
-        Status {
-            name: self.name,
-            url: self.url.clone(),
-            not_ready,
-            about: about.ok(),
-        }
+        Status { name: self.name, url: self.url.clone(), not_ready, about: about.ok() }
     }
 
     async fn about(&self, client: &Client) -> anyhow::Result<About> {

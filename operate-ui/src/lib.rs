@@ -26,39 +26,19 @@ pub use backend::Backends;
 #[command(version, after_help = service::ENVIRONMENT_HELP)]
 pub struct Args {
     /// IP address and port to listen on; port 0 picks a free one
-    #[arg(
-        long,
-        env = "LISTEN",
-        value_name = "IP:PORT",
-        default_value = "0.0.0.0:3000"
-    )]
+    #[arg(long, env = "LISTEN", value_name = "IP:PORT", default_value = "0.0.0.0:3000")]
     pub listen: String,
 
     /// URL of the engine
-    #[arg(
-        long,
-        env = "ENGINE_URL",
-        value_name = "URL",
-        default_value = "http://engine:8081"
-    )]
+    #[arg(long, env = "ENGINE_URL", value_name = "URL", default_value = "http://engine:8081")]
     pub engine_url: String,
 
     /// URL of the runtime
-    #[arg(
-        long,
-        env = "RUNTIME_URL",
-        value_name = "URL",
-        default_value = "http://runtime:8080"
-    )]
+    #[arg(long, env = "RUNTIME_URL", value_name = "URL", default_value = "http://runtime:8080")]
     pub runtime_url: String,
 
     /// Folder of the stylesheet and the logo
-    #[arg(
-        long,
-        env = "STATIC_DIR",
-        value_name = "FOLDER",
-        default_value = "/app/static"
-    )]
+    #[arg(long, env = "STATIC_DIR", value_name = "FOLDER", default_value = "/app/static")]
     pub static_dir: PathBuf,
 }
 
@@ -68,19 +48,13 @@ pub struct Args {
 ///
 /// When there is no folder `static_dir`.
 pub fn app(about: About, backends: Backends, static_dir: &Path) -> anyhow::Result<Router> {
-    ensure!(
-        static_dir.is_dir(),
-        "the folder {} does not exist: set --static-dir",
-        static_dir.display()
-    );
+    ensure!(static_dir.is_dir(), "the folder {} does not exist: set --static-dir", static_dir.display());
     let checked = backends.clone();
     let readiness = Readiness::new(move || {
         let backends = checked.clone();
         async move { backends.check().await }
     });
     let files = Router::new().route_service("/{*file}", ServeDir::new(static_dir));
-    let routes = Router::new()
-        .route("/", get(page::page).with_state(backends))
-        .nest("/static", files);
+    let routes = Router::new().route("/", get(page::page).with_state(backends)).nest("/static", files);
     Ok(service::app(about, readiness, routes))
 }

@@ -24,15 +24,10 @@ struct Page {
 
 /// Answers `/`: how the services are at this moment.
 pub(crate) async fn page(State(backends): State<Backends>) -> Response {
-    let page = Page {
-        services: backends.status().await,
-    };
+    let page = Page { services: backends.status().await };
     match page.render() {
         Ok(html) => {
-            let headers = [
-                (CACHE_CONTROL, "no-store"),
-                (CONTENT_SECURITY_POLICY, POLICY),
-            ];
+            let headers = [(CACHE_CONTROL, "no-store"), (CONTENT_SECURITY_POLICY, POLICY)];
             (headers, Html(html)).into_response()
         }
         Err(error) => {

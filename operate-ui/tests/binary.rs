@@ -20,10 +20,7 @@ fn configured_by_the_environment() {
     assert_eq!(process.get("/static/logo.svg").0, 200);
     let (status, version) = process.get("/version");
     assert_eq!(status, 200);
-    assert!(
-        version.contains(r#""build_date":"2025-01-01""#),
-        "{version}"
-    );
+    assert!(version.contains(r#""build_date":"2025-01-01""#), "{version}");
     let sent = process.signal("INT");
     assert_eq!(process.exit_code(sent), Some(0));
 }
@@ -78,10 +75,7 @@ fn wrong_configuration_is_told_in_one_line() {
         (["--listen", "nowhere"], "listen address `nowhere`"),
         (["--listen", &taken], "Address already in use"),
         (["--engine-url", "engine"], "URL `engine`"),
-        (
-            ["--runtime-url", "https://runtime"],
-            "URL `https://runtime`",
-        ),
+        (["--runtime-url", "https://runtime"], "URL `https://runtime`"),
     ] {
         let (code, stderr) = failure(OPERATE_UI, &[files, args].concat());
         assert_eq!(code, Some(1), "{stderr}");

@@ -69,18 +69,8 @@ async fn the_page_shows_both_services() {
     let rows: Vec<_> = html.split("<tr>").skip(2).collect();
     assert_eq!(rows.len(), 2, "{html}");
     for (row, name, address, state) in [
-        (
-            rows[0],
-            "engine",
-            engine,
-            r#"<strong class="up">ready</strong></td>"#,
-        ),
-        (
-            rows[1],
-            "runtime",
-            runtime,
-            r#"<strong class="down">not ready</strong>: &#60;no&#62; cluster</td>"#,
-        ),
+        (rows[0], "engine", engine, r#"<strong class="up">ready</strong></td>"#),
+        (rows[1], "runtime", runtime, r#"<strong class="down">not ready</strong>: &#60;no&#62; cluster</td>"#),
     ] {
         for part in [
             &format!(r#"<th scope="row">{name}</th>"#),

@@ -49,11 +49,7 @@ impl InCluster {
 
     fn url(&self) -> Option<String> {
         let (host, port) = self.address.as_ref()?;
-        Some(if host.contains(':') {
-            format!("https://[{host}]:{port}")
-        } else {
-            format!("https://{host}:{port}")
-        })
+        Some(if host.contains(':') { format!("https://[{host}]:{port}") } else { format!("https://{host}:{port}") })
     }
 
     fn file(&self, name: &str) -> Option<PathBuf> {
@@ -81,11 +77,7 @@ impl Cluster {
         let token = given(&args.api_token_file);
         let (url, ca, token) = match (by_hand, pod.url()) {
             (Some(url), _) => (url.clone(), ca, token),
-            (None, Some(url)) => (
-                url,
-                ca.or_else(|| pod.file("ca.crt")),
-                token.or_else(|| pod.file("token")),
-            ),
+            (None, Some(url)) => (url, ca.or_else(|| pod.file("ca.crt")), token.or_else(|| pod.file("token"))),
             (None, None) => {
                 if let Some(file) = ca.or(token) {
                     bail!("{} is of no use without --api-server", file.display());
@@ -96,19 +88,12 @@ impl Cluster {
         };
         let url = service::base_url(&url, &["https", "http"])?;
         if let Some(path) = &token {
-            ensure!(
-                url.starts_with("https://"),
-                "will not send a token to {url}: it has no TLS"
-            );
+            ensure!(url.starts_with("https://"), "will not send a token to {url}: it has no TLS");
             authorization(&fs::read_to_string(path).with_context(|| unreadable(path))?)
                 .with_context(|| unreadable(path))?;
         }
         tracing::info!(url, ca = ?ca, token = ?token, "using the API server");
-        Ok(Some(Self {
-            client: client(ca.as_deref())?,
-            url,
-            token: token.map(Arc::from),
-        }))
+        Ok(Some(Self { client: client(ca.as_deref())?, url, token: token.map(Arc::from) }))
     }
 
     /// Checks that the API server answers, with any status below 500.
@@ -126,12 +111,7 @@ impl Cluster {
             }
         };
         let reply = self.client.get(&self.url, "/readyz", token).await?;
-        ensure!(
-            !reply.status.is_server_error(),
-            "{} answers {}",
-            self.url,
-            reply.status
-        );
+        ensure!(!reply.status.is_server_error(), "{} answers {}", self.url, reply.status);
         Ok(())
     }
 }
@@ -149,8 +129,7 @@ fn unreadable(path: &Path) -> String {
 fn authorization(token: &str) -> anyhow::Result<HeaderValue> {
     let token = token.trim();
     ensure!(!token.is_empty(), "the file is empty");
-    let mut value = HeaderValue::from_str(&format!("Bearer {token}"))
-        .context("the file holds something else")?;
+    let mut value = HeaderValue::from_str(&format!("Bearer {token}")).context("the file holds something else")?;
     value.set_sensitive(true);
     Ok(value)
 }
@@ -158,8 +137,7 @@ fn authorization(token: &str) -> anyhow::Result<HeaderValue> {
 /// A client that trusts the authorities in the file `ca`, or the public ones.
 fn client(ca: Option<&Path>) -> anyhow::Result<Client<HttpsConnector<HttpConnector>>> {
     let roots = match ca {
-        Some(path) => authorities(path)
-            .with_context(|| format!("cannot use the CA file {}", path.display()))?,
+        Some(path) => authorities(path).with_context(|| format!("cannot use the CA file {}", path.display()))?,
         None => RootCertStore::from_iter(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
     };
     let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -167,11 +145,7 @@ fn client(ca: Option<&Path>) -> anyhow::Result<Client<HttpsConnector<HttpConnect
         .context("cannot set up TLS")?
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let connector = HttpsConnectorBuilder::new()
-        .with_tls_config(tls)
-        .https_or_http()
-        .enable_http1()
-        .build();
+    let connector = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
     Ok(Client::with_connector(connector, LIMIT))
 }
 
@@ -190,17 +164,11 @@ mod tests {
     use super::*;
 
     fn pod(host: &str, account: &Path) -> InCluster {
-        InCluster {
-            address: Some((host.to_owned(), "443".to_owned())),
-            account: account.to_owned(),
-        }
+        InCluster { address: Some((host.to_owned(), "443".to_owned())), account: account.to_owned() }
     }
 
     fn by_hand(url: &str) -> ApiArgs {
-        ApiArgs {
-            api_server: Some(url.to_owned()),
-            ..ApiArgs::default()
-        }
+        ApiArgs { api_server: Some(url.to_owned()), ..ApiArgs::default() }
     }
 
     #[test]
@@ -212,10 +180,7 @@ mod tests {
         let inside = Cluster::configure(&ApiArgs::default(), &pod).unwrap();
         let inside = inside.unwrap();
         assert_eq!(inside.url, "https://10.0.0.1:443");
-        assert_eq!(
-            inside.token.as_deref(),
-            Some(account.path().join("token").as_path())
-        );
+        assert_eq!(inside.token.as_deref(), Some(account.path().join("token").as_path()));
 
         let args = by_hand("https://elsewhere/");
         let outside = Cluster::configure(&args, &pod).unwrap().unwrap();
@@ -237,14 +202,8 @@ mod tests {
             fs::write(&path, content).unwrap();
             Some(path)
         };
-        let alone = InCluster {
-            address: None,
-            account: PathBuf::from("/missing"),
-        };
-        let mut cases = vec![(
-            by_hand("cluster:6443"),
-            "expected https://HOST[:PORT] or http://",
-        )];
+        let alone = InCluster { address: None, account: PathBuf::from("/missing") };
+        let mut cases = vec![(by_hand("cluster:6443"), "expected https://HOST[:PORT] or http://")];
         let mut args = by_hand("https://a");
         args.api_ca_file = Some("/missing/ca.crt".into());
         cases.push((args, "cannot use the CA file /missing/ca.crt: No such file"));
@@ -260,10 +219,7 @@ mod tests {
         let mut args = by_hand("http://a");
         args.api_token_file = file("token", "secret");
         cases.push((args, "it has no TLS"));
-        let args = ApiArgs {
-            api_token_file: file("token", "secret"),
-            ..ApiArgs::default()
-        };
+        let args = ApiArgs { api_token_file: file("token", "secret"), ..ApiArgs::default() };
         cases.push((args, "is of no use without --api-server"));
         for (args, reason) in cases {
             let error = format!("{:#}", Cluster::configure(&args, &alone).unwrap_err());

@@ -29,12 +29,7 @@ pub use cluster::{Cluster, InCluster};
 #[command(version, after_help = service::ENVIRONMENT_HELP)]
 pub struct Args {
     /// IP address and port to listen on; port 0 picks a free one
-    #[arg(
-        long,
-        env = "LISTEN",
-        value_name = "IP:PORT",
-        default_value = "0.0.0.0:8080"
-    )]
+    #[arg(long, env = "LISTEN", value_name = "IP:PORT", default_value = "0.0.0.0:8080")]
     pub listen: String,
 
     /// The API server.

@@ -27,18 +27,12 @@ fn about() -> About {
 
 /// The router for an API server given by hand.
 fn runtime(args: &ApiArgs) -> Router {
-    let alone = InCluster {
-        address: None,
-        account: PathBuf::from("/missing"),
-    };
+    let alone = InCluster { address: None, account: PathBuf::from("/missing") };
     app(about(), Cluster::configure(args, &alone).unwrap())
 }
 
 fn server(url: String) -> ApiArgs {
-    ApiArgs {
-        api_server: Some(url),
-        ..ApiArgs::default()
-    }
+    ApiArgs { api_server: Some(url), ..ApiArgs::default() }
 }
 
 /// A certificate authority.
@@ -101,14 +95,8 @@ impl axum::serve::Listener for Tls {
 /// An API server with TLS that lets nobody in but the bearer of `secret`, and fails for others.
 async fn tls_server(authority: &Authority) -> SocketAddr {
     let readyz = async |headers: HeaderMap| {
-        let known = headers
-            .get("authorization")
-            .is_some_and(|v| v == "Bearer secret");
-        if known {
-            StatusCode::FORBIDDEN
-        } else {
-            StatusCode::INTERNAL_SERVER_ERROR
-        }
+        let known = headers.get("authorization").is_some_and(|v| v == "Bearer secret");
+        if known { StatusCode::FORBIDDEN } else { StatusCode::INTERNAL_SERVER_ERROR }
     };
     let app = Router::new().route("/readyz", route(readyz));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -49,6 +49,7 @@ struct Engine<'a> {
 /// Measures all scenarios.
 pub(crate) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     let subject = bench.subject()?;
+    bench.checkout.reset()?;
     let engine = Engine { bench, subject, peers: Peers::create(bench, subject)?, last: RefCell::default() };
     let result = engine.all(report);
     if !bench.cli.keep {

@@ -28,15 +28,9 @@ impl About {
         Self::from_lookup(name, package_version, |key| std::env::var(key).ok())
     }
 
-    fn from_lookup(
-        name: &str,
-        package_version: &str,
-        lookup: impl Fn(&str) -> Option<String>,
-    ) -> Self {
+    fn from_lookup(name: &str, package_version: &str, lookup: impl Fn(&str) -> Option<String>) -> Self {
         let value = |key: &str, default: &str| {
-            lookup(key)
-                .filter(|value| !value.is_empty())
-                .unwrap_or_else(|| default.to_owned())
+            lookup(key).filter(|value| !value.is_empty()).unwrap_or_else(|| default.to_owned())
         };
         Self {
             name: name.to_owned(),

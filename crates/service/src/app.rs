@@ -23,10 +23,7 @@ pub fn app(about: About, readiness: Readiness, routes: Router) -> Router {
         .route("/health", get(async || "ok"))
         .route("/ready", get(ready).with_state(readiness))
         .route("/version", get(version).with_state(about))
-        .route(
-            "/metrics",
-            get(metrics::metrics).with_state(metrics.clone()),
-        );
+        .route("/metrics", get(metrics::metrics).with_state(metrics.clone()));
     routes
         .merge(common)
         .fallback(async || (StatusCode::NOT_FOUND, "not found"))
@@ -61,12 +58,7 @@ mod tests {
     use crate::testing::get as fetch;
 
     fn about() -> About {
-        About {
-            name: "example".into(),
-            version: "1.2.3".into(),
-            commit: "abc".into(),
-            build_date: "2025-01-01".into(),
-        }
+        About { name: "example".into(), version: "1.2.3".into(), commit: "abc".into(), build_date: "2025-01-01".into() }
     }
 
     fn example() -> Router {
@@ -86,10 +78,7 @@ mod tests {
 
     #[tokio::test]
     async fn unknown_paths_are_not_found() {
-        assert_eq!(
-            fetch(&example(), "/nothing").await,
-            (404, "not found".into())
-        );
+        assert_eq!(fetch(&example(), "/nothing").await, (404, "not found".into()));
     }
 
     #[tokio::test]
@@ -104,10 +93,7 @@ mod tests {
             }
         });
         let app = app(about(), readiness, Router::new());
-        assert_eq!(
-            fetch(&app, "/ready").await,
-            (503, "the store is away".into())
-        );
+        assert_eq!(fetch(&app, "/ready").await, (503, "the store is away".into()));
         up.store(true, Ordering::SeqCst);
         assert_eq!(fetch(&app, "/ready").await, (200, "ok".into()));
     }

@@ -52,9 +52,7 @@ where
 {
     /// A client that connects through `connector` and waits at most `limit` for an answer.
     pub fn with_connector(connector: C, limit: Duration) -> Self {
-        let inner = legacy::Client::builder(TokioExecutor::new())
-            .pool_max_idle_per_host(0)
-            .build(connector);
+        let inner = legacy::Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
         Self { inner, limit }
     }
 
@@ -63,12 +61,7 @@ where
     /// # Errors
     ///
     /// When there is no whole answer within the limit, with the URL and the reason.
-    pub async fn get(
-        &self,
-        base: &str,
-        path: &str,
-        authorization: Option<HeaderValue>,
-    ) -> anyhow::Result<Reply> {
+    pub async fn get(&self, base: &str, path: &str, authorization: Option<HeaderValue>) -> anyhow::Result<Reply> {
         let url = format!("{base}{path}");
         match tokio::time::timeout(self.limit, self.fetch(&url, authorization)).await {
             Ok(reply) => reply.with_context(|| format!("no answer from {url}")),
@@ -83,15 +76,9 @@ where
         }
         let response = self.inner.request(request).await?;
         let status = response.status();
-        let body = Limited::new(response.into_body(), LONGEST)
-            .collect()
-            .await
-            .map_err(anyhow::Error::from_boxed)?
-            .to_bytes();
-        Ok(Reply {
-            status,
-            body: String::from_utf8_lossy(&body).into_owned(),
-        })
+        let body =
+            Limited::new(response.into_body(), LONGEST).collect().await.map_err(anyhow::Error::from_boxed)?.to_bytes();
+        Ok(Reply { status, body: String::from_utf8_lossy(&body).into_owned() })
     }
 }
 
@@ -106,15 +93,8 @@ pub fn base_url(url: &str, schemes: &[&str]) -> anyhow::Result<String> {
             && uri.host().is_some_and(|host| !host.is_empty())
             && !url.contains(['@', '?', '#'])
     });
-    let expected: Vec<_> = schemes
-        .iter()
-        .map(|scheme| format!("{scheme}://HOST[:PORT]"))
-        .collect();
-    ensure!(
-        usable,
-        "cannot use the URL `{url}`: expected {}",
-        expected.join(" or ")
-    );
+    let expected: Vec<_> = schemes.iter().map(|scheme| format!("{scheme}://HOST[:PORT]")).collect();
+    ensure!(usable, "cannot use the URL `{url}`: expected {}", expected.join(" or "));
     Ok(url.trim_end_matches('/').to_owned())
 }
 
@@ -129,19 +109,8 @@ mod tests {
     fn base_urls_are_checked() {
         let both = ["http", "https"];
         assert_eq!(base_url("http://a:1/", &both).unwrap(), "http://a:1");
-        assert_eq!(
-            base_url("https://[::1]/x/", &both).unwrap(),
-            "https://[::1]/x"
-        );
-        for wrong in [
-            "",
-            "a:1",
-            "ftp://a",
-            "http://",
-            "http://u:p@a",
-            "http://a?b",
-            "http://a b",
-        ] {
+        assert_eq!(base_url("https://[::1]/x/", &both).unwrap(), "https://[::1]/x");
+        for wrong in ["", "a:1", "ftp://a", "http://", "http://u:p@a", "http://a?b", "http://a b"] {
             let error = base_url(wrong, &both).unwrap_err().to_string();
             assert!(error.contains(&format!("`{wrong}`")), "{error}");
         }
@@ -153,15 +122,9 @@ mod tests {
     async fn a_reply_has_status_and_body() {
         let echo = async |headers: HeaderMap| {
             let value = headers.get(AUTHORIZATION).cloned();
-            (
-                StatusCode::CREATED,
-                value.map_or_else(String::new, |v| v.to_str().unwrap().into()),
-            )
+            (StatusCode::CREATED, value.map_or_else(String::new, |v| v.to_str().unwrap().into()))
         };
-        let base = format!(
-            "http://{}",
-            spawn(Router::new().route("/echo", get(echo))).await
-        );
+        let base = format!("http://{}", spawn(Router::new().route("/echo", get(echo))).await);
         let client = Client::new(Duration::from_secs(5));
         let token = HeaderValue::from_static("Bearer abc");
         let reply = client.get(&base, "/echo", Some(token)).await.unwrap();
@@ -175,10 +138,7 @@ mod tests {
         let client = Client::new(Duration::from_secs(5));
         let error = client.get(&base, "/x", None).await.unwrap_err();
         let error = format!("{error:#}");
-        assert!(
-            error.starts_with(&format!("no answer from {base}/x: ")),
-            "{error}"
-        );
+        assert!(error.starts_with(&format!("no answer from {base}/x: ")), "{error}");
         assert!(error.contains("refused"), "{error}");
     }
 

@@ -9,11 +9,7 @@ use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::Subscriber
 pub(crate) fn init() -> anyhow::Result<()> {
     let wanted = env::var("RUST_LOG").unwrap_or_default();
     let json = tracing_subscriber::fmt::layer().json().flatten_event(true);
-    tracing_subscriber::registry()
-        .with(filter(&wanted)?)
-        .with(json)
-        .try_init()
-        .context("cannot set up logging")
+    tracing_subscriber::registry().with(filter(&wanted)?).with(json).try_init().context("cannot set up logging")
 }
 
 /// The filter of a `RUST_LOG` value: `info`, or `info,engine=debug`.

@@ -17,9 +17,7 @@ use prometheus_client::{
 use crate::About;
 
 /// Upper bounds of the duration histogram, in seconds.
-const BUCKETS: [f64; 11] = [
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
-];
+const BUCKETS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
 
 /// The text format of `prometheus-client`, which every Prometheus since 2.5 asks for.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -63,11 +61,7 @@ impl Metrics {
     pub fn new(about: &About) -> Self {
         let mut registry = Registry::default();
         let requests = Family::<Handled, Counter>::default();
-        registry.register(
-            "http_requests",
-            "Requests answered, by method, matched route and status",
-            requests.clone(),
-        );
+        registry.register("http_requests", "Requests answered, by method, matched route and status", requests.clone());
         let durations = Family::new_with_constructor((|| Histogram::new(BUCKETS)) as fn() -> _);
         registry.register(
             "http_request_duration_seconds",
@@ -84,11 +78,7 @@ impl Metrics {
             })
             .set(1);
         registry.register("build_info", "Always 1; the labels tell the build", build);
-        Self {
-            registry: Arc::new(registry),
-            requests,
-            durations,
-        }
+        Self { registry: Arc::new(registry), requests, durations }
     }
 }
 
@@ -102,38 +92,17 @@ pub(crate) async fn metrics(State(metrics): State<Metrics>) -> Response {
 }
 
 /// Counts and times every request, and logs it at debug level.
-pub(crate) async fn measure(
-    State(metrics): State<Metrics>,
-    request: Request,
-    next: Next,
-) -> Response {
+pub(crate) async fn measure(State(metrics): State<Metrics>, request: Request, next: Next) -> Response {
     let method = method_label(request.method());
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or(UNMATCHED, MatchedPath::as_str)
-        .to_owned();
+    let route = request.extensions().get::<MatchedPath>().map_or(UNMATCHED, MatchedPath::as_str).to_owned();
     tracing::debug!(method, route, "request started");
     let start = Instant::now();
     let response = next.run(request).await;
     let seconds = start.elapsed().as_secs_f64();
     let status = response.status().as_u16();
     tracing::debug!(method, route, status, seconds, "request answered");
-    metrics
-        .durations
-        .get_or_create(&Route {
-            method,
-            route: route.clone(),
-        })
-        .observe(seconds);
-    metrics
-        .requests
-        .get_or_create(&Handled {
-            method,
-            route,
-            status,
-        })
-        .inc();
+    metrics.durations.get_or_create(&Route { method, route: route.clone() }).observe(seconds);
+    metrics.requests.get_or_create(&Handled { method, route, status }).inc();
     response
 }
 

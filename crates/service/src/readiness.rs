@@ -2,8 +2,7 @@
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
-type Check =
-    dyn Fn() -> Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>> + Send + Sync + 'static;
+type Check = dyn Fn() -> Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>> + Send + Sync + 'static;
 
 /// How long a check may take before the service counts as not ready.
 const LIMIT: Duration = Duration::from_secs(2);
@@ -61,9 +60,6 @@ mod tests {
     #[tokio::test]
     async fn a_check_that_hangs_is_not_ready() {
         let readiness = Readiness::new(std::future::pending);
-        assert_eq!(
-            readiness.check().await,
-            Err("the check took longer than 2s".to_owned())
-        );
+        assert_eq!(readiness.check().await, Err("the check took longer than 2s".to_owned()));
     }
 }

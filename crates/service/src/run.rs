@@ -38,9 +38,7 @@ pub fn run(listen: &str, setup: impl Future<Output = anyhow::Result<Router>>) ->
 
 fn start(listen: &str, setup: impl Future<Output = anyhow::Result<Router>>) -> anyhow::Result<()> {
     let address: SocketAddr = listen.parse().ok().with_context(|| {
-        format!(
-            "cannot read the listen address `{listen}`: expected IP:PORT such as 127.0.0.1:8080"
-        )
+        format!("cannot read the listen address `{listen}`: expected IP:PORT such as 127.0.0.1:8080")
     })?;
     logging::init()?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -52,9 +50,7 @@ fn start(listen: &str, setup: impl Future<Output = anyhow::Result<Router>>) -> a
         let mut terminate = signal(SignalKind::terminate()).context("cannot handle SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("cannot handle SIGINT")?;
         let app = setup.await?;
-        let listener = TcpListener::bind(address)
-            .await
-            .with_context(|| format!("cannot listen on {address}"))?;
+        let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
         let address = listener.local_addr().context("no local address")?;
         tracing::info!(%address, "listening");
         let shutdown = async move {
@@ -147,12 +143,7 @@ mod tests {
             let _ = stopped.await;
         };
         let task = tokio::spawn(serve(listener, app, shutdown, grace));
-        Server {
-            address,
-            asked,
-            stop,
-            task,
-        }
+        Server { address, asked, stop, task }
     }
 
     async fn ask(address: SocketAddr) -> TcpStream {

@@ -70,18 +70,14 @@ impl Process {
         let (sender, log) = mpsc::channel();
         thread::spawn(move || {
             for line in stdout.lines().map_while(Result::ok) {
-                let entry = serde_json::from_str(&line)
-                    .unwrap_or_else(|error| panic!("not a JSON log line ({error}): {line}"));
+                let entry =
+                    serde_json::from_str(&line).unwrap_or_else(|error| panic!("not a JSON log line ({error}): {line}"));
                 if sender.send(entry).is_err() {
                     break;
                 }
             }
         });
-        let mut process = Self {
-            child,
-            address: SocketAddr::from(([0, 0, 0, 0], 0)),
-            log,
-        };
+        let mut process = Self { child, address: SocketAddr::from(([0, 0, 0, 0], 0)), log };
         let address = process.wait_for_log("listening")["address"].clone();
         process.address = address.as_str().and_then(|a| a.parse().ok()).expect("one");
         assert_eq!(process.get("/health"), (200, "ok".to_owned()));

@@ -144,6 +144,7 @@ impl BaseImage {
     }
 
     /// The digest of this platform's manifest.
+    #[cfg(test)]
     pub(crate) fn manifest(&self) -> &Digest {
         &self.manifest
     }

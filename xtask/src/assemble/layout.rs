@@ -70,6 +70,7 @@ impl Layout {
     ///
     /// # Errors
     /// A folder that holds something else; files that cannot be written or locked.
+    #[cfg(test)]
     pub(crate) fn open(dir: &Utf8Path) -> Result<Self> {
         Layout::open_or_wait(dir, || {})
     }
@@ -114,12 +115,14 @@ impl Layout {
     }
 
     /// The folder.
+    #[cfg(test)]
     pub(crate) fn dir(&self) -> &Utf8Path {
         &self.dir
     }
 
     /// The images by name: each a manifest's descriptor, or an index' when it has several
     /// platforms.
+    #[cfg(test)]
     pub(crate) fn images(&self) -> Vec<(String, Descriptor)> {
         let state = self.state();
         state.images.iter().map(|(name, image)| (name.clone(), image.descriptor.clone())).collect()

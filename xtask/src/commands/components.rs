@@ -1,6 +1,6 @@
 //! `components`: what would become an image.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use camino::Utf8Path;
 use serde_json::json;
 
@@ -8,6 +8,7 @@ use super::filter::choose;
 use super::table::table;
 use super::{Outcome, print};
 use crate::cli::ComponentsArgs;
+use crate::image::reference::ImageReference;
 use crate::system::workspace::Workspace;
 use crate::workspace::settings::repository_name;
 
@@ -15,16 +16,14 @@ use crate::workspace::settings::repository_name;
 pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &ComponentsArgs) -> Result<Outcome> {
     let workspace = Workspace::load(manifest, &[])?;
     let chosen = choose(&workspace, &arguments.filter)?;
-    let settings = &workspace.packages.settings;
-    let image = |name: &str| {
-        let repository = repository_name(&settings.repository, name, owner().as_deref());
-        format!("{}/{repository}", settings.registry)
-    };
+    let images: Vec<_> =
+        chosen.components.iter().map(|component| image_name(&workspace, &component.name)).collect::<Result<_>>()?;
     if arguments.json {
         let list: Vec<_> = chosen
             .components
             .iter()
-            .map(|component| {
+            .zip(&images)
+            .map(|(component, image)| {
                 json!({
                     "name": component.name,
                     "crate": component.package.name,
@@ -32,7 +31,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &ComponentsArgs) -> Re
                     "version": component.package.version,
                     "closure": component.closure,
                     "port": component.package.settings.port,
-                    "image": image(&component.name),
+                    "image": image.name(),
                     "affected": chosen.reasons.get(&component.name).map(ToString::to_string),
                 })
             })
@@ -44,14 +43,15 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &ComponentsArgs) -> Re
     let rows: Vec<_> = chosen
         .components
         .iter()
-        .map(|component| {
+        .zip(&images)
+        .map(|(component, image)| {
             let closure: Vec<_> = component.closure.iter().map(|folder| folder_name(folder)).collect();
             let mut row = vec![
                 component.name.clone(),
                 component.package.name.clone(),
                 component.package.version.clone(),
                 component.package.settings.port.map_or("-".to_owned(), |port| port.to_string()),
-                image(&component.name),
+                image.name(),
                 closure.join(" "),
             ];
             row.extend(chosen.reasons.get(&component.name).map(ToString::to_string));
@@ -74,8 +74,15 @@ fn folder_name(folder: &Utf8Path) -> &str {
     if folder.as_str().is_empty() { "." } else { folder.as_str() }
 }
 
-/// The owner part of `GITHUB_REPOSITORY`.
-pub(crate) fn owner() -> Option<String> {
-    let repository = std::env::var("GITHUB_REPOSITORY").ok()?;
-    repository.split_once('/').map(|(owner, _)| owner.to_owned()).filter(|owner| !owner.is_empty())
+/// Registry and repository of a component's images: `CI_REGISTRY` and the owner part of
+/// `GITHUB_REPOSITORY` win over the settings.
+pub(crate) fn image_name(workspace: &Workspace, component: &str) -> Result<ImageReference> {
+    let set = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
+    let settings = &workspace.packages.settings;
+    let registry = set("CI_REGISTRY").unwrap_or_else(|| settings.registry.clone());
+    let repository = set("GITHUB_REPOSITORY");
+    let owner = repository.as_deref().and_then(|name| name.split_once('/')).map(|(owner, _)| owner);
+    let repository = repository_name(&settings.repository, component, owner);
+    let wrong = || format!("`registry` and `repository` give no valid image name for `{component}`");
+    Ok(ImageReference::new(registry.parse().with_context(wrong)?, repository.parse().with_context(wrong)?))
 }

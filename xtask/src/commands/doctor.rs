@@ -5,10 +5,12 @@ use camino::Utf8Path;
 use serde::Serialize;
 use xshell::{Shell, cmd};
 
+use super::components::image_name;
 use super::table::table;
 use super::{Outcome, print};
 use crate::cli::DoctorArgs;
 use crate::compile::engine::Engine;
+use crate::registry::{Client, Credentials, RetryPolicy};
 use crate::system::cargo::{self, version_line};
 use crate::system::workspace::Workspace;
 use crate::workspace::settings::Linkage;
@@ -30,8 +32,11 @@ struct Finding {
 /// Prints the table; exit code 1 when something required is missing.
 pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &DoctorArgs) -> Result<Outcome> {
     let mut findings = Vec::new();
-    toolchain(manifest, &mut findings)?;
+    let workspace = toolchain(manifest, &mut findings)?;
     engine(&mut findings)?;
+    if let Some(workspace) = &workspace {
+        registry(workspace, &mut findings)?;
+    }
     others(&mut findings)?;
     let is_broken = findings.iter().any(|finding| finding.required && finding.found.is_none());
     if arguments.json {
@@ -70,7 +75,7 @@ fn finding(
     Finding { tool: tool.to_owned(), found, needed_for, mend, required }
 }
 
-fn toolchain(manifest: Option<&Utf8Path>, findings: &mut Vec<Finding>) -> Result<()> {
+fn toolchain(manifest: Option<&Utf8Path>, findings: &mut Vec<Finding>) -> Result<Option<Workspace>> {
     let shell = Shell::new()?;
     let rustc = version_line(cmd!(shell, "rustc --version"));
     findings.push(finding("rustc", rustc, "native builds", "install Rust: https://rustup.rs", true));
@@ -79,7 +84,7 @@ fn toolchain(manifest: Option<&Utf8Path>, findings: &mut Vec<Finding>) -> Result
         Err(error) => {
             let why = format!("{error:#}").lines().next().unwrap_or_default().to_owned();
             findings.push(finding("workspace", None, "everything", why, true));
-            return Ok(());
+            return Ok(None);
         }
     };
     let count = format!("{} components in {}", workspace.components.len(), workspace.root());
@@ -113,6 +118,26 @@ fn toolchain(manifest: Option<&Utf8Path>, findings: &mut Vec<Finding>) -> Result
             false,
         ));
     }
+    Ok(Some(workspace))
+}
+
+/// Asks the registry for an image of the first component, with the credentials that a pull of it
+/// would use: any answer but a refusal will do.
+fn registry(workspace: &Workspace, findings: &mut Vec<Finding>) -> Result<()> {
+    let Some(component) = workspace.components.first() else { return Ok(()) };
+    let name = image_name(workspace, &component.name)?;
+    let credentials = Credentials::from_environment();
+    let who = credentials.describe(&name.registry, &name.repository);
+    let client = Client::with_policy(credentials, RetryPolicy { tries: 1, ..RetryPolicy::default() });
+    let tool = format!("registry {}", name.registry);
+    let purpose = "pulling and pushing images there";
+    findings.push(match client.head_manifest(&name.with_tag("latest".parse()?)) {
+        Ok(_) => finding(&tool, Some(format!("answers, as {who}")), purpose, "", false),
+        Err(error) => {
+            let why = format!("{error:#}").lines().next().unwrap_or_default().to_owned();
+            finding(&tool, None, purpose, format!("start it, or `docker login {}` ({why})", name.registry), false)
+        }
+    });
     Ok(())
 }
 

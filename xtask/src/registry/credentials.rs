@@ -81,6 +81,7 @@ pub(super) struct Found {
 
 impl Credentials {
     /// None: everything is asked for anonymously.
+    #[cfg(test)]
     pub(crate) fn none() -> Self {
         Credentials::default()
     }
@@ -107,10 +108,21 @@ impl Credentials {
     }
 
     /// Shows `username` and `password` to `registry`, and to no other, before all else.
+    #[cfg(test)]
     pub(crate) fn with(mut self, registry: Registry, username: &str, password: Secret) -> Self {
         let credential = Credential::Password { username: username.to_owned(), password };
         self.given.insert(registry, credential);
         self
+    }
+
+    /// What would be shown for a repository, without its secret. May run a credential helper.
+    pub(crate) fn describe(&self, registry: &Registry, repository: &Repository) -> String {
+        let found = self.find(registry, repository);
+        match (found.credential, found.trouble) {
+            (Some(credential), _) => credential.described(),
+            (None, Some(trouble)) => format!("anonymous ({trouble})"),
+            (None, None) => "anonymous".to_owned(),
+        }
     }
 
     /// What to show for a repository. May run a credential helper.

@@ -13,11 +13,7 @@ mod pull;
 mod retry;
 
 pub(crate) use client::Client;
-pub(crate) use credentials::{Credential, Credentials, Secret};
-#[allow(unused_imports, reason = "for callers that tell one failure from another")]
-pub(crate) use error::ApiError;
-pub(crate) use pull::FetchedManifest;
-#[cfg(test)]
+pub(crate) use credentials::Credentials;
 pub(crate) use retry::RetryPolicy;
 
 #[cfg(test)]

@@ -12,9 +12,16 @@ pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a s
     scored.into_iter().take(3).map(|(_, candidate)| candidate).collect()
 }
 
-/// "; did you mean `a` or `b`?" for an error message, or nothing.
-pub(crate) fn did_you_mean<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
-    let near = nearest(name, candidates);
+/// "; did you mean `a` or `b`?" for an error message about unknown `names`, or nothing.
+pub(crate) fn did_you_mean<'a>(names: &[&str], candidates: impl IntoIterator<Item = &'a str> + Clone) -> String {
+    let mut near: Vec<&str> = Vec::new();
+    for name in names {
+        let found = nearest(name, candidates.clone());
+        // One suggestion for each of several; all for a single one.
+        let wanted = if names.len() > 1 { 1 } else { 3 };
+        near.extend(found.into_iter().take(wanted));
+    }
+    near.dedup();
     if near.is_empty() {
         return String::new();
     }
@@ -32,6 +39,6 @@ mod tests {
         assert_eq!(nearest("enginee", names), ["engine"]);
         assert_eq!(nearest("operate_ui", names), ["operate-ui"]);
         assert_eq!(nearest("zzz", names), Vec::<&str>::new());
-        assert_eq!(did_you_mean("runtme", names), "; did you mean `runtime`?");
+        assert_eq!(did_you_mean(&["runtme"], names), "; did you mean `runtime`?");
     }
 }

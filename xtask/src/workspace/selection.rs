@@ -67,12 +67,12 @@ impl Selection {
 pub(crate) fn select<'a>(components: &'a [Component], names: &[String]) -> Result<Vec<&'a Component>> {
     let known = || components.iter().map(|component| component.name.as_str());
     let unknown: Vec<_> = names.iter().filter(|name| !known().any(|known| known == name.as_str())).collect();
-    if let Some(first) = unknown.first() {
+    if !unknown.is_empty() {
         let list: Vec<_> = unknown.iter().map(|name| name.as_str()).collect();
         bail!(
             "Unknown service(s) requested: {}{}\ncomponents of this workspace: {}",
             list.join(", "),
-            did_you_mean(first, known()),
+            did_you_mean(&list, known()),
             known().collect::<Vec<_>>().join(", ")
         );
     }

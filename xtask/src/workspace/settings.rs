@@ -211,7 +211,7 @@ fn read<T: Default + for<'a> Deserialize<'a>>(
 fn known_keys<'a>(keys: impl Iterator<Item = &'a String>, known: &[&str], table: &str, file: &Utf8Path) -> Result<()> {
     for key in keys {
         if !known.contains(&key.as_str()) {
-            let hint = did_you_mean(key, known.iter().copied());
+            let hint = did_you_mean(&[key], known.iter().copied());
             let hint = if hint.is_empty() { format!("; valid keys: {}", known.join(", ")) } else { hint };
             bail!("unknown key `{key}` in `{table}` of `{file}`{hint}");
         }

@@ -7,7 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use crate::assemble::base::BaseReference;
 use crate::cli::{BuilderChoice, DockerBuildArgs};
-use crate::commands::components::owner;
+use crate::commands::components::image_name;
 use crate::compile::engine::{Engine, EngineBuild};
 use crate::compile::native::{self, NativeBuild};
 use crate::dockerfile::{ignore, text};
@@ -24,7 +24,6 @@ use crate::system::workspace::Workspace;
 use crate::workspace::components::Component;
 use crate::workspace::inputs::{InputHash, Inputs};
 use crate::workspace::selection::split_list;
-use crate::workspace::settings::repository_name;
 use crate::workspace::target::RustTarget;
 
 /// The whole build, planned.
@@ -334,13 +333,7 @@ fn references(
     revision: &Revision,
     tags: &[String],
 ) -> Result<Vec<ImageReference>> {
-    let settings = &workspace.packages.settings;
-    let registry = std::env::var("CI_REGISTRY").ok().filter(|text| !text.is_empty());
-    let registry = registry.as_deref().unwrap_or(&settings.registry);
-    let repository = repository_name(&settings.repository, &component.name, owner().as_deref());
-    let name: ImageReference = format!("{registry}/{repository}")
-        .parse()
-        .with_context(|| format!("`registry` and `repository` give no valid image name for `{}`", component.name))?;
+    let name = image_name(workspace, &component.name)?;
     let commit = match revision.commit.split_once('-') {
         Some((commit, mark)) => format!("sha-{}-{mark}", &commit[..commit.len().min(7)]),
         None if revision.commit == "unknown" => "local".to_owned(),
