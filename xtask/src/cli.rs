@@ -97,12 +97,14 @@ pub(crate) struct DockerBuildArgs {
     #[arg(long, value_enum, default_value_t = BuilderChoice::Auto)]
     pub(crate) builder: BuilderChoice,
 
-    /// Platforms to build for, e.g. linux/amd64,linux/arm64 [default: `platforms` of the settings].
-    #[arg(long, env = "CI_IMAGE_PLATFORM", value_delimiter = ',', value_name = "PLATFORM")]
+    /// Platforms to build for, e.g. linux/amd64,linux/arm64; also read from CI_IMAGE_PLATFORM
+    /// [default: `platforms` of the settings].
+    #[arg(long, value_delimiter = ',', value_name = "PLATFORM")]
     pub(crate) platform: Vec<Platform>,
 
-    /// Further tag of the images that --load hands over; may be repeated.
-    #[arg(long, env = "CI_IMAGE_TAG", value_name = "TAG")]
+    /// Further tag of the images that --load hands over; may be repeated. Also read from
+    /// CI_IMAGE_TAG.
+    #[arg(long, value_name = "TAG")]
     pub(crate) tag: Vec<String>,
 
     /// VERSION, COMMIT_SHA and BUILD_DATE set what the image says of itself; any other is in the

@@ -238,6 +238,11 @@ impl Layout {
     /// # Errors
     /// Files that cannot be written.
     pub(crate) fn write_bytes(&self, bytes: &[u8]) -> Result<(Digest, u64)> {
+        let digest = Digest::of(bytes);
+        self.state().in_use.insert(digest.clone());
+        if fs::read(self.blob_path(&digest)).is_ok_and(|found| found == bytes) {
+            return Ok((digest, bytes.len() as u64));
+        }
         self.write_blob(|blob| Ok(blob.write_all(bytes)?))
     }
 
@@ -306,7 +311,11 @@ impl Layout {
     }
 
     fn write_index(&self, images: &BTreeMap<String, Image>) -> Result<()> {
-        write_atomically(&self.dir.join("index.json"), &index_json(images))
+        let (path, bytes) = (self.dir.join("index.json"), index_json(images));
+        if fs::read(&path).is_ok_and(|found| found == bytes) {
+            return Ok(());
+        }
+        write_atomically(&path, &bytes)
     }
 
     fn remove_unreachable(&self, state: &State) -> Result<()> {

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use camino::Utf8Path;
 use serde_json::json;
 
-use super::filter::choose;
+use super::filter::{choose, variable};
 use super::table::table;
 use super::{Outcome, print};
 use crate::cli::ComponentsArgs;
@@ -77,10 +77,9 @@ fn folder_name(folder: &Utf8Path) -> &str {
 /// Registry and repository of a component's images: `CI_REGISTRY` and the owner part of
 /// `GITHUB_REPOSITORY` win over the settings.
 pub(crate) fn image_name(workspace: &Workspace, component: &str) -> Result<ImageReference> {
-    let set = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
     let settings = &workspace.packages.settings;
-    let registry = set("CI_REGISTRY").unwrap_or_else(|| settings.registry.clone());
-    let repository = set("GITHUB_REPOSITORY");
+    let registry = variable("CI_REGISTRY").unwrap_or_else(|| settings.registry.clone());
+    let repository = variable("GITHUB_REPOSITORY");
     let owner = repository.as_deref().and_then(|name| name.split_once('/')).map(|(owner, _)| owner);
     let repository = repository_name(&settings.repository, component, owner);
     let wrong = || format!("`registry` and `repository` give no valid image name for `{component}`");

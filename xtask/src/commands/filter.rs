@@ -32,8 +32,7 @@ pub(crate) struct Chosen<'a> {
 pub(crate) fn choose<'a>(workspace: &'a Workspace, filter: &Filter) -> Result<Chosen<'a>> {
     let mut names = filter.components.clone();
     if names.is_empty() {
-        let variable = VARIABLES.iter().find_map(|name| std::env::var(name).ok().filter(|text| !text.is_empty()));
-        names = variable.map(|text| split_list(&text)).unwrap_or_default();
+        names = VARIABLES.iter().find_map(|name| variable(name)).map(|text| split_list(&text)).unwrap_or_default();
     }
     let mut components = select(&workspace.components, &names)?;
     let mut reasons = BTreeMap::new();
@@ -42,6 +41,11 @@ pub(crate) fn choose<'a>(workspace: &'a Workspace, filter: &Filter) -> Result<Ch
         components.retain(|component| reasons.contains_key(&component.name));
     }
     Ok(Chosen { components, reasons })
+}
+
+/// An environment variable that is set to something: CI systems pass on empty ones.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|text| !text.is_empty())
 }
 
 /// Compares the inputs with those at the merge base, gathered the same way from a checkout of it.

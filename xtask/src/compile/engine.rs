@@ -105,7 +105,7 @@ impl EngineBuild {
     pub(crate) fn command<'a>(&self, shell: &'a Shell, engine: &Engine, folder: &Utf8Path) -> Cmd<'a> {
         let EngineBuild { dockerfile, stage, platform, .. } = self;
         let program = &engine.program;
-        let platform = platform.to_string();
+        let mut target = vec!["--platform".to_owned(), platform.to_string()];
         let mut arguments: Vec<String> = Vec::new();
         match engine.flavour {
             Flavour::Buildx => {
@@ -119,6 +119,11 @@ impl EngineBuild {
             Flavour::Plain => arguments.push("build".into()),
             Flavour::Podman => {
                 arguments.extend(["build".into(), "--ignorefile".into(), format!("{dockerfile}.dockerignore")]);
+                // Its versions before 5 do not know `$BUILDPLATFORM`: with `--platform`, they take the
+                // builder image for the foreign one and emulate it.
+                let variant = platform.variant().unwrap_or_default();
+                target = vec!["--build-arg".into(), format!("TARGETARCH={}", platform.architecture())];
+                target.extend(["--build-arg".into(), format!("TARGETVARIANT={variant}")]);
             }
         }
         for (name, value) in &self.build_args {
@@ -133,7 +138,7 @@ impl EngineBuild {
         let output = format!("type=local,dest={folder}");
         let command = cmd!(
             shell,
-            "{program} {arguments...} --file {dockerfile} --target {stage} --platform {platform} --output {output} ."
+            "{program} {arguments...} --file {dockerfile} --target {stage} {target...} --output {output} ."
         );
         match engine.flavour {
             Flavour::Plain => command.env("DOCKER_BUILDKIT", "1"),
@@ -209,6 +214,7 @@ mod tests {
             format!("cli buildx build --progress=plain --provenance=false --builder farm --build-arg \"A=b c\" {end}")
         );
         assert_eq!(shown(Flavour::Plain, None), format!("cli build --build-arg \"A=b c\" {end}"));
+        let end = end.replace("--platform linux/arm64", "--build-arg TARGETARCH=arm64 --build-arg TARGETVARIANT=");
         assert_eq!(
             shown(Flavour::Podman, None),
             format!("cli build --ignorefile t/engine/Dockerfile.dockerignore --build-arg \"A=b c\" {end}")

@@ -31,7 +31,9 @@ pub(crate) fn text(plan: &DockerfilePlan<'_>) -> String {
     let folder = &plan.components[0].package.folder;
     let mut text = format!(
         "{MARK}: change the workspace or its settings, not this file.\n\
-         # It stands alone: docker build -f {} .\n",
+         # It stands alone: docker build -f {} .\n\n\
+         # BuildKit knows these here by itself, podman only when told.\n\
+         ARG TARGETARCH=$TARGETARCH\nARG TARGETVARIANT=$TARGETVARIANT\n",
         word(folder.join("Dockerfile").as_str())
     );
     builders(plan, &mut text);

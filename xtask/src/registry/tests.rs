@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use super::credentials::Secret;
+use super::error::ApiError;
 use super::test_server::{Answer, Seen, Server};
 use super::*;
 use crate::image::manifest::{MANIFEST_TYPES, OCI_INDEX};

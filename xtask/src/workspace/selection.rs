@@ -10,8 +10,8 @@ use super::lockfile::LockFile;
 use super::names::did_you_mean;
 use super::packages::Packages;
 
-/// Packages of this name are the delivery tool itself, never a component.
-const OWN_PACKAGE: &str = "xtask";
+/// The package of this name is the delivery tool itself, never a component.
+const OWN_PACKAGE: &str = env!("CARGO_PKG_NAME");
 
 /// The packages and features that every build selects, so that shared dependencies compile once
 /// and a component does not depend on which others were asked for.

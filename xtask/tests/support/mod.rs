@@ -140,6 +140,27 @@ impl Fixture {
         self
     }
 
+    /// Puts a crate into `vendor/` and makes cargo take it for one of crates.io: a registry package
+    /// without a registry.
+    pub fn vendor(&self, name: &str, version: &str) -> &Self {
+        let folder = format!("vendor/{name}-{version}");
+        let config = "[source.crates-io]\nreplace-with = \"vendored\"\n[source.vendored]\ndirectory = \"vendor\"\n";
+        let checksum = checksum(name, version);
+        self.write(".cargo/config.toml", config);
+        self.write(&format!("{folder}/Cargo.toml"), &package(name, "").replace("0.1.0", version));
+        self.write(&format!("{folder}/src/lib.rs"), &format!("pub const VERSION: &str = \"{version}\";\n"));
+        self.write(
+            &format!("{folder}/.cargo-checksum.json"),
+            &format!("{{\"files\":{{}},\"package\":\"{checksum}\"}}"),
+        )
+    }
+
+    /// Makes `Cargo.lock` hold another version of a vendored package, as `cargo update` would.
+    pub fn relock(&self, name: &str, from: &str, to: &str) -> &Self {
+        self.replace("Cargo.lock", &format!("name = \"{name}\"\nversion = \"{from}\""), &format!("name = \"{name}\"\nversion = \"{to}\""));
+        self.replace("Cargo.lock", &checksum(name, from), &checksum(name, to))
+    }
+
     /// `git init`, and a first commit of all there is.
     pub fn git_init(&self) -> &Self {
         self.git(&["init", "--quiet", "--initial-branch=main"]);
@@ -344,6 +365,10 @@ pub fn package(name: &str, rest: &str) -> String {
     format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n{rest}")
 }
 
+fn checksum(name: &str, version: &str) -> String {
+    image::digest(format!("{name} {version}").as_bytes()).replace("sha256:", "")
+}
+
 /// The `name` of each entry of a JSON list.
 pub fn names(list: &Value) -> Vec<String> {
     let entries = list.as_array().expect("a list");
@@ -362,8 +387,10 @@ pub fn clean(command: &mut Command, folder: &Path) {
         let Some(text) = name.to_str() else { continue };
         let prefixes = ["CI_", "GITHUB_", "CARGO_", "GIT_", "CFLAGS", "CXXFLAGS"];
         let whole = ["CARGO", "SERVICES", "SOURCE_DATE_EPOCH", "DOCKER_CLI", "RUSTFLAGS", "RUSTC_WRAPPER", "LC_ALL"];
+        // How to reach the crates registry is the machine's business.
+        let kept = ["CARGO_HOME", "CARGO_HTTP_", "CARGO_NET_"].iter().any(|prefix| text.starts_with(prefix));
         let foreign = prefixes.iter().any(|prefix| text.starts_with(prefix)) || whole.contains(&text);
-        if foreign && text != "CARGO_HOME" {
+        if foreign && !kept {
             command.env_remove(name);
         }
     }

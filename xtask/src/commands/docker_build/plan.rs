@@ -8,6 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use crate::assemble::base::BaseReference;
 use crate::cli::{BuilderChoice, DockerBuildArgs};
 use crate::commands::components::image_name;
+use crate::commands::filter::variable;
 use crate::compile::engine::{Engine, EngineBuild};
 use crate::compile::native::{self, NativeBuild};
 use crate::dockerfile::{ignore, text};
@@ -177,7 +178,7 @@ impl Said {
             component,
             version: self.version.clone().unwrap_or_else(|| component.package.version.clone()),
             build_date: self.build_date.clone().unwrap_or_else(|| rfc3339(revision.time)),
-            references: references(workspace, component, &revision, &arguments.tag)?,
+            references: references(workspace, component, &revision, &tags(arguments))?,
             created: revision.time,
             commit: self.commit.clone().unwrap_or(revision.commit),
             platforms,
@@ -185,13 +186,28 @@ impl Said {
     }
 }
 
+/// `--platform`, else `CI_IMAGE_PLATFORM`, else none.
+pub(crate) fn platforms(arguments: &DockerBuildArgs) -> Result<Vec<Platform>> {
+    if !arguments.platform.is_empty() {
+        return Ok(arguments.platform.clone());
+    }
+    let list = variable("CI_IMAGE_PLATFORM").map(|text| split_list(&text)).unwrap_or_default();
+    list.iter().map(|platform| platform.parse().context("`CI_IMAGE_PLATFORM` is wrong")).collect()
+}
+
+/// `--tag`, else `CI_IMAGE_TAG`.
+fn tags(arguments: &DockerBuildArgs) -> Vec<String> {
+    match arguments.tag.is_empty() {
+        true => variable("CI_IMAGE_TAG").into_iter().collect(),
+        false => arguments.tag.clone(),
+    }
+}
+
 /// `--build-arg`, else `CI_BUILD_ARGS`.
 fn build_args(arguments: &DockerBuildArgs) -> Result<BTreeMap<String, String>> {
     let mut list = arguments.build_arg.clone();
-    if list.is_empty()
-        && let Ok(text) = std::env::var("CI_BUILD_ARGS")
-    {
-        list = split_list(&text);
+    if list.is_empty() {
+        list = variable("CI_BUILD_ARGS").map(|text| split_list(&text)).unwrap_or_default();
     }
     list.iter()
         .map(|argument| {
@@ -234,6 +250,9 @@ fn choose_builder(
         BuilderChoice::Docker => {
             let engine = engine.context("`--builder docker` needs a container engine")?;
             Ok((Some(engine), false))
+        }
+        BuilderChoice::Native if arguments.buildx_builder.is_some() => {
+            bail!("`--buildx-builder` is about an engine, and `--builder native` uses none")
         }
         BuilderChoice::Native if arguments.load => {
             Ok((Some(engine.context("`--load` needs a container engine")?), true))
@@ -339,6 +358,6 @@ fn references(
         None if revision.commit == "unknown" => "local".to_owned(),
         None => format!("sha-{}", &revision.commit[..revision.commit.len().min(7)]),
     };
-    let all = std::iter::once(&commit).chain(tags.iter().filter(|tag| !tag.is_empty()));
+    let all = std::iter::once(&commit).chain(tags);
     all.map(|tag| Ok(name.with_tag(tag.parse::<Tag>()?))).collect()
 }

@@ -1,0 +1,265 @@
+//! What an engine may read: the ignore file applied to the workspace's files as Docker does it.
+
+use std::path::Path;
+
+use crate::support::{Fixture, package, root_manifest};
+
+const MAIN: &str = "fn main() {}\n";
+
+/// Files (but `target` and `.git`) that the ignore file in `folder` lets through.
+fn context(fixture: &Fixture, folder: &str) -> Vec<String> {
+    fixture.xtask("dockerfiles").ok();
+    let ignore = fixture.read(Path::new(folder).join("Dockerfile.dockerignore").to_str().unwrap());
+    let mut files = Vec::new();
+    list(fixture.root(), fixture.root(), &mut files);
+    files.retain(|file| is_sent(&ignore, file));
+    files.sort();
+    files
+}
+
+fn list(root: &Path, folder: &Path, files: &mut Vec<String>) {
+    for entry in folder.read_dir().unwrap() {
+        let path = entry.unwrap().path();
+        let below = path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+        if path.is_dir() && !path.is_symlink() {
+            list(root, &path, files);
+        } else {
+            files.push(below);
+        }
+    }
+}
+
+/// The last pattern that matches the path or a folder above it decides.
+fn is_sent(ignore: &str, path: &str) -> bool {
+    let mut sent = true;
+    for line in ignore.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let (pattern, allows) = line.strip_prefix('!').map_or((line, false), |pattern| (pattern, true));
+        if Path::new(path).ancestors().any(|part| matches(&pattern.replace('\\', ""), part.to_str().unwrap())) {
+            sent = allows;
+        }
+    }
+    sent
+}
+
+/// The three kinds of patterns that we write.
+fn matches(pattern: &str, path: &str) -> bool {
+    if let Some(prefix) = pattern.strip_prefix("**/").and_then(|rest| rest.strip_suffix('*')) {
+        return Path::new(path).file_name().is_some_and(|name| name.to_str().unwrap().starts_with(prefix));
+    }
+    match pattern {
+        "*" => !path.is_empty() && !path.contains('/'),
+        _ => pattern == path,
+    }
+}
+
+/// `app` that depends on `lib`, and `other` beside them.
+fn fixture() -> Fixture {
+    Fixture::new(&[
+        ("Cargo.toml", &root_manifest(&["app", "lib", "other"], "")),
+        ("app/Cargo.toml", &package("app", "[dependencies]\nlib = { path = \"../lib\" }\n")),
+        ("app/src/main.rs", MAIN),
+        ("lib/Cargo.toml", &package("lib", "")),
+        ("lib/src/lib.rs", ""),
+        ("other/Cargo.toml", &package("other", "")),
+        ("other/src/main.rs", MAIN),
+    ])
+}
+
+const BASIC: &[&str] = &[
+    "Cargo.lock",
+    "Cargo.toml",
+    "app/Cargo.toml",
+    "app/src/main.rs",
+    "lib/Cargo.toml",
+    "lib/src/lib.rs",
+    "other/Cargo.toml",
+];
+
+fn basic_and(more: &[&str]) -> Vec<String> {
+    let mut all: Vec<_> = BASIC.iter().chain(more).map(ToString::to_string).collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn it_is_the_closure_and_the_manifests_of_all_and_nothing_else() {
+    let fixture = fixture();
+    fixture.write_all(&[
+        ("README.md", ""),
+        ("docs/page.md", ""),
+        (".env", "SECRET=1"),
+        ("app/.env.local", "SECRET=1"),
+        ("app/src/.env", "SECRET=1"),
+        ("app/target/debug/app", ""),
+        ("target/debug/app", ""),
+        ("app/src/target/mod.rs", ""),
+    ]);
+    fixture.git_init();
+    assert_eq!(context(&fixture, "app"), basic_and(&["app/src/target/mod.rs"]));
+}
+
+#[test]
+fn members_nested_in_one_are_left_out_unless_they_belong_to_it() {
+    let fixture = Fixture::new(&[
+        ("Cargo.toml", &root_manifest(&["app", "app/in", "app/out", "app/out/deep"], "")),
+        ("app/Cargo.toml", &package("app", "[dependencies]\nin = { path = \"in\" }\ndeep = { path = \"out/deep\" }\n")),
+        ("app/src/main.rs", MAIN),
+        ("app/in/Cargo.toml", &package("in", "")),
+        ("app/in/src/lib.rs", ""),
+        ("app/out/Cargo.toml", &package("out", "")),
+        ("app/out/src/main.rs", MAIN),
+        ("app/out/deep/Cargo.toml", &package("deep", "")),
+        ("app/out/deep/src/lib.rs", ""),
+    ]);
+    let files = context(&fixture, "app");
+    for file in ["app/in/src/lib.rs", "app/out/deep/src/lib.rs", "app/out/Cargo.toml", "app/src/main.rs"] {
+        assert!(files.iter().any(|sent| sent == file), "{file} is not among {files:?}");
+    }
+    assert!(!files.contains(&"app/out/src/main.rs".to_owned()), "{files:?}");
+    let files = context(&fixture, "app/out");
+    assert!(!files.contains(&"app/src/main.rs".to_owned()), "{files:?}");
+    assert!(!files.contains(&"app/out/deep/src/lib.rs".to_owned()), "{files:?}");
+}
+
+#[test]
+fn a_root_package_gets_everything_but_the_other_members() {
+    let fixture = Fixture::new(&[
+        ("Cargo.toml", &(package("top", "") + &root_manifest(&["member"], ""))),
+        ("src/main.rs", MAIN),
+        ("data/table.csv", "1,2\n"),
+        (".env", "SECRET=1"),
+        ("member/Cargo.toml", &package("member", "")),
+        ("member/src/main.rs", MAIN),
+        ("artifacts/docker/docker-image-digests.json", "{}"),
+        ("target/x", ""),
+    ]);
+    fixture.git_init();
+    // `.gitignore` is harmless, and sent.
+    assert_eq!(
+        context(&fixture, ""),
+        [".gitignore", "Cargo.lock", "Cargo.toml", "data/table.csv", "member/Cargo.toml", "src/main.rs"]
+    );
+    let files = context(&fixture, "member");
+    assert_eq!(files, ["Cargo.lock", "Cargo.toml", "member/Cargo.toml", "member/src/main.rs"]);
+}
+
+#[test]
+fn assets_are_in_it_wherever_they_lie() {
+    let fixture = fixture();
+    fixture.write_all(&[("web/index.html", ""), ("web/img/a.svg", ""), ("other/data.txt", ""), ("web2/x", "")]);
+    fixture.append(
+        "app/Cargo.toml",
+        "[package.metadata.docker]\nassets = [{ from = \"web\", to = \"/w\" }, { from = \"other/data.txt\", to = \"/d\" }]\n",
+    );
+    assert_eq!(context(&fixture, "app"), basic_and(&["other/data.txt", "web/img/a.svg", "web/index.html"]));
+    assert!(!context(&fixture, "other").contains(&"web/index.html".to_owned()));
+}
+
+#[test]
+fn what_sources_include_from_elsewhere_is_in_it() {
+    let fixture = fixture();
+    fixture.write_all(&[("README.md", "hello"), ("shared/a.txt", "a"), ("shared/b.txt", "b"), ("sql/1.sql", "")]);
+    fixture.write("lib/src/lib.rs", "#![doc = include_str!(\"../../README.md\")]\n");
+    fixture.write(
+        "app/src/main.rs",
+        "const A: &str = include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/../shared/a.txt\"));\nfn main() {}\n",
+    );
+    assert_eq!(context(&fixture, "app"), basic_and(&["README.md", "shared/a.txt"]));
+}
+
+#[test]
+fn what_a_build_script_reads_beside_its_package_is_in_it() {
+    let fixture = fixture();
+    fixture.write_all(&[("proto/a.proto", ""), ("proto/deep/b.proto", ""), ("proto2/c.proto", "")]);
+    fixture.write("app/build.rs", "fn main() { compile(&[\"../proto/a.proto\"], &[\"../proto\"]); }\nfn compile(_: &[&str], _: &[&str]) {}\n");
+    assert_eq!(context(&fixture, "app"), basic_and(&["app/build.rs", "proto/a.proto", "proto/deep/b.proto"]));
+}
+
+#[test]
+fn what_a_link_leads_to_is_in_it() {
+    let fixture = fixture();
+    fixture.write("shared/code.rs", "pub fn code() {}\n").link("app/src/code.rs", "../../shared/code.rs");
+    assert_eq!(context(&fixture, "app"), basic_and(&["app/src/code.rs", "shared/code.rs"]));
+}
+
+#[test]
+fn an_include_from_outside_the_workspace_is_an_error() {
+    let fixture = fixture();
+    crate::support::write(&fixture.beside("secret.txt"), "x");
+    fixture.write("lib/src/lib.rs", "pub const S: &str = include_str!(\"../../../secret.txt\");\n");
+    let error = fixture.xtask("dockerfiles").fails();
+    let expected = format!(
+        "error: `lib/src/lib.rs` includes `{}`, which is outside the workspace `{}`: an engine builds from the \
+         workspace alone\ncopy it into the workspace\n",
+        fixture.beside("secret.txt").display(),
+        fixture.root().display()
+    );
+    assert_eq!(error.stderr, expected);
+}
+
+#[test]
+fn a_path_package_outside_the_workspace_is_an_error() {
+    let fixture = fixture();
+    crate::support::write(&fixture.beside("beside/Cargo.toml"), &package("beside", ""));
+    crate::support::write(&fixture.beside("beside/src/lib.rs"), "");
+    fixture.append("app/Cargo.toml", "beside = { path = \"../../beside\" }\n").lock();
+    fixture.xtask("dockerfiles").fails().says("which is outside the workspace").says("use `--builder native`");
+}
+
+#[test]
+fn the_toolchain_file_is_in_it_and_picks_the_builder_image() {
+    let fixture = fixture();
+    let image = || {
+        fixture.xtask("dockerfiles").ok();
+        let text = fixture.read("app/Dockerfile");
+        text.lines().find_map(|line| line.strip_prefix("FROM --platform=$BUILDPLATFORM ")).unwrap().to_owned()
+    };
+    assert!(image().starts_with("rust:1."), "{}", image());
+    fixture.write("rust-toolchain.toml", "[toolchain]\nchannel = \"1.89.0\"\n");
+    assert_eq!(image(), "rust:1.89.0-bookworm AS builder-amd64");
+    assert_eq!(context(&fixture, "app"), basic_and(&["rust-toolchain.toml"]));
+    // A channel that is no version has no image of its own.
+    fixture.write("rust-toolchain.toml", "[toolchain]\nchannel = \"stable\"\n");
+    assert_ne!(image(), "rust:stable-bookworm AS builder-amd64");
+    fixture.remove("rust-toolchain.toml").write("rust-toolchain", "1.90.0\n");
+    assert_eq!(image(), "rust:1.90.0-bookworm AS builder-amd64");
+    fixture.append("Cargo.toml", "[workspace.metadata.docker]\nbuilder-image = \"my/rust:1\"\n");
+    assert_eq!(image(), "my/rust:1 AS builder-amd64");
+}
+
+#[test]
+fn the_workspaces_cargo_config_is_in_it_and_its_rustflags_show() {
+    let fixture = fixture();
+    fixture.write(".cargo/config.toml", "[build]\nrustflags = [\"--cfg\", \"special\"]\n");
+    assert_eq!(context(&fixture, "app"), basic_and(&[".cargo/config.toml"]));
+    let text = fixture.read("app/Dockerfile");
+    let expected = "RUSTFLAGS=\"--cfg special -C target-feature=+crt-static";
+    assert!(text.contains(expected), "no `{expected}` in\n{text}");
+    // Those of this machine do not.
+    crate::support::write(&fixture.beside("home/config.toml"), "[build]\nrustflags = [\"--cfg\", \"mine\"]\n");
+    fixture.xtask("dockerfiles --check").env("CARGO_HOME", fixture.beside("home")).env("RUSTFLAGS", "--cfg env").ok();
+}
+
+#[test]
+fn vendored_sources_and_patches_stay_whole() {
+    let fixture = fixture();
+    fixture.vendor("first", "1.0.0").vendor("second", "1.0.0");
+    fixture.write("patched/Cargo.toml", &package("third", "").replace("0.1.0", "1.0.0")).write("patched/src/lib.rs", "");
+    fixture.append("lib/Cargo.toml", "[dependencies]\nfirst = \"1\"\nthird = \"1\"\n");
+    fixture.append("Cargo.toml", "[patch.crates-io]\nthird = { path = \"patched\" }\n");
+    fixture.lock();
+    let mut expected = basic_and(&[".cargo/config.toml", "patched/Cargo.toml", "patched/src/lib.rs"]);
+    for vendored in ["first-1.0.0", "second-1.0.0"] {
+        for file in [".cargo-checksum.json", "Cargo.toml", "src/lib.rs"] {
+            expected.push(format!("vendor/{vendored}/{file}"));
+        }
+    }
+    expected.sort();
+    assert_eq!(context(&fixture, "app"), expected);
+    // The dependencies stage gets them as they are.
+    let text = fixture.read("app/Dockerfile");
+    let kept = text.split("tar -cf -").nth(1).unwrap().split("| tar").next().unwrap();
+    for part in ["patched", "vendor", ".cargo/config.toml", "Cargo.lock"] {
+        assert!(kept.lines().any(|line| line.trim().split(' ').any(|word| word == part)), "no {part} in\n{kept}");
+    }
+}
