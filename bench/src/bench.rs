@@ -30,6 +30,8 @@ pub(crate) struct Bench {
     pub(crate) edits: Edits,
     /// Tells this run's files from those of all other runs.
     pub(crate) stamp: String,
+    /// The host and its toolchain.
+    pub(crate) machine: Machine,
     subject: OnceCell<Subject>,
 }
 
@@ -40,6 +42,8 @@ impl Bench {
         locate.args(["locate-project", "--workspace", "--message-format", "plain"]);
         let manifest = PathBuf::from(run(&mut locate)?.stdout.trim());
         let source = manifest.parent().context("the workspace has no folder")?.canonicalize()?;
+        // Before this program itself keeps the machine busy.
+        let machine = Machine::find(&source)?;
         let output = cli.output.clone().unwrap_or_else(|| source.join("target/bench"));
         let output = std::path::absolute(&output).with_context(|| format!("wrong folder `{}`", output.display()))?;
         let parent = cli.work.clone().unwrap_or_else(std::env::temp_dir);
@@ -49,12 +53,7 @@ impl Bench {
         let checkout = Checkout::copy(&source, work.join("workspace"), &stamp)?;
         checkout.fetch()?;
         let edits = Edits::new(&stamp);
-        Ok(Bench { cli, output, work, source, checkout, edits, stamp, subject: OnceCell::new() })
-    }
-
-    /// The host and its toolchain.
-    pub(crate) fn machine(&self) -> Result<Machine> {
-        Machine::find(&self.checkout.root)
+        Ok(Bench { cli, output, work, source, checkout, edits, stamp, machine, subject: OnceCell::new() })
     }
 
     /// The copy with its components; the first call compiles its xtask.
@@ -62,7 +61,7 @@ impl Bench {
         if let Some(subject) = self.subject.get() {
             return Ok(subject);
         }
-        let subject = Subject::load(&self.checkout, &self.machine()?)?;
+        let subject = Subject::load(&self.checkout, &self.machine)?;
         Ok(self.subject.get_or_init(|| subject))
     }
 }

@@ -3,11 +3,12 @@
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
 use crate::interrupt;
+use crate::taken::{Taken, children_cpu};
 
 /// How much of a failed child's output is shown.
 const SHOWN_LINES: usize = 30;
@@ -22,8 +23,8 @@ const KEPT_PREFIXES: &[&str] = &["CARGO_HOME", "CARGO_HTTP_", "CARGO_NET_", "CAR
 /// What a child that succeeded left.
 #[derive(Debug)]
 pub(crate) struct Finished {
-    /// From its start to its end.
-    pub(crate) elapsed: Duration,
+    /// What it took.
+    pub(crate) taken: Taken,
     /// Its standard output.
     pub(crate) stdout: String,
 }
@@ -53,6 +54,7 @@ pub(crate) fn run(command: &mut Command) -> Result<Finished> {
     if interrupt::happened() {
         bail!("interrupted");
     }
+    let cpu_before = children_cpu();
     let start = Instant::now();
     let child = command
         .stdout(Stdio::piped())
@@ -61,7 +63,7 @@ pub(crate) fn run(command: &mut Command) -> Result<Finished> {
         .with_context(|| format!("cannot run `{}`", shown(command)))?;
     interrupt::watch(child.id());
     let output = child.wait_with_output();
-    let elapsed = start.elapsed();
+    let wall = start.elapsed();
     interrupt::watch(0);
     let output = output.with_context(|| format!("cannot read the output of `{}`", shown(command)))?;
     if interrupt::happened() {
@@ -70,7 +72,8 @@ pub(crate) fn run(command: &mut Command) -> Result<Finished> {
     if !output.status.success() {
         bail!("`{}` failed ({})\n{}", shown(command), output.status, end_of(&output));
     }
-    Ok(Finished { elapsed, stdout: String::from_utf8_lossy(&output.stdout).into_owned() })
+    let cpu = cpu_before.zip(children_cpu()).map(|(before, after)| after.saturating_sub(before));
+    Ok(Finished { taken: Taken { wall, cpu }, stdout: String::from_utf8_lossy(&output.stdout).into_owned() })
 }
 
 /// The command as a person would type it.

@@ -48,7 +48,7 @@ impl Images {
             group,
             name: format!("compressed image of {name}"),
             unit: Unit::Bytes,
-            ours: Series { label: "cargo xtask".into(), values: vec![image.size] },
+            ours: Series { label: "cargo xtask".into(), values: vec![image.size], cpu: Vec::new() },
             peers: Vec::new(),
             at_most: Some(10.0 * MEBIBYTE),
             note: None,

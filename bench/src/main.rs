@@ -17,6 +17,7 @@ mod report;
 mod scenario;
 mod sizes;
 mod subject;
+mod taken;
 mod work;
 mod xtask;
 
@@ -44,7 +45,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
     interrupt::install()?;
     let groups = cli.chosen_groups();
     let bench = Bench::new(cli)?;
-    let mut report = Report::new(bench.machine()?, bench.cli.describe());
+    let mut report = Report::new(bench.machine.clone(), bench.cli.describe());
     let mut code = ExitCode::SUCCESS;
     for group in groups {
         eprintln!("== {group} ==");

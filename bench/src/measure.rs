@@ -1,23 +1,22 @@
 //! Measures sides in turns, so that a noisy machine is noisy for all of them.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result};
 
 use crate::cli::Group;
 use crate::scenario::{Bound, Peer, Scenario, Series, Unit};
+use crate::taken::Taken;
 
 /// Somebody who is measured.
 pub(crate) struct Side<'a> {
     label: &'a str,
     bound: Option<Bound>,
     most_runs: usize,
-    run: &'a dyn Fn() -> Result<Duration>,
+    run: &'a dyn Fn() -> Result<Taken>,
 }
 
 impl<'a> Side<'a> {
     /// One side; `run` prepares what need not be timed, and gives the time of the rest.
-    pub(crate) fn new(label: &'a str, run: &'a dyn Fn() -> Result<Duration>) -> Self {
+    pub(crate) fn new(label: &'a str, run: &'a dyn Fn() -> Result<Taken>) -> Self {
         Side { label, bound: None, most_runs: usize::MAX, run }
     }
 
@@ -49,17 +48,21 @@ pub(crate) fn measure(
     peers: &[Side<'_>],
 ) -> Result<Scenario> {
     let sides: Vec<_> = std::iter::once(&ours).chain(peers).collect();
-    let mut values = vec![Vec::new(); sides.len()];
+    let mut values: Vec<Vec<Taken>> = vec![Vec::new(); sides.len()];
     for run in 0..usize::from(runs) {
         prepare(run).with_context(|| format!("cannot prepare `{name}`"))?;
         for (side, values) in sides.iter().zip(&mut values).filter(|(side, _)| run < side.most_runs) {
-            let elapsed = (side.run)().with_context(|| format!("`{name}` failed for {}", side.label))?;
-            eprintln!("{group}: {name}: {} of {runs}: {}: {:.2} s", run + 1, side.label, elapsed.as_secs_f64());
-            values.push(elapsed.as_secs_f64());
+            let taken = (side.run)().with_context(|| format!("`{name}` failed for {}", side.label))?;
+            eprintln!("{group}: {name}: {} of {runs}: {}: {:.2} s", run + 1, side.label, taken.wall.as_secs_f64());
+            values.push(taken);
         }
     }
     let mut measured = sides.iter().zip(values).map(|(side, values)| {
-        let series = Series { label: side.label.to_owned(), values };
+        let series = Series {
+            label: side.label.to_owned(),
+            values: values.iter().map(|taken| taken.wall.as_secs_f64()).collect(),
+            cpu: values.iter().filter_map(|taken| Some(taken.cpu?.as_secs_f64())).collect(),
+        };
         Peer { series, bound: side.bound }
     });
     let ours = measured.next().context("nothing was measured")?.series;
@@ -70,6 +73,7 @@ pub(crate) fn measure(
 #[cfg(test)]
 mod tests {
     use std::cell::RefCell;
+    use std::time::Duration;
 
     use super::*;
 
@@ -80,7 +84,7 @@ mod tests {
             let log = &log;
             move || {
                 log.borrow_mut().push(name);
-                Ok(Duration::from_secs(1))
+                Ok(Taken { wall: Duration::from_secs(1), cpu: None })
             }
         };
         let (a, b, c) = (side('a'), side('b'), side('c'));

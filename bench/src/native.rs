@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::Result;
 
@@ -15,6 +14,7 @@ use crate::measure::{Side, measure, nothing};
 use crate::report::Report;
 use crate::scenario::{Bound, Scenario};
 use crate::subject::{Subject, remove};
+use crate::taken::Taken;
 
 /// What the limit is called in tables.
 pub(crate) const LIMIT: &str = "cargo build";
@@ -38,14 +38,14 @@ impl<'a> Pair<'a> {
     }
 
     /// `cargo xtask docker-build --builder native`.
-    pub(crate) fn ours(&self) -> Result<Duration> {
-        let (elapsed, images) = self.subject.docker_build(&["--builder", "native"], &[])?;
+    pub(crate) fn ours(&self) -> Result<Taken> {
+        let (taken, images) = self.subject.docker_build(&["--builder", "native"], &[])?;
         self.images.replace_with(|[_, last]| [std::mem::take(last), images]);
-        Ok(elapsed)
+        Ok(taken)
     }
 
     /// `cargo build`.
-    pub(crate) fn limit(&self) -> Result<Duration> {
+    pub(crate) fn limit(&self) -> Result<Taken> {
         self.subject.plain_build(&self.target)
     }
 

@@ -33,19 +33,30 @@ pub(crate) struct Series {
     pub(crate) label: String,
     /// One value per run, in order.
     pub(crate) values: Vec<f64>,
+    /// Processor seconds of each run, where known.
+    pub(crate) cpu: Vec<f64>,
 }
 
 impl Series {
     /// The middle value, or the mean of the two middle ones.
     pub(crate) fn median(&self) -> f64 {
-        let mut sorted = self.values.clone();
-        sorted.sort_by(f64::total_cmp);
-        let middle = sorted.len() / 2;
-        match sorted.len() {
-            0 => f64::NAN,
-            count if count % 2 == 1 => sorted[middle],
-            _ => f64::midpoint(sorted[middle - 1], sorted[middle]),
-        }
+        median(&self.values).unwrap_or(f64::NAN)
+    }
+
+    /// The same of the processor time, when it says something.
+    pub(crate) fn median_cpu(&self) -> Option<f64> {
+        median(&self.cpu).filter(|seconds| *seconds > 0.0)
+    }
+}
+
+fn median(values: &[f64]) -> Option<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    match sorted.len() {
+        0 => None,
+        count if count % 2 == 1 => Some(sorted[middle]),
+        _ => Some(f64::midpoint(sorted[middle - 1], sorted[middle])),
     }
 }
 
@@ -117,7 +128,7 @@ mod tests {
     use super::*;
 
     fn series(values: &[f64]) -> Series {
-        Series { label: "a".into(), values: values.to_vec() }
+        Series { label: "a".into(), values: values.to_vec(), cpu: Vec::new() }
     }
 
     #[test]

@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -13,6 +12,7 @@ use crate::checkout::Checkout;
 use crate::child::{command, run};
 use crate::digests::Images;
 use crate::machine::Machine;
+use crate::taken::Taken;
 
 /// One image, as `cargo xtask components --json` describes it.
 #[derive(Debug, Clone)]
@@ -83,7 +83,7 @@ impl Subject {
     }
 
     /// `cargo build` of all components as the native builder links them, in its own target folder.
-    pub(crate) fn plain_build(&self, target: &Path) -> Result<Duration> {
+    pub(crate) fn plain_build(&self, target: &Path) -> Result<Taken> {
         let mut cargo = command("cargo", &self.root);
         cargo.args(["build", "--release", "--locked", "--target", &self.triple, "--target-dir"]).arg(target);
         let flags = format!("target.{}.rustflags=['-C', 'target-feature=+crt-static']", self.triple);
@@ -91,16 +91,16 @@ impl Subject {
         for component in &self.components {
             cargo.args(["--package", &component.package, "--bin", &component.name]);
         }
-        Ok(run(&mut cargo)?.elapsed)
+        Ok(run(&mut cargo)?.taken)
     }
 
     /// `cargo xtask docker-build` with these arguments.
-    pub(crate) fn docker_build(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Result<(Duration, Images)> {
+    pub(crate) fn docker_build(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Result<(Taken, Images)> {
         let mut cargo = command("cargo", &self.root);
         cargo.args(["xtask", "docker-build", "--json"]).args(arguments).args(&self.platform);
         cargo.envs(environment.iter().copied());
         let finished = run(&mut cargo)?;
-        Ok((finished.elapsed, Images::parse(&finished.stdout)?))
+        Ok((finished.taken, Images::parse(&finished.stdout)?))
     }
 
     /// Forgets everything built by the xtask, but not the xtask itself.
@@ -134,8 +134,8 @@ impl Subject {
 }
 
 /// Compiles what the alias `xtask` runs.
-pub(crate) fn compile_tool(root: &Path) -> Result<Duration> {
-    Ok(run(command("cargo", root).args(alias::build_arguments(root)?))?.elapsed)
+pub(crate) fn compile_tool(root: &Path) -> Result<Taken> {
+    Ok(run(command("cargo", root).args(alias::build_arguments(root)?))?.taken)
 }
 
 /// Removes a folder, if it is there.

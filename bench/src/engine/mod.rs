@@ -4,7 +4,6 @@ mod dockerfiles;
 mod peers;
 
 use std::cell::RefCell;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -19,6 +18,7 @@ use crate::native::OURS;
 use crate::report::Report;
 use crate::scenario::{Bound, Scenario};
 use crate::subject::Subject;
+use crate::taken::Taken;
 use peers::Peers;
 
 /// The builder image that the xtask uses unless told otherwise; the peers build on it too.
@@ -111,16 +111,17 @@ impl Engine<'_> {
     }
 
     /// `cargo xtask docker-build --builder docker` of these components.
-    fn ours(&self, names: &[&str]) -> Result<Duration> {
+    fn ours(&self, names: &[&str]) -> Result<Taken> {
         let mut arguments = names.to_vec();
         arguments.extend(["--builder", "docker"]);
         if !self.bench.cli.no_load {
             arguments.push("--load");
         }
-        let (elapsed, images) = self.subject.docker_build(&arguments, &[("CI_REGISTRY", REGISTRY)])?;
+        let (taken, images) = self.subject.docker_build(&arguments, &[("CI_REGISTRY", REGISTRY)])?;
         self.peers.remember(images.loaded());
         *self.last.borrow_mut() = images;
-        Ok(elapsed)
+        // The engine's work is done by its daemon.
+        Ok(Taken { cpu: None, ..taken })
     }
 
     fn edit(&self, file: &std::path::Path) -> Result<()> {

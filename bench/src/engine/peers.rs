@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use anyhow::Result;
 
@@ -13,6 +12,7 @@ use crate::checkout::{Checkout, write};
 use crate::child::{command, run};
 use crate::cli::PeerKind;
 use crate::subject::Subject;
+use crate::taken::Taken;
 
 /// Name of the image that has cargo-chef in it.
 const CHEF_IMAGE: &str = "cargo-xtask-bench/chef:latest";
@@ -33,10 +33,10 @@ impl<'a> Peers<'a> {
         let checkout = Checkout::copy(&bench.source, bench.work.join("peers"), &bench.stamp)?;
         write(&checkout.root.join(".dockerignore"), "target\n.git\n")?;
         let peers = Peers { bench, checkout, images: RefCell::default() };
-        let triple = bench.machine()?.triple;
+        let triple = &bench.machine.triple;
         for kind in &bench.cli.peers {
             for component in &subject.components {
-                let text = dockerfile(*kind, CHEF_IMAGE, &triple, &component.name);
+                let text = dockerfile(*kind, CHEF_IMAGE, triple, &component.name);
                 write(&bench.work.join(&file_of(*kind, &component.name)), &text)?;
             }
         }
@@ -62,17 +62,18 @@ impl<'a> Peers<'a> {
     }
 
     /// Builds the images of these components one after another, as such a project's CI does.
-    pub(super) fn build(&self, kind: PeerKind, names: &[&str]) -> Result<Duration> {
-        let mut total = Duration::ZERO;
-        for name in names {
+    pub(super) fn build(&self, kind: PeerKind, names: &[&str]) -> Result<Taken> {
+        let build = |name: &&str| {
             let tag = format!("cargo-xtask-bench/{}-{name}:latest", slug(kind));
             let mut build = command("docker", &self.checkout.root);
             build.args(["buildx", "build", "--progress=plain", "--load", "--label", LABEL, "--tag", &tag, "--file"]);
             build.arg(self.bench.work.join(&file_of(kind, name))).arg(".");
-            total += run(&mut build)?.elapsed;
+            let taken = run(&mut build)?.taken;
             self.remember([tag]);
-        }
-        Ok(total)
+            // The engine's work is done by its daemon.
+            Ok(Taken { cpu: None, ..taken })
+        };
+        names.iter().map(build).sum()
     }
 
     /// Notes images that go at the end.

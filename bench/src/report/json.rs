@@ -14,8 +14,13 @@ pub(super) fn text(report: &Report) -> Result<String> {
             .iter()
             .map(|one| json!({"name": one.name, "own": one.own, "withItsOwn": one.with_its_own, "crates": one.crates}))
             .collect();
+        let heaviest: Vec<_> = costs
+            .heaviest
+            .iter()
+            .map(|one| json!({"name": one.name, "own": one.own, "broughtBy": one.brought_by}))
+            .collect();
         json!({
-            "crates": costs.crates, "total": costs.total, "program": costs.program, "dependencies": dependencies,
+            "crates": costs.crates, "total": costs.total, "program": costs.program, "dependencies": dependencies, "heaviest": heaviest,
         })
     });
     let not_run: Vec<_> = report
@@ -27,6 +32,7 @@ pub(super) fn text(report: &Report) -> Result<String> {
     let value = json!({
         "machine": {
             "cores": machine.cores,
+            "loadBefore": machine.load,
             "target": machine.triple,
             "rustc": machine.rustc,
             "engine": machine.engine,
@@ -75,7 +81,7 @@ fn scenario(scenario: &Scenario) -> Value {
 }
 
 fn series(series: &Series) -> Value {
-    json!({"label": series.label, "median": series.median(), "runs": series.values})
+    json!({"label": series.label, "median": series.median(), "runs": series.values, "cpu": series.cpu})
 }
 
 #[cfg(test)]

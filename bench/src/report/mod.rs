@@ -78,9 +78,10 @@ fn title(group: Group) -> &'static str {
 #[cfg(test)]
 fn example() -> Report {
     use crate::scenario::{Bound, MEBIBYTE, Peer, Series, Unit};
-    let series = |label: &str, values: &[f64]| Series { label: label.into(), values: values.to_vec() };
+    let series = |label: &str, values: &[f64]| Series { label: label.into(), values: values.to_vec(), cpu: vec![3.0] };
     let machine = Machine {
         cores: 2,
+        load: Some(1.5),
         triple: "x86_64-unknown-linux-gnu".into(),
         rustc: "rustc 1.95.0".into(),
         engine: Some("20.10".into()),

@@ -61,7 +61,7 @@ pub(crate) fn generate(bench: &Bench, size: u16) -> Result<Subject> {
         eprintln!("compiling the xtask of the generated workspace");
         compile_tool(&checkout.root)?;
     }
-    Ok(Subject::new(checkout.root, components, &bench.machine()?))
+    Ok(Subject::new(checkout.root, components, &bench.machine))
 }
 
 /// Writes everything but the services.

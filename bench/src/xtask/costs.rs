@@ -20,6 +20,17 @@ pub(crate) struct Cost {
     pub(crate) crates: usize,
 }
 
+/// One crate, whoever brings it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Crate {
+    /// Its name.
+    pub(crate) name: String,
+    /// Compiling it alone.
+    pub(crate) own: f64,
+    /// The direct dependencies that need it.
+    pub(crate) brought_by: Vec<String>,
+}
+
 /// The whole compile, taken apart.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Costs {
@@ -31,7 +42,12 @@ pub(crate) struct Costs {
     pub(crate) program: f64,
     /// Its direct dependencies, the dearest first.
     pub(crate) dependencies: Vec<Cost>,
+    /// The dearest crates of all.
+    pub(crate) heaviest: Vec<Crate>,
 }
+
+/// How many crates are called the dearest.
+const HEAVIEST: usize = 12;
 
 type Graph<'a> = BTreeMap<&'a str, BTreeSet<&'a str>>;
 
@@ -50,29 +66,39 @@ pub(super) fn costs(metadata: &Value, program: &str, units: &[Unit]) -> Result<C
     }
     // Crates that are in the graph for another platform were not compiled and have no time.
     let time = |id: &str| packages.get(id).and_then(|key| seconds.get(key)).copied();
+    let direct: Vec<&str> = graph.get(root).into_iter().flatten().copied().filter(|id| time(id).is_some()).collect();
     let reached = reachable(&graph, root, None);
-    let mut dependencies: Vec<_> = graph
-        .get(root)
-        .into_iter()
-        .flatten()
-        .filter(|id| time(id).is_some())
+    let mut dependencies: Vec<_> = direct
+        .iter()
         .map(|id| {
             let without = reachable(&graph, root, Some(id));
             let only: Vec<f64> = reached.difference(&without).filter_map(|id| time(id)).collect();
             Cost {
                 name: packages[id].0.to_owned(),
                 own: time(id).unwrap_or_default(),
-                with_its_own: only.iter().sum(),
+                with_its_own: only.iter().fold(0.0, |sum, seconds| sum + seconds),
                 crates: only.len(),
             }
         })
         .collect();
     dependencies.sort_by(|a, b| b.with_its_own.total_cmp(&a.with_its_own).then(b.own.total_cmp(&a.own)));
+    let needs: Vec<_> = direct.iter().map(|id| (*id, reachable(&graph, id, None))).collect();
+    let mut heaviest: Vec<_> = reached
+        .iter()
+        .filter_map(|id| {
+            let users = needs.iter().filter(|(user, needed)| user == id || needed.contains(id));
+            let brought_by = users.map(|(user, _)| packages[user].0.to_owned()).collect();
+            Some(Crate { name: packages.get(id)?.0.to_owned(), own: time(id)?, brought_by })
+        })
+        .collect();
+    heaviest.sort_by(|a, b| b.own.total_cmp(&a.own));
+    heaviest.truncate(HEAVIEST);
     Ok(Costs {
         crates: seconds.len(),
         total: seconds.values().sum(),
         program: time(root).unwrap_or_default(),
         dependencies,
+        heaviest,
     })
 }
 
@@ -139,6 +165,12 @@ mod tests {
         let costs = costs(&metadata, "x", &units).unwrap();
         let cost = |name: &str, own, with_its_own, crates| Cost { name: name.into(), own, with_its_own, crates };
         assert_eq!(costs.dependencies, [cost("a", 1.5, 4.5, 2), cost("b", 2.0, 2.0, 1)]);
+        let brought = |name: &str, own, by: &[&str]| Crate {
+            name: name.into(),
+            own,
+            brought_by: by.iter().map(ToString::to_string).collect(),
+        };
+        assert_eq!(costs.heaviest[..2], [brought("c", 4.0, &["a", "b"]), brought("d", 3.0, &["a"])]);
         assert_eq!((costs.crates, costs.total, costs.program), (5, 15.5, 5.0));
     }
 }

@@ -50,7 +50,7 @@ fn cold_compile(bench: &Bench) -> Result<(Scenario, PathBuf)> {
     let compile = || {
         remove(&target)?;
         let mut cargo = command("cargo", root);
-        Ok(run_child(cargo.args(&arguments).args(["--timings", "--jobs", JOBS]))?.elapsed)
+        Ok(run_child(cargo.args(&arguments).args(["--timings", "--jobs", JOBS]))?.taken)
     };
     let mut scenario =
         measure(Group::Xtask, "cold compile", bench.cli.cold_runs, &nothing, Side::new(OURS, &compile), &[])?;
@@ -68,10 +68,10 @@ fn costs_of(root: &Path, html: &Path) -> Result<Costs> {
 
 fn help(bench: &Bench) -> Result<Scenario> {
     let root = &bench.checkout.root;
-    let through_cargo = || Ok(run_child(command("cargo", root).args(["xtask", "--help"]))?.elapsed);
+    let through_cargo = || Ok(run_child(command("cargo", root).args(["xtask", "--help"]))?.taken);
     let program = root.join("target/debug/xtask");
     let program = program.to_string_lossy();
-    let alone = || Ok(run_child(command(&program, root).arg("--help"))?.elapsed);
+    let alone = || Ok(run_child(command(&program, root).arg("--help"))?.taken);
     let alone = Side::new("the program alone", &alone);
     // Short, so more runs than asked for cost nothing.
     let runs = bench.cli.runs.max(5);

@@ -49,6 +49,9 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &DockerfilesArgs) -> R
         eprintln!("error: {} of {} files drifted\nrun `cargo xtask dockerfiles`", stale.len(), files.len());
         return Ok(Outcome::Failed);
     }
+    if files.is_empty() {
+        eprintln!("nothing to write: this workspace has no binary that could be a component");
+    }
     for file in &stale {
         if !arguments.dry_run {
             write_atomically(&workspace.root().join(&file.path), file.wanted.as_bytes())?;

@@ -40,6 +40,7 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::DockerBuild(arguments) => docker_build::run(manifest, arguments),
         Command::Doctor(arguments) => doctor::run(manifest, arguments),
     });
+    interrupt::leave_to_handler();
     match result {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Failed) => ExitCode::FAILURE,

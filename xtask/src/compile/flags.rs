@@ -60,7 +60,9 @@ pub(crate) fn environment(
     flags.extend(remap.0.iter().map(|(from, to)| format!("--remap-path-prefix={from}={to}")));
     let mut environment = BTreeMap::from([("CARGO_ENCODED_RUSTFLAGS".to_owned(), flags.join("\u{1f}"))]);
     // The C compiler's last mapping wins too.
-    let maps: Vec<_> = remap.0.iter().map(|(from, to)| format!("-ffile-prefix-map={from}={to}")).collect();
+    // And nothing can quote a space for every build script: such a path stays, and the build works.
+    let sayable = remap.0.iter().filter(|(from, _)| !from.contains(char::is_whitespace));
+    let maps: Vec<_> = sayable.map(|(from, to)| format!("-ffile-prefix-map={from}={to}")).collect();
     let triple = target.triple.replace('-', "_");
     for name in ["CFLAGS", "CXXFLAGS"] {
         let specific = format!("{name}_{triple}");

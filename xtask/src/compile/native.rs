@@ -57,13 +57,21 @@ pub(crate) fn plan(
     let build_folder = workspace.output().join("build");
     let cargo_home = cargo_home(&outer)?;
     let user_flags = flags::host_rustflags(root, &target.triple)?;
-    let remap = Remap(vec![
+    // Path packages outside the workspace; first, because one may be around the root itself. Those of all
+    // components: other flags would compile everything again.
+    let folders = workspace.components.iter().flat_map(|component| &component.closure);
+    let outside: BTreeSet<_> = folders.filter(|folder| folder.is_absolute()).collect();
+    let mut remap: Vec<_> = outside
+        .iter()
+        .map(|folder| (folder.to_string(), format!("/outside/{}", folder.file_name().unwrap_or_default())))
+        .collect();
+    remap.extend([
         (root.to_string(), "/workspace".into()),
         (cargo_home.clone(), "/cargo".into()),
         (format!("{}/lib/rustlib/src/rust", toolchain.sysroot), format!("/rustc/{}", toolchain.commit)),
         (build_folder.to_string(), "/workspace/target".into()),
     ]);
-    let mut environment = flags::environment(&target, linkage, &user_flags, &remap, &outer);
+    let mut environment = flags::environment(&target, linkage, &user_flags, &Remap(remap), &outer);
     let subcommand = foreign_linker(root, toolchain, &target, linkage, &mut environment)?;
     environment.extend(build_args.clone());
 
@@ -79,7 +87,8 @@ pub(crate) fn plan(
     for (name, value) in outer.iter().filter(|(name, _)| decides_the_build(name)) {
         identity.insert(format!("environment {name}"), value.clone());
     }
-    let private_paths = vec![root.to_string(), cargo_home, toolchain.sysroot.to_string()];
+    let mut private_paths = vec![root.to_string(), cargo_home, toolchain.sysroot.to_string()];
+    private_paths.extend(outside.iter().map(ToString::to_string));
     Ok(NativeBuild { subcommand, arguments, environment, identity, private_paths })
 }
 

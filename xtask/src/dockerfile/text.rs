@@ -18,6 +18,10 @@ use crate::workspace::settings::Linkage;
 /// Where cargo keeps the registry in official Rust images.
 const CARGO_HOME: &str = "/usr/local/cargo";
 
+/// The C compiler that links. Called `cc`, like the one that cargo takes by itself: for one called
+/// `…-gcc` rustc leaves its own lld out, and the program is another than the native builder's.
+const LINKER: &str = "/opt/linker/cc";
+
 /// Cache mounts of downloads (never of `target`: a shared one puts another checkout's program into
 /// the image), and what private registries need; all of them may be absent.
 const MOUNTS: &str = "--mount=type=cache,target=/usr/local/cargo/registry \\
@@ -65,7 +69,7 @@ fn builders(plan: &DockerfilePlan<'_>, text: &mut String) {
         let mut environment =
             vec![format!("TARGET={}", target.triple), format!("RUSTFLAGS={}", value(&flags.join(" ")))];
         if plan.linkage != Linkage::Musl {
-            environment.push(format!("{}={}-gcc", target.cargo_variable("LINKER"), target.gnu_prefix));
+            environment.push(format!("{}={LINKER}", target.cargo_variable("LINKER")));
         }
         let _ = write!(
             text,
@@ -83,11 +87,14 @@ fn builders(plan: &DockerfilePlan<'_>, text: &mut String) {
             ),
             Linkage::Gnu | Linkage::GnuStatic => write!(
                 text,
-                "RUN if ! command -v {compiler} >/dev/null; then \\\n      \
-                 if [ \"$(uname -m)\" = {machine} ]; then ln -s \"$(command -v cc)\" /usr/local/bin/{compiler}; \\\n      \
-                 else apt-get update && \\\n        \
+                "RUN mkdir -p {folder} && \\\n    \
+                 if [ \"$(uname -m)\" = {machine} ]; then ln -s \"$(command -v cc)\" {LINKER}; \\\n    \
+                 else \\\n      \
+                 if ! command -v {compiler} >/dev/null; then \\\n        \
+                 apt-get update && \\\n        \
                  apt-get install -y --no-install-recommends gcc-{package} libc6-dev-{debian}-cross; \\\n      \
-                 fi; \\\n    fi\n",
+                 fi && ln -s \"$(command -v {compiler})\" {LINKER}; \\\n    fi\n",
+                folder = LINKER.trim_end_matches("/cc"),
                 machine = target.machine,
                 package = target.gnu_prefix.replace('_', "-"),
                 debian = target.debian,

@@ -12,7 +12,8 @@ use crate::workspace::components::Component;
 use crate::workspace::settings::BuilderImage;
 use crate::workspace::target::RustTarget;
 
-/// The default builder image, unless the toolchain file names a version.
+/// The version of the default builder image, unless the toolchain file names one or a component's
+/// `rust-version` asks for a newer one.
 const DEFAULT_RUST: &str = "1.95";
 
 /// The components of each package that has some, by the package's folder.
@@ -85,7 +86,21 @@ fn toolchain_version(workspace: &Workspace) -> Result<String> {
     }
     let is_version =
         |channel: &String| channel.split('.').count() >= 2 && channel.chars().all(|c| c.is_ascii_digit() || c == '.');
-    Ok(channel.filter(is_version).unwrap_or_else(|| DEFAULT_RUST.to_owned()))
+    Ok(channel.filter(is_version).unwrap_or_else(|| oldest_that_compiles(workspace)))
+}
+
+/// The default version, or the newest `rust-version` of a package that components are compiled from.
+fn oldest_that_compiles(workspace: &Workspace) -> String {
+    let folders = workspace.components.iter().flat_map(|component| &component.closure);
+    let packages = folders.filter_map(|folder| workspace.packages.member_in(folder));
+    let wanted = packages.filter_map(|package| package.manifest.get("rust-version")?.as_str());
+    // A tag without a patch version is the newest one's.
+    let number = |version: &str| -> Option<(u32, u32)> {
+        let mut parts = version.split('.').map(|part| part.parse().ok());
+        Some((parts.next()??, parts.next()??))
+    };
+    let newest = wanted.chain([DEFAULT_RUST]).filter_map(number).max();
+    newest.map_or(DEFAULT_RUST.to_owned(), |(major, minor)| format!("{major}.{minor}"))
 }
 
 /// Builder stages for the platforms asked for, and for the two usual ones where one image serves

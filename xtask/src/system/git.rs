@@ -66,7 +66,9 @@ impl Git {
             return Ok(None);
         }
         let shell = process::shell_in(root)?;
-        let output = process::output(cmd!(shell, "git rev-parse --is-shallow-repository --show-prefix"))?;
+        // In English, whatever the user's language: its message is read below.
+        let ask = cmd!(shell, "git rev-parse --is-shallow-repository --show-prefix").env("LC_ALL", "C");
+        let output = process::output(ask)?;
         if !output.status.success() {
             if output.stderr.contains("not a git repository") {
                 return Ok(None);
@@ -78,7 +80,7 @@ impl Git {
         let is_shallow = lines.next() == Some("true");
         let prefix = lines.next().unwrap_or_default().to_owned();
         let mut git = Git { root: root.to_owned(), prefix, head: None, is_shallow };
-        git.head = git.newest(cmd!(shell, "git log -1 --format=%H:%ct HEAD")).unwrap_or(None);
+        git.head = git.newest(cmd!(shell, "git log -1 --no-show-signature --format=%H:%ct HEAD")).unwrap_or(None);
         Ok(Some(git))
     }
 
@@ -86,21 +88,21 @@ impl Git {
     pub(crate) fn newest_commit(&self, paths: &Paths) -> Result<Option<Commit>> {
         let shell = process::shell_in(&self.root)?;
         let specs = paths.pathspecs();
-        self.newest(cmd!(shell, "git log -1 --format=%H:%ct HEAD -- {specs...}"))
+        self.newest(cmd!(shell, "git log -1 --no-show-signature --format=%H:%ct HEAD -- {specs...}"))
     }
 
     /// The commits after `base` that changed a manifest or the lock file, newest first.
     pub(crate) fn manifest_commits_since(&self, base: &Commit) -> Result<Vec<Commit>> {
         let shell = process::shell_in(&self.root)?;
         let range = format!("{}..HEAD", base.hash);
-        let text = process::read(cmd!(shell, "git log --format=%H:%ct {range} -- Cargo.lock :(glob)**/Cargo.toml"))?;
+        let text = process::read(cmd!(shell, "git log --no-show-signature --format=%H:%ct {range} -- Cargo.lock :(glob)**/Cargo.toml"))?;
         text.lines().map(parse_commit).collect()
     }
 
     /// The first parent of `commit`; nothing for a first commit.
     pub(crate) fn parent(&self, commit: &str) -> Result<Option<String>> {
         let shell = process::shell_in(&self.root)?;
-        let parents = process::read(cmd!(shell, "git log -1 --format=%P {commit}"))?;
+        let parents = process::read(cmd!(shell, "git log -1 --no-show-signature --format=%P {commit}"))?;
         Ok(parents.split_whitespace().next().map(str::to_owned))
     }
 
@@ -156,17 +158,17 @@ impl Git {
     /// Makes `folder` hold the whole tree of `commit` and gives the workspace's folder in it. A
     /// second call with another commit writes only what differs.
     pub(crate) fn check_out(&self, commit: &str, folder: &Utf8Path) -> Result<Utf8PathBuf> {
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot create `{folder}`"))?;
+        // An index and a work tree of its own: nothing of the repository changes.
+        let (index, tree) = (folder.join("index"), folder.join("tree"));
+        std::fs::create_dir_all(&tree).with_context(|| format!("cannot create `{tree}`"))?;
         let shell = process::shell_in(&self.root)?;
         let git_folder = process::read(cmd!(shell, "git rev-parse --absolute-git-dir"))?;
-        // An index and a work tree of its own: nothing of the repository changes.
-        let index = format!("{folder}.index");
-        let shell = process::shell_in(folder)?;
+        let shell = process::shell_in(&tree)?;
         process::read(
-            cmd!(shell, "git --git-dir {git_folder} --work-tree {folder} read-tree --reset -u {commit}")
+            cmd!(shell, "git --git-dir {git_folder} --work-tree {tree} read-tree --reset -u {commit}")
                 .env("GIT_INDEX_FILE", &index),
         )?;
-        Ok(folder.join(self.prefix.trim_end_matches('/')))
+        Ok(tree.join(self.prefix.trim_end_matches('/')))
     }
 
     fn newest(&self, cmd: Cmd<'_>) -> Result<Option<Commit>> {

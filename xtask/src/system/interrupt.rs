@@ -73,6 +73,15 @@ impl Guarded {
 impl Drop for Guarded {
     fn drop(&mut self) {
         lock(&GROUPS).remove(&self.0);
+        leave_to_handler();
+    }
+}
+
+/// Does not return after an interrupt: the handler's thread tidies up and exits, and what became of a
+/// child that it ended is no result.
+pub(crate) fn leave_to_handler() {
+    while INTERRUPTED.load(Ordering::SeqCst) {
+        std::thread::park();
     }
 }
 

@@ -1,11 +1,10 @@
 //! Running tools: every child is in a process group of its own that ends with us, and a failed
 //! child is reported with its command, its exit status and the end of its output.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
 
 use anyhow::{Context, Result, anyhow};
 use camino::Utf8Path;
@@ -81,6 +80,7 @@ pub(crate) fn stream_stdout(cmd: Cmd<'_>, mut on_line: impl FnMut(&str)) -> Resu
     let mut command = prepared(cmd);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
     let (mut child, _guard) = spawn(&mut command)?;
+    let _watch = Watch::over(&child);
     let stdout = child.stdout.take().context("a piped output is there")?;
     for line in BufReader::new(stdout).lines() {
         on_line(&line.context("cannot read a child's output")?);
@@ -94,27 +94,28 @@ pub(crate) fn stream_stdout(cmd: Cmd<'_>, mut on_line: impl FnMut(&str)) -> Resu
 /// A failed child's error shows the end of its output and where all of it is.
 pub(crate) fn run_logged(cmd: Cmd<'_>, log: &Utf8Path, mut on_line: impl FnMut(&str)) -> Result<()> {
     let shown = cmd.to_string();
+    // One pipe for both outputs: two would lose their order, and the reason would not come last.
+    let (reader, writer) = std::io::pipe().context("cannot make a pipe")?;
     let mut command = prepared(cmd);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.stdin(Stdio::null()).stdout(writer.try_clone().context("cannot make a pipe")?).stderr(writer);
     if let Some(folder) = log.parent() {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot create `{folder}`"))?;
     }
     let mut file = std::fs::File::create(log).with_context(|| format!("cannot create `{log}`"))?;
     let (mut child, _guard) = spawn(&mut command)?;
-    let (sender, lines) = mpsc::channel();
-    let stdout = forward_lines(child.stdout.take().context("a piped output is there")?, sender.clone());
-    let stderr = forward_lines(child.stderr.take().context("a piped output is there")?, sender);
+    let _watch = Watch::over(&child);
+    // It holds the pipe open for writing.
+    drop(command);
     let mut tail = std::collections::VecDeque::new();
-    for line in lines {
+    for line in BufReader::new(reader).split(b'\n') {
+        let line = line.context("cannot read a child's output")?;
+        let line = String::from_utf8_lossy(&line).trim_end_matches('\r').to_owned();
         writeln!(file, "{line}").with_context(|| format!("cannot write `{log}`"))?;
         on_line(&line);
         if tail.len() == SHOWN_LINES {
             tail.pop_front();
         }
         tail.push_back(line);
-    }
-    for thread in [stdout, stderr] {
-        thread.join().map_err(|_| anyhow!("reading the output of `{shown}` failed"))?;
     }
     let status = child.wait().context("cannot wait for a child process")?;
     if status.success() {
@@ -140,20 +141,6 @@ pub(crate) fn run_with_input(cmd: Cmd<'_>, write: impl FnOnce(&mut dyn Write) ->
     }
     written.with_context(|| format!("cannot feed `{shown}`"))?;
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-fn forward_lines(from: impl Read + Send + 'static, to: mpsc::Sender<String>) -> std::thread::JoinHandle<()> {
-    std::thread::spawn(move || {
-        let mut reader = BufReader::new(from);
-        let mut line = Vec::new();
-        while reader.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
-            let text = String::from_utf8_lossy(&line);
-            if to.send(text.trim_end_matches(['\n', '\r']).to_owned()).is_err() {
-                return;
-            }
-            line.clear();
-        }
-    })
 }
 
 /// `cmd` as a command without the variables that an outer `cargo run` sets for us: they would
@@ -187,6 +174,30 @@ fn spawn(command: &mut Command) -> Result<(Child, Guarded)> {
     })?;
     let guard = Guarded::new(child.id())?;
     Ok((child, guard))
+}
+
+/// Ends what a child started, too, when we are killed: a shell that waits for our word and, when the
+/// pipe breaks before that, ends the child's group.
+struct Watch(Option<Child>);
+
+impl Watch {
+    fn over(child: &Child) -> Self {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "read -r _ && exit; kill -s TERM -- \"-$0\"", &child.id().to_string()]);
+        shell.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        // Without a shell there is only the signal of `end_with_parent`.
+        Watch(shell.spawn().ok())
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if let Some(mut shell) = self.0.take() {
+            // A shell that is gone already needs no word.
+            let _ = shell.stdin.take().map(|mut stdin| stdin.write_all(b"\n"));
+            let _ = shell.wait();
+        }
+    }
 }
 
 /// Even when we are killed without a chance to clean up, the kernel ends the child.

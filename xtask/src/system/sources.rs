@@ -4,18 +4,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
+use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use sha2::{Digest, Sha256};
 use walkdir::WalkDir;
 
+use super::files::write_atomically;
 use crate::workspace::context::DENIED_AT_TOP;
 use crate::workspace::inputs::{FileKind, SourceFile, hex};
 use crate::workspace::reach::reaches;
 
 /// Folders of a package whose sources are not compiled into its binaries.
 const NOT_COMPILED: &[&str] = &["tests", "benches", "examples"];
+
+/// What sqlx needs to compile without a database: since 0.7, and before.
+const SQLX_OFFLINE: &[&str] = &[".sqlx", "sqlx-data.json"];
 
 /// The files of one package folder, and what its sources reach outside it.
 #[derive(Debug, Clone, Default)]
@@ -54,8 +59,13 @@ impl Denied<'_> {
     }
 }
 
-/// Reads the package in `folder` (below the root, or absolute when outside it).
-pub(crate) fn package_sources(folder: &Utf8Path, denied: &Denied<'_>) -> Result<PackageSources> {
+/// Reads the package in `folder` (below the root, or absolute when outside it), whose build script, if
+/// it has one, is `build_script`.
+pub(crate) fn package_sources(
+    folder: &Utf8Path,
+    build_script: &Utf8Path,
+    denied: &Denied<'_>,
+) -> Result<PackageSources> {
     let top = join(denied.root, folder);
     let mut sources = PackageSources { files: walk(&top, Some(&top), denied)?, ..PackageSources::default() };
     let compiled: Vec<_> = sources
@@ -72,7 +82,7 @@ pub(crate) fn package_sources(folder: &Utf8Path, denied: &Denied<'_>) -> Result<
         if file.kind == FileKind::Link {
             sources.follow(&path, &top, denied.root);
         } else if file.path.extension() == Some("rs") {
-            sources.scan(&path, &top, denied.root)?;
+            sources.scan(&path, file.path == build_script, &top, denied.root)?;
         }
     }
     Ok(sources)
@@ -86,14 +96,20 @@ impl PackageSources {
         }
     }
 
-    fn scan(&mut self, file: &Utf8Path, top: &Utf8Path, root: &Utf8Path) -> Result<()> {
+    fn scan(&mut self, file: &Utf8Path, is_build_script: bool, top: &Utf8Path, root: &Utf8Path) -> Result<()> {
         let bytes = fs::read(file).with_context(|| format!("cannot read `{file}`"))?;
         let text = String::from_utf8_lossy(&bytes);
+        if text.contains("sqlx") {
+            // Its macros check queries against what `cargo sqlx prepare --workspace` left at the root.
+            for path in SQLX_OFFLINE.iter().map(|name| root.join(name)).filter(|path| path.exists()) {
+                self.reach(file, path, top, root, false);
+            }
+        }
         if !text.contains("../") {
             return Ok(());
         }
         let folder = file.parent().unwrap_or(top);
-        for reach in reaches(&text, file == top.join("build.rs")) {
+        for reach in reaches(&text, is_build_script) {
             for base in BTreeSet::from([folder, top]) {
                 if let Ok(path) = base.join(&reach.path).canonicalize_utf8() {
                     self.reach(file, path, top, root, reach.is_include);
@@ -178,6 +194,33 @@ fn walk(start: &Utf8Path, package: Option<&Utf8Path>, denied: &Denied<'_>) -> Re
     }
     files.sort();
     Ok(files)
+}
+
+/// Gives those of `files` that changed since the last build, but whose times hide it (unpacked, copied
+/// or checked out with old times), the time of now: cargo and engines take a file for unchanged by its
+/// time. `record` remembers the digests from build to build.
+///
+/// # Errors
+/// A file whose time cannot be set; a record that cannot be written.
+pub(crate) fn touch_changed(root: &Utf8Path, files: &BTreeSet<SourceFile>, record: &Utf8Path) -> Result<()> {
+    let before: Option<BTreeMap<Utf8PathBuf, String>> =
+        fs::read(record).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let last = fs::metadata(record).and_then(|metadata| metadata.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+    let now = SystemTime::now();
+    let is_changed = |file: &&SourceFile| {
+        let known = before.as_ref().map(|before| before.get(&file.path));
+        file.kind != FileKind::Link && known.is_some_and(|digest| digest != Some(&file.digest))
+    };
+    for file in files.iter().filter(is_changed) {
+        let touch = || {
+            let opened = fs::File::open(root.join(&file.path))?;
+            let time = opened.metadata()?.modified()?;
+            if time <= last || time > now { opened.set_modified(now) } else { Ok(()) }
+        };
+        touch().with_context(|| format!("`{}` changed, and its time, which hides that, cannot be set", file.path))?;
+    }
+    let after: BTreeMap<_, _> = files.iter().map(|file| (&file.path, &file.digest)).collect();
+    write_atomically(record, &serde_json::to_vec(&after)?)
 }
 
 /// SHA-256 of a file in hex; reads it in pieces.

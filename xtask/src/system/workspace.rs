@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context as _, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::sources::{Denied, PackageSources, asset_files, package_sources};
+use super::sources::{Denied, PackageSources, asset_files, package_sources, touch_changed};
 use super::{cargo, parallel, process};
 use crate::image::platform::Platform;
 use crate::workspace::components::{Component, Resolves, discover};
@@ -64,7 +64,12 @@ impl Workspace {
     ) -> Result<(Self, T)> {
         let here = Utf8PathBuf::from_path_buf(std::env::current_dir().context("cannot read the current folder")?)
             .map_err(|path| anyhow::anyhow!("the name of `{}` is no UTF-8", path.display()))?;
-        let metadata = cargo::metadata(&process::shell_in(&here)?, manifest)?;
+        // Without symbolic links, as `cargo tree` prints paths; what is not there, cargo complains of.
+        let real = manifest.map(|path| {
+            let folder = here.join(path).parent().and_then(|folder| folder.canonicalize_utf8().ok());
+            folder.map_or(path.to_owned(), |folder| folder.join(path.file_name().unwrap_or_default()))
+        });
+        let metadata = cargo::metadata(&process::shell_in(&here)?, real.as_deref())?;
         let manifests = metadata
             .workspace_packages()
             .into_iter()
@@ -72,7 +77,9 @@ impl Workspace {
             .collect::<Result<BTreeMap<_, _>>>()?;
         let packages = Packages::new(&metadata, &manifests)?;
         let root = packages.root.clone();
-        let platforms = if platforms.is_empty() { packages.settings.platforms.clone() } else { platforms.to_vec() };
+        let mut platforms = if platforms.is_empty() { packages.settings.platforms.clone() } else { platforms.to_vec() };
+        let mut seen = BTreeSet::new();
+        platforms.retain(|platform| seen.insert(platform.clone()));
         let lock_text = cargo::lock_file(&root)?;
         let lock = LockFile::parse(&lock_text)?;
         let selection = Selection::new(&packages, &lock);
@@ -100,11 +107,17 @@ impl Workspace {
         let decisive: BTreeSet<_> = existing(TOOLCHAIN_FILES).into_iter().chain(configs.clone()).collect();
         let mut shared_inputs = SharedInputs { lines: root_manifest_lines(&root_manifest), files: decisive.clone() };
         for file in &decisive {
-            shared_inputs.lines.insert(format!("file {} {file}", super::sources::file_digest(&root.join(file))?));
+            shared_inputs.lines.insert(format!("file plain {} {file}", super::sources::file_digest(&root.join(file))?));
         }
         let mut shared_context = SharedContext {
             files: decisive,
-            manifests: packages.members.iter().map(Package::manifest_path).collect(),
+            // The root's is among the files.
+            manifests: packages
+                .members
+                .iter()
+                .map(Package::manifest_path)
+                .filter(|path| path != "Cargo.toml")
+                .collect(),
             stubs: stubs(&packages),
             whole: vendored(&root, &configs)?,
         };
@@ -130,7 +143,10 @@ impl Workspace {
         let closures: BTreeSet<_> =
             workspace.components.iter().flat_map(|component| component.closure.iter().cloned()).collect();
         let read = parallel::map(closures.into_iter().collect(), parallel::processors(), |folder: Utf8PathBuf| {
-            let sources = package_sources(&folder, &workspace.denied())?;
+            let member = workspace.packages.member_in(&folder);
+            let build_script =
+                member.and_then(Package::build_script).map_or(folder.join("build.rs"), Utf8Path::to_owned);
+            let sources = package_sources(&folder, &build_script, &workspace.denied())?;
             Ok((folder, sources))
         });
         workspace.sources = read.into_iter().collect::<Result<_>>()?;
@@ -158,6 +174,18 @@ impl Workspace {
     pub(crate) fn inputs(&self, component: &Component) -> Result<Inputs> {
         let files = self.files(component)?;
         Ok(Inputs::new(component, &files, &self.packages, &self.resolves, &self.lock, &self.shared_inputs))
+    }
+
+    /// Sees to it that what changed since the last build looks changed; see [`touch_changed`].
+    ///
+    /// # Errors
+    /// As [`touch_changed`].
+    pub(crate) fn touch_changed(&self) -> Result<()> {
+        // What cannot be read is an error where it is an input.
+        let reached = self.sources.values().flat_map(|sources| &sources.reached);
+        let reached = reached.filter_map(|(path, by)| asset_files(path, &self.denied(), by.as_str()).ok()).flatten();
+        let files = self.sources.values().flat_map(|sources| sources.files.iter().cloned()).chain(reached).collect();
+        touch_changed(self.root(), &files, &self.output().join("sources.json"))
     }
 
     fn files(&self, component: &Component) -> Result<BTreeSet<SourceFile>> {

@@ -99,7 +99,7 @@ impl Inputs {
         }
         derived.insert(format!("binary {} of {}", component.name, component.package.folder));
         derived.extend(setting_lines(component, &packages.settings));
-        Inputs { files: files.into_iter().map(file_line).collect(), derived }
+        Inputs { files: files.into_iter().map(|file| file_line(file, &packages.root)).collect(), derived }
     }
 
     /// Leaves out the files for which `is_forgotten` says so.
@@ -158,13 +158,22 @@ impl std::fmt::Display for InputHash {
     }
 }
 
-fn file_line(file: &SourceFile) -> String {
+fn file_line(file: &SourceFile, root: &Utf8Path) -> String {
     let kind = match file.kind {
         FileKind::Plain => "plain",
         FileKind::Executable => "executable",
         FileKind::Link => "link",
     };
-    format!("file {kind} {} {}", file.digest, file.path)
+    format!("file {kind} {} {}", file.digest, from_root(&file.path, root))
+}
+
+/// `path` as seen from `root`, with `..` where it is outside: the same in each checkout.
+fn from_root(path: &Utf8Path, root: &Utf8Path) -> Utf8PathBuf {
+    if path.is_relative() {
+        return path.to_owned();
+    }
+    let common = root.ancestors().enumerate().find_map(|(up, folder)| Some((up, path.strip_prefix(folder).ok()?)));
+    common.map_or(path.to_owned(), |(up, rest)| Utf8PathBuf::from("../".repeat(up)).join(rest))
 }
 
 fn setting_lines(component: &Component, settings: &WorkspaceSettings) -> Vec<String> {
@@ -216,6 +225,14 @@ mod tests {
         assert_eq!(lines.len(), 2, "{lines:?}");
         assert!(lines[0].starts_with("root profile"));
         assert!(lines[1].starts_with("root workspace.resolver"));
+    }
+
+    #[test]
+    fn paths_outside_the_workspace_do_not_name_the_checkout() {
+        let seen = |path: &str| from_root(path.into(), "/home/me/repo/examples".into());
+        assert_eq!(seen("src/main.rs"), "src/main.rs");
+        assert_eq!(seen("/home/me/repo/axum/src/lib.rs"), "../axum/src/lib.rs");
+        assert_eq!(seen("/srv/shared/lib.rs"), "../../../../srv/shared/lib.rs");
     }
 
     #[test]

@@ -61,6 +61,12 @@ impl Package {
         self.folder.join("Cargo.toml")
     }
 
+    /// The build script, below the workspace root, whatever `build = …` calls it.
+    pub(crate) fn build_script(&self) -> Option<&Utf8Path> {
+        let is_script = |target: &&Target| !target.is_binary && target.name.starts_with("build-script-");
+        self.targets.iter().find(is_script).map(|target| target.source.as_path())
+    }
+
     /// The binaries that can become components.
     pub(crate) fn binaries(&self) -> impl Iterator<Item = &Target> {
         self.targets.iter().filter(|target| target.is_binary)

@@ -10,8 +10,9 @@ use super::lockfile::LockFile;
 use super::names::did_you_mean;
 use super::packages::Packages;
 
-/// The package of this name is the delivery tool itself, never a component.
-const OWN_PACKAGE: &str = env!("CARGO_PKG_NAME");
+/// Packages of these names are the delivery tool itself, or the workspace's own `xtask` beside a
+/// renamed one: never a component.
+const OWN_PACKAGES: &[&str] = &["xtask", env!("CARGO_PKG_NAME")];
 
 /// The packages and features that every build selects, so that shared dependencies compile once
 /// and a component does not depend on which others were asked for.
@@ -29,7 +30,7 @@ impl Selection {
         let selected: Vec<_> = packages
             .members
             .iter()
-            .filter(|member| member.name != OWN_PACKAGE)
+            .filter(|member| !OWN_PACKAGES.contains(&member.name.as_str()))
             .filter(|member| member.binaries().any(|binary| !packages.settings.exclude.contains(&binary.name)))
             .collect();
         Selection {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -164,11 +164,12 @@ pub(crate) fn workspace_settings(metadata: &Value, file: &Utf8Path) -> Result<Wo
 /// Reads `metadata.docker` of a package; `file` names its manifest in errors.
 pub(crate) fn package_settings(metadata: &Value, file: &Utf8Path) -> Result<PackageSettings> {
     let table = "[package.metadata.docker]";
-    let settings: PackageSettings = read(metadata, PACKAGE_KEYS, table, file)?;
-    for asset in &settings.assets {
+    let mut settings: PackageSettings = read(metadata, PACKAGE_KEYS, table, file)?;
+    for asset in &mut settings.assets {
         if !asset.to.is_absolute() || asset.to.components().any(|part| part.as_str() == "..") {
             bail!("asset `to = \"{}\"` in `{table}` of `{file}` is no absolute path in the image", asset.to);
         }
+        (asset.from, asset.to) = (tidy(&asset.from), tidy(&asset.to));
     }
     for package in &settings.build_packages {
         let plain = |c: char| c.is_ascii_alphanumeric() || "+-._:=".contains(c);
@@ -183,6 +184,20 @@ pub(crate) fn package_settings(metadata: &Value, file: &Utf8Path) -> Result<Pack
         }
     }
     Ok(settings)
+}
+
+/// `path` without `.`, doubled or final slashes, and `..` that can be left out: however it is written,
+/// Docker and we understand the same.
+fn tidy(path: &Utf8Path) -> Utf8PathBuf {
+    let mut tidy = Utf8PathBuf::new();
+    for part in path.components() {
+        match part {
+            Utf8Component::CurDir => {}
+            Utf8Component::ParentDir if tidy.file_name().is_some() => drop(tidy.pop()),
+            part => tidy.push(part),
+        }
+    }
+    tidy
 }
 
 fn read<T: Default + for<'a> Deserialize<'a>>(

@@ -82,7 +82,10 @@ fn dev_dependencies_do_not_belong_to_it_even_in_a_cycle() {
 fn a_path_package_that_is_no_member_belongs_to_it() {
     let fixture = app_with("[dependencies]\nforeign = { path = \"../third-party/foreign\" }\n", &[], "");
     fixture.replace("Cargo.toml", "resolver", "exclude = [\"third-party\"]\nresolver");
-    fixture.write("third-party/foreign/Cargo.toml", &package("foreign", "[dependencies]\ndeep = { path = \"../deep\" }\n"));
+    fixture.write(
+        "third-party/foreign/Cargo.toml",
+        &package("foreign", "[dependencies]\ndeep = { path = \"../deep\" }\n"),
+    );
     fixture.write("third-party/foreign/src/lib.rs", "");
     fixture.write("third-party/deep/Cargo.toml", &package("deep", "")).write("third-party/deep/src/lib.rs", "");
     assert_eq!(closure_of(&fixture, "app"), ["app", "third-party/deep", "third-party/foreign"]);

@@ -156,6 +156,17 @@ fn assets_are_in_it_wherever_they_lie() {
 }
 
 #[test]
+fn however_an_asset_is_written_it_is_in_it() {
+    for from in ["./web", "web/", "app/../web"] {
+        let fixture = fixture();
+        fixture.write("web/index.html", "");
+        let asset = format!("[package.metadata.docker]\nassets = [{{ from = {from:?}, to = \"/w\" }}]\n");
+        fixture.append("app/Cargo.toml", &asset);
+        assert_eq!(context(&fixture, "app"), basic_and(&["web/index.html"]), "{from}");
+    }
+}
+
+#[test]
 fn what_sources_include_from_elsewhere_is_in_it() {
     let fixture = fixture();
     fixture.write_all(&[("README.md", "hello"), ("shared/a.txt", "a"), ("shared/b.txt", "b"), ("sql/1.sql", "")]);
@@ -171,7 +182,10 @@ fn what_sources_include_from_elsewhere_is_in_it() {
 fn what_a_build_script_reads_beside_its_package_is_in_it() {
     let fixture = fixture();
     fixture.write_all(&[("proto/a.proto", ""), ("proto/deep/b.proto", ""), ("proto2/c.proto", "")]);
-    fixture.write("app/build.rs", "fn main() { compile(&[\"../proto/a.proto\"], &[\"../proto\"]); }\nfn compile(_: &[&str], _: &[&str]) {}\n");
+    fixture.write(
+        "app/build.rs",
+        "fn main() { compile(&[\"../proto/a.proto\"], &[\"../proto\"]); }\nfn compile(_: &[&str], _: &[&str]) {}\n",
+    );
     assert_eq!(context(&fixture, "app"), basic_and(&["app/build.rs", "proto/a.proto", "proto/deep/b.proto"]));
 }
 
@@ -244,7 +258,9 @@ fn the_workspaces_cargo_config_is_in_it_and_its_rustflags_show() {
 fn vendored_sources_and_patches_stay_whole() {
     let fixture = fixture();
     fixture.vendor("first", "1.0.0").vendor("second", "1.0.0");
-    fixture.write("patched/Cargo.toml", &package("third", "").replace("0.1.0", "1.0.0")).write("patched/src/lib.rs", "");
+    fixture
+        .write("patched/Cargo.toml", &package("third", "").replace("0.1.0", "1.0.0"))
+        .write("patched/src/lib.rs", "");
     fixture.append("lib/Cargo.toml", "[dependencies]\nfirst = \"1\"\nthird = \"1\"\n");
     fixture.append("Cargo.toml", "[patch.crates-io]\nthird = { path = \"patched\" }\n");
     fixture.lock();

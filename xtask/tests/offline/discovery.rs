@@ -154,6 +154,20 @@ fn it_works_from_any_folder_of_the_workspace_and_on_another_one() {
 }
 
 #[test]
+fn a_workspace_behind_a_symbolic_link_is_the_same() {
+    let fixture = Fixture::simple(&["one", "two"]);
+    let expected = fixture.xtask("components --json").ok().stdout;
+    let link = fixture.beside("link");
+    std::os::unix::fs::symlink(fixture.root(), &link).unwrap();
+    let elsewhere = Fixture::unlocked(&[]);
+    for manifest in ["Cargo.toml", "one/Cargo.toml"] {
+        let run = elsewhere.xtask("components --json --manifest-path").arg(link.join(manifest));
+        assert_eq!(run.ok().stdout, expected);
+    }
+    assert_eq!(fixture.xtask("components --json").within(link.join("two")).ok().stdout, expected);
+}
+
+#[test]
 fn folders_with_spaces_are_fine() {
     let fixture = Fixture::new(&[
         ("Cargo.toml", &root_manifest(&["my crates/first one"], "")),

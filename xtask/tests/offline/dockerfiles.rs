@@ -6,7 +6,8 @@ use std::time::SystemTime;
 
 use crate::support::{Fixture, package, root_manifest};
 
-const FILES: &[&str] = &["one/Dockerfile", "one/Dockerfile.dockerignore", "two/Dockerfile", "two/Dockerfile.dockerignore"];
+const FILES: &[&str] =
+    &["one/Dockerfile", "one/Dockerfile.dockerignore", "two/Dockerfile", "two/Dockerfile.dockerignore"];
 
 fn texts(fixture: &Fixture) -> BTreeMap<&'static str, String> {
     FILES.iter().map(|file| (*file, fixture.read(file))).collect()
@@ -154,7 +155,10 @@ fn the_text_is_the_golden_one() {
     let fixture = Fixture::new(&[
         (
             "Cargo.toml",
-            &root_manifest(&["app", "lib", "other"], "[workspace.metadata.docker]\nbuilder-image = \"rust:1.95-bookworm\"\n"),
+            &root_manifest(
+                &["app", "lib", "other"],
+                "[workspace.metadata.docker]\nbuilder-image = \"rust:1.95-bookworm\"\n",
+            ),
         ),
         (
             "app/Cargo.toml",

@@ -234,10 +234,62 @@ fn assets_may_be_a_single_executable_and_lie_outside_the_crate() {
     let fixture = Fixture::simple(&["app"]);
     fixture.script("tools/start", "#!/bin/sh\n");
     std::fs::set_permissions(fixture.path("tools/start"), std::fs::Permissions::from_mode(0o711)).unwrap();
-    fixture.append("app/Cargo.toml", "[package.metadata.docker]\nassets = [{ from = \"tools/start\", to = \"/bin/go\" }]\n");
+    fixture.append(
+        "app/Cargo.toml",
+        "[package.metadata.docker]\nassets = [{ from = \"tools/start\", to = \"/bin/go\" }]\n",
+    );
     fixture.build("").ok();
     // Only whether it is executable counts; other mode bits differ between checkouts.
     assert_eq!(fixture.image("app").file("bin/go").mode, 0o755);
+}
+
+#[test]
+fn however_an_asset_is_written_its_files_are_where_it_says() {
+    for (from, to) in [
+        ("web", "/srv"),
+        ("web/", "/srv/"),
+        ("./web", "/./srv"),
+        ("app/../web", "//srv"),
+        ("web/index.html", "/srv/index.html"),
+    ] {
+        let fixture = Fixture::simple(&["app"]);
+        fixture.write("web/index.html", "hello");
+        let asset = format!("[package.metadata.docker]\nassets = [{{ from = {from:?}, to = {to:?} }}]\n");
+        fixture.append("app/Cargo.toml", &asset);
+        fixture.build("").ok();
+        let image = fixture.image("app");
+        let paths: Vec<_> = image.files.keys().filter(|path| path.starts_with("srv")).collect();
+        assert_eq!(paths, ["srv", "srv/index.html"], "{from} -> {to}");
+    }
+    let fixture = Fixture::simple(&["app"]);
+    fixture.write("web/index.html", "hello");
+    fixture.append("app/Cargo.toml", "[package.metadata.docker]\nassets = [{ from = \"web\", to = \"/\" }]\n");
+    fixture.build("").ok();
+    assert_eq!(fixture.image("app").file("index.html").content, b"hello");
+}
+
+#[test]
+fn two_assets_for_one_path_are_an_error() {
+    let fixture = Fixture::simple(&["app"]);
+    fixture.write("a/x", "").write("b/x", "");
+    let assets = "[{ from = \"a\", to = \"/srv\" }, { from = \"b\", to = \"/srv\" }]";
+    fixture.append("app/Cargo.toml", &format!("[package.metadata.docker]\nassets = {assets}\n"));
+    fixture.build("").fails().says("cannot make layer `assets`").says("`srv/x` occurs twice");
+}
+
+#[test]
+fn a_platform_named_twice_is_built_once() {
+    let fixture = Fixture::simple(&["app"]);
+    let platform = crate::support::own_platform();
+    let report = fixture.build(&format!("--json --platform {platform},{platform}")).ok().json();
+    assert_eq!(report.as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_workspace_without_binaries_has_nothing_to_build() {
+    let fixture = Fixture::simple(&["xtask"]);
+    let output = fixture.build("--json").ok().says("nothing to build: this workspace has no binary");
+    assert_eq!(output.stdout, "[]\n");
 }
 
 #[test]

@@ -1,10 +1,16 @@
 //! What can be tested without a container engine, a registry or a cluster.
 
+mod affected;
+mod bad_input;
 mod closure;
 mod context;
 mod discovery;
+mod disk_full;
 mod dockerfiles;
+mod failures;
 mod images;
+mod interrupts;
+mod purity;
 mod repeatable;
 mod revisions;
 mod settings;

@@ -82,11 +82,16 @@ fn neither_file_times_nor_the_umask_nor_the_environment_show() {
     let fixture = with_paths();
     let first = fixture.build("--json").ok().json();
     let copy = fixture.copy();
+    let elsewhere = fixture.beside("another target");
+    let with_target = copy.build("--json").env("CARGO_TARGET_DIR", &elsewhere).ok().json();
+    assert_eq!(first, with_target);
+    assert!(elsewhere.join("docker/oci/index.json").exists());
     let old = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
     let file = std::fs::File::options().append(true).open(copy.path("app/src/main.rs")).unwrap();
     file.set_modified(old).unwrap();
     let mut command = Command::new("sh");
-    let build = copy.build("--json").env("USER", "somebody").env("TZ", "Asia/Tokyo").env("LANG", "de_DE.UTF-8").command();
+    let build =
+        copy.build("--json").env("USER", "somebody").env("TZ", "Asia/Tokyo").env("LANG", "de_DE.UTF-8").command();
     command.args(["-c", "umask 077; exec \"$0\" \"$@\""]).arg(build.get_program()).args(build.get_args());
     command.current_dir(copy.root());
     for (name, value) in build.get_envs() {

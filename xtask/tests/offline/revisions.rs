@@ -33,6 +33,9 @@ fn a_commit_elsewhere_leaves_the_digest() {
     fixture.relock("other", "1.0.0", "1.0.1");
     fixture.commit("a lock entry of another component");
     assert_eq!(built(&fixture), first);
+    fixture.xtask("dockerfiles").ok();
+    fixture.commit("the generated files");
+    assert_eq!(built(&fixture), first);
     fixture.append("Cargo.toml", "[workspace.metadata.release]\nx = 1\n").commit("another tool's settings");
     assert_eq!(built(&fixture), first);
     fixture.write("new/Cargo.toml", &package("new", "")).write("new/src/main.rs", "fn main() {}\n");
@@ -74,7 +77,8 @@ fn later_commits_elsewhere_keep_the_revision_and_the_times() {
     let (one, two) = (fixture.image("one"), fixture.image("two"));
     assert_eq!(one.revision(), commit);
     assert_eq!(two.revision(), fixture.head());
-    let executable = |image: &crate::support::image::Image, name: &str| image.file(&format!("usr/local/bin/{name}")).time;
+    let executable =
+        |image: &crate::support::image::Image, name: &str| image.file(&format!("usr/local/bin/{name}")).time;
     assert_eq!(executable(&one, "one"), FIRST_COMMIT as u64 + 60);
     assert_eq!(executable(&two, "two"), FIRST_COMMIT as u64 + 120);
 }
@@ -120,6 +124,31 @@ fn a_shallow_clone_says_heads_revision_and_a_warning() {
     clone.git(&["clone", "--quiet", "--depth", "1", &url, "."]);
     clone.build("one").ok().says("warning: this clone is shallow, so images say HEAD's revision");
     assert_eq!(clone.image("one").revision(), fixture.head());
+}
+
+#[test]
+fn what_we_write_ourselves_is_no_input_of_a_root_package() {
+    let fixture = Fixture::new(&[("Cargo.toml", &package("one", "")), ("src/main.rs", "fn main() {}\n")]);
+    fixture.git_init();
+    let first = built(&fixture);
+    fixture.xtask("dockerfiles").ok();
+    fixture.write("artifacts/docker/docker-image-digests.json", "{}").commit("record");
+    assert_eq!(built(&fixture), first);
+    fixture.write("artifacts/docker/docker-image-digests.json", "{ }");
+    assert_eq!(built(&fixture), first, "not even when it is not committed");
+}
+
+#[test]
+fn gits_own_settings_do_not_matter() {
+    let fixture = fixture();
+    let head = fixture.head();
+    for setting in ["log.showSignature true", "color.ui always", "log.decorate full", "status.short true", "log.follow true"] {
+        let (name, value) = setting.split_once(' ').unwrap();
+        fixture.git(&["config", name, value]);
+    }
+    fixture.build("one").ok().is_silent_about("warning");
+    assert_eq!(fixture.image("one").revision(), head);
+    assert!(fixture.xtask("components --json --affected HEAD").ok().json().as_array().unwrap().is_empty());
 }
 
 #[test]

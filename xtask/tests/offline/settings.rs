@@ -95,8 +95,7 @@ fn the_image_is_named_by_registry_and_template() {
         let run = fixture.xtask("components --json").env("GITHUB_REPOSITORY", owner);
         run.ok().json()[0]["image"].as_str().unwrap().to_owned()
     };
-    let fixture =
-        with_workspace_settings("registry = \"ghcr.io\"\nrepository = \"{owner}/demon-{component}\"");
+    let fixture = with_workspace_settings("registry = \"ghcr.io\"\nrepository = \"{owner}/demon-{component}\"");
     assert_eq!(image(&fixture, "Acme/Demon"), "ghcr.io/acme/demon-app");
     assert_eq!(image(&fixture, ""), "ghcr.io/demon-app");
     assert_eq!(image(&fixture, "nonsense"), "ghcr.io/demon-app");

@@ -149,15 +149,16 @@ impl Fixture {
         self.write(".cargo/config.toml", config);
         self.write(&format!("{folder}/Cargo.toml"), &package(name, "").replace("0.1.0", version));
         self.write(&format!("{folder}/src/lib.rs"), &format!("pub const VERSION: &str = \"{version}\";\n"));
-        self.write(
-            &format!("{folder}/.cargo-checksum.json"),
-            &format!("{{\"files\":{{}},\"package\":\"{checksum}\"}}"),
-        )
+        self.write(&format!("{folder}/.cargo-checksum.json"), &format!("{{\"files\":{{}},\"package\":\"{checksum}\"}}"))
     }
 
     /// Makes `Cargo.lock` hold another version of a vendored package, as `cargo update` would.
     pub fn relock(&self, name: &str, from: &str, to: &str) -> &Self {
-        self.replace("Cargo.lock", &format!("name = \"{name}\"\nversion = \"{from}\""), &format!("name = \"{name}\"\nversion = \"{to}\""));
+        self.replace(
+            "Cargo.lock",
+            &format!("name = \"{name}\"\nversion = \"{from}\""),
+            &format!("name = \"{name}\"\nversion = \"{to}\""),
+        );
         self.replace("Cargo.lock", &checksum(name, from), &checksum(name, to))
     }
 

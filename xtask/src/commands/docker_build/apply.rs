@@ -39,6 +39,7 @@ type Executables = BTreeMap<(String, Platform), Result<Utf8PathBuf>>;
 
 /// Carries the plan out. A component's failure does not stop the others.
 pub(crate) fn apply(plan: &BuildPlan<'_>, progress: &Progress) -> Result<Results> {
+    plan.workspace.touch_changed()?;
     let mut executables = match &plan.builder {
         Builder::Native(_) => compile_natively(plan, progress)?,
         Builder::Engine(files) => {
@@ -296,7 +297,7 @@ fn asset_entries(
     let mut entries = Vec::new();
     for file in plan.workspace.asset(image.component, &asset.from)? {
         let inner = file.path.strip_prefix(&asset.from).unwrap_or(&file.path);
-        let path = if inner.as_str().is_empty() { to.to_owned() } else { format!("{to}/{inner}") };
+        let path = [to, inner.as_str()].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/");
         let source = root.join(&file.path);
         let (mode, kind) = match file.kind {
             FileKind::Plain => (0o644, EntryKind::File(Source::Path(source))),

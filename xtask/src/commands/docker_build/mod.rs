@@ -17,8 +17,7 @@ use crate::system::workspace::Workspace;
 pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &DockerBuildArgs) -> Result<Outcome> {
     let progress = Progress::new();
     let platforms = plan::platforms(arguments)?;
-    let (workspace, machine) =
-        Workspace::load_beside(manifest, &platforms, |root| plan::look_around(root, arguments))?;
+    let (workspace, machine) = Workspace::load_beside(manifest, &platforms, |root| plan::look_around(root, arguments))?;
     let chosen = choose(&workspace, &arguments.filter)?;
     if chosen.components.is_empty() {
         if arguments.json {

@@ -1,0 +1,80 @@
+//! Planning is data in, data out: no module of it touches files, processes, the environment, the
+//! clock, or imports what does.
+
+use std::path::{Path, PathBuf};
+
+/// Folders of `src` that plan.
+const PLANNING: &[&str] = &["workspace", "image", "dockerfile"];
+
+const EFFECTS: &[&str] = &[
+    "std::fs",
+    "std::env",
+    "std::process",
+    "SystemTime",
+    "Instant",
+    "crate::system",
+    "crate::registry",
+    "crate::compile",
+    "crate::commands",
+    "xshell",
+    "walkdir",
+];
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in folder.read_dir().unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// `use std::{fs, io}` says `std::fs` too.
+fn mentions(text: &str, effect: &str) -> bool {
+    let grouped = effect.split_once("::").is_some_and(|(root, name)| {
+        text.split(&format!("{root}::{{")).skip(1).any(|rest| {
+            let group = rest.split(';').next().unwrap_or_default();
+            group.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == name)
+        })
+    });
+    let is_word = |at: usize| !text[at + effect.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_');
+    grouped || text.match_indices(effect).any(|(at, _)| is_word(at))
+}
+
+#[test]
+fn planning_modules_have_no_effects() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut wrong = Vec::new();
+    for folder in PLANNING {
+        let mut files = Vec::new();
+        sources(&root.join(folder), &mut files);
+        assert!(!files.is_empty(), "no sources in {folder}");
+        for file in files {
+            let text = std::fs::read_to_string(&file).unwrap();
+            // What comments say does not run.
+            let code: String = text
+                .lines()
+                .filter(|line| !line.trim_start().starts_with("//"))
+                .flat_map(|line| [line, "\n"])
+                .collect();
+            let found = EFFECTS.iter().filter(|effect| mentions(&code, effect));
+            wrong.extend(
+                found.map(|effect| format!("{} mentions `{effect}`", file.strip_prefix(&root).unwrap().display())),
+            );
+        }
+    }
+    assert!(wrong.is_empty(), "planning must stay pure:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_check_itself_sees_what_it_looks_for() {
+    assert!(mentions("let x = std::fs::read(a);", "std::fs"));
+    assert!(mentions("use std::{collections::BTreeMap, fs};", "std::fs"));
+    assert!(mentions("use crate::{\n    image,\n    system::git,\n};", "crate::system"));
+    assert!(mentions("Instant::now()", "Instant"));
+    assert!(!mentions("use std::{fmt, str};", "std::fs"));
+    assert!(!mentions("crate::systematic::x(); struct Instantly;", "crate::system"));
+    assert!(!mentions("struct Instantly;", "Instant"));
+}
