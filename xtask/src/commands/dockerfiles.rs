@@ -27,15 +27,12 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &DockerfilesArgs) -> R
              Dockerfiles out: `cargo xtask docker-build` needs none"
         );
     }
-    let files = planned(&workspace)?;
-    // Planned whole before anything is written: a foreign file stops all.
-    let foreign: Vec<_> = files.iter().filter(|file| is_foreign(file)).map(|file| format!("`{}`", file.path)).collect();
-    if !foreign.is_empty() {
-        bail!(
-            "not ours, so not overwritten: {}\nits first line is not `{MARK}…`; move the file away, or keep it and \
-             leave this command out",
-            foreign.join(", ")
-        );
+    let mut files = planned(&workspace)?;
+    let foreign: Vec<_> = files.iter().filter(|file| is_foreign(file)).map(|file| file.path.clone()).collect();
+    for path in &foreign {
+        eprintln!("warning: `{path}` is left alone: its first line does not say that it is generated");
+        // Nor the other file beside it: an ignore file of ours would change what theirs can read.
+        files.retain(|file| file.path.parent() != path.parent());
     }
     let stale: Vec<_> = files.iter().filter(|file| file.found.as_deref() != Some(&file.wanted)).collect();
     if arguments.check {
@@ -49,7 +46,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &DockerfilesArgs) -> R
         eprintln!("error: {} of {} files drifted\nrun `cargo xtask dockerfiles`", stale.len(), files.len());
         return Ok(Outcome::Failed);
     }
-    if files.is_empty() {
+    if files.is_empty() && foreign.is_empty() {
         eprintln!("nothing to write: this workspace has no binary that could be a component");
     }
     for file in &stale {

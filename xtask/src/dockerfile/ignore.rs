@@ -23,6 +23,14 @@ pub(crate) fn text(context: &Context, package: &str) -> String {
     let folders = context.closure.iter().chain(&shared.whole).chain(&context.extra);
     lines.extend(folders.filter(|folder| !folder.as_str().is_empty()).map(|path| allow(path)));
 
+    for folder in &context.nested {
+        lines.push(pattern(folder));
+    }
+    // What is denied as a part of something else may be needed by itself.
+    let again = context.nested.iter().map(|folder| folder.join("Cargo.toml"));
+    let inside_nested = |path: &Utf8Path| context.nested.iter().any(|nested| path.starts_with(nested));
+    let parts = context.closure.iter().chain(&context.extra).filter(|path| inside_nested(path)).cloned();
+    lines.extend(again.chain(parts).map(|path| allow(&path)));
     lines.push("# Never part of it.".into());
     lines.push("**/.env*".into());
     if is_root_package {
@@ -34,15 +42,6 @@ pub(crate) fn text(context: &Context, package: &str) -> String {
             lines.push(pattern(&folder.join(name)));
         }
     }
-    for folder in &context.nested {
-        lines.push(pattern(folder));
-    }
-    // What is denied as a part of something else may be needed by itself.
-    let again = context.nested.iter().map(|folder| folder.join("Cargo.toml"));
-    let inside_nested =
-        |path: &Utf8Path| context.nested.iter().any(|nested| path.starts_with(nested) && path != nested);
-    let parts = context.closure.iter().chain(&context.extra).filter(|path| inside_nested(path)).cloned();
-    lines.extend(again.chain(parts).map(|path| allow(&path)));
     let mut seen = std::collections::BTreeSet::new();
     lines.retain(|line| line.starts_with('#') || line.starts_with('!') || seen.insert(line.clone()));
     lines.join("\n") + "\n"

@@ -12,6 +12,8 @@ use super::process;
 #[derive(Debug, Clone)]
 pub(crate) struct Git {
     root: Utf8PathBuf,
+    /// Folder of the repository's work tree, absolute.
+    top: Utf8PathBuf,
     /// The workspace's folder below the repository's top, with a final slash, or empty.
     prefix: String,
     /// Commit of HEAD; nothing before the first commit.
@@ -39,10 +41,22 @@ pub(crate) struct Paths {
 }
 
 impl Paths {
-    /// Whether `path` is one of them, or below one.
+    /// Whether `path` is one of them, or below one: the innermost that holds it decides.
     pub(crate) fn contains(&self, path: &Utf8Path) -> bool {
-        let below = |paths: &BTreeSet<Utf8PathBuf>| paths.iter().any(|part| path.starts_with(part));
-        below(&self.included) && !below(&self.excluded)
+        let depth = |paths: &BTreeSet<Utf8PathBuf>| {
+            paths.iter().filter(|part| path.starts_with(part)).map(|part| part.components().count()).max()
+        };
+        depth(&self.included).is_some_and(|included| Some(included) >= depth(&self.excluded))
+    }
+
+    /// To git, what is excluded is so with all below it: what counts in spite of that comes by itself.
+    fn parts(&self) -> Vec<Paths> {
+        let is_inner = |path: &Utf8PathBuf| self.excluded.iter().any(|excluded| path.starts_with(excluded));
+        let (inner, outer): (BTreeSet<_>, BTreeSet<_>) = self.included.iter().cloned().partition(is_inner);
+        let below = |path: &&Utf8PathBuf| inner.iter().any(|part| path.starts_with(part) && *path != part);
+        let excluded = self.excluded.iter().filter(below).cloned().collect();
+        let parts = [Paths { included: outer, excluded: self.excluded.clone() }, Paths { included: inner, excluded }];
+        parts.into_iter().filter(|part| !part.included.is_empty()).collect()
     }
 
     fn pathspecs(&self) -> Vec<String> {
@@ -67,7 +81,7 @@ impl Git {
         }
         let shell = process::shell_in(root)?;
         // In English, whatever the user's language: its message is read below.
-        let ask = cmd!(shell, "git rev-parse --is-shallow-repository --show-prefix").env("LC_ALL", "C");
+        let ask = cmd!(shell, "git rev-parse --is-shallow-repository --show-toplevel --show-prefix").env("LC_ALL", "C");
         let output = process::output(ask)?;
         if !output.status.success() {
             if output.stderr.contains("not a git repository") {
@@ -78,8 +92,9 @@ impl Git {
         let text = String::from_utf8(output.stdout).context("git printed no UTF-8")?;
         let mut lines = text.lines();
         let is_shallow = lines.next() == Some("true");
+        let top = lines.next().unwrap_or_default().into();
         let prefix = lines.next().unwrap_or_default().to_owned();
-        let mut git = Git { root: root.to_owned(), prefix, head: None, is_shallow };
+        let mut git = Git { root: root.to_owned(), top, prefix, head: None, is_shallow };
         git.head = git.newest(cmd!(shell, "git log -1 --no-show-signature --format=%H:%ct HEAD")).unwrap_or(None);
         Ok(Some(git))
     }
@@ -87,15 +102,27 @@ impl Git {
     /// The newest commit that changed one of `paths`; nothing when none did.
     pub(crate) fn newest_commit(&self, paths: &Paths) -> Result<Option<Commit>> {
         let shell = process::shell_in(&self.root)?;
-        let specs = paths.pathspecs();
-        self.newest(cmd!(shell, "git log -1 --no-show-signature --format=%H:%ct HEAD -- {specs...}"))
+        let mut found = Vec::new();
+        for part in paths.parts() {
+            let specs = part.pathspecs();
+            found
+                .extend(self.newest(cmd!(shell, "git log -1 --no-show-signature --format=%H:%ct HEAD -- {specs...}"))?);
+        }
+        if found.len() < 2 {
+            return Ok(found.pop());
+        }
+        let hashes = found.iter().map(|commit| &commit.hash);
+        self.newest(cmd!(shell, "git log -1 --no-show-signature --topo-order --format=%H:%ct {hashes...}"))
     }
 
     /// The commits after `base` that changed a manifest or the lock file, newest first.
     pub(crate) fn manifest_commits_since(&self, base: &Commit) -> Result<Vec<Commit>> {
         let shell = process::shell_in(&self.root)?;
         let range = format!("{}..HEAD", base.hash);
-        let text = process::read(cmd!(shell, "git log --no-show-signature --format=%H:%ct {range} -- Cargo.lock :(glob)**/Cargo.toml"))?;
+        let text = process::read(cmd!(
+            shell,
+            "git log --no-show-signature --format=%H:%ct {range} -- Cargo.lock :(glob)**/Cargo.toml"
+        ))?;
         text.lines().map(parse_commit).collect()
     }
 
@@ -136,15 +163,25 @@ impl Git {
         })
     }
 
-    /// All paths below the workspace root that differ from HEAD or are untracked.
-    pub(crate) fn changed_paths(&self) -> Result<BTreeSet<Utf8PathBuf>> {
+    /// Whether `folder` (absolute) is in the repository, maybe outside the workspace.
+    pub(crate) fn holds(&self, folder: &Utf8Path) -> bool {
+        folder.starts_with(&self.top)
+    }
+
+    /// The paths that differ from HEAD or are untracked: those in the workspace from its root, those in
+    /// `elsewhere` (folders of the repository) absolute.
+    pub(crate) fn changed_paths(&self, elsewhere: &BTreeSet<Utf8PathBuf>) -> Result<BTreeSet<Utf8PathBuf>> {
         let shell = process::shell_in(&self.root)?;
-        let text = process::read(cmd!(shell, "git status --porcelain -z --untracked-files=all --no-renames -- ."))?;
-        Ok(text
-            .split('\0')
-            .filter_map(|entry| entry.get(3..))
-            .filter_map(|path| path.strip_prefix(&self.prefix))
-            .map(Utf8PathBuf::from)
+        let text = process::read(cmd!(
+            shell,
+            "git status --porcelain -z --untracked-files=all --no-renames -- . {elsewhere...}"
+        ))?;
+        let paths = text.split('\0').filter_map(|entry| entry.get(3..));
+        Ok(paths
+            .map(|path| match path.strip_prefix(&self.prefix) {
+                Some(inside) => inside.into(),
+                None => self.top.join(path),
+            })
             .collect())
     }
 

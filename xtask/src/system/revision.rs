@@ -53,7 +53,11 @@ impl<'a> Revisions<'a> {
             }
             Err(_) => None,
         };
-        let changed = git.as_ref().map(Git::changed_paths).transpose()?.unwrap_or_default();
+        let folders = workspace.components.iter().flat_map(|component| &component.closure);
+        let changed = match &git {
+            Some(git) => git.changed_paths(&folders.filter(|folder| git.holds(folder)).cloned().collect())?,
+            None => BTreeSet::new(),
+        };
         Ok(Revisions {
             workspace,
             git: git.clone(),
@@ -83,11 +87,16 @@ impl<'a> Revisions<'a> {
 
     /// The files that are inputs by themselves.
     fn paths(&self, component: &Component) -> Paths {
-        let folders: BTreeSet<_> = component.closure.iter().filter(|folder| folder.is_relative()).cloned().collect();
+        // Of path packages outside the workspace, git knows those in the same repository.
+        let known =
+            |folder: &&Utf8PathBuf| folder.is_relative() || self.git.as_ref().is_some_and(|git| git.holds(folder));
+        let folders: BTreeSet<_> = component.closure.iter().filter(known).cloned().collect();
         let members = self.workspace.packages.members.iter().map(|member| member.folder.clone());
         let nested = members
             .filter(|member| !folders.contains(member) && folders.iter().any(|folder| member.starts_with(folder)));
         let generated = folders.iter().flat_map(|folder| DENIED_AT_TOP.iter().map(move |name| folder.join(name)));
+        // In a root package: the records that we write, which name what came of the inputs.
+        let generated = generated.chain(["artifacts/docker".into()]);
         let assets = component.package.settings.assets.iter().map(|asset| asset.from.clone());
         Paths {
             excluded: nested.chain(generated).collect(),

@@ -80,9 +80,9 @@ pub(crate) fn package_sources(
     for file in &compiled {
         let path = join(denied.root, &file.path);
         if file.kind == FileKind::Link {
-            sources.follow(&path, &top, denied.root);
+            sources.follow(&path, &top, denied);
         } else if file.path.extension() == Some("rs") {
-            sources.scan(&path, file.path == build_script, &top, denied.root)?;
+            sources.scan(&path, file.path == build_script, &top, denied)?;
         }
     }
     Ok(sources)
@@ -90,19 +90,19 @@ pub(crate) fn package_sources(
 
 impl PackageSources {
     /// A link that leads out of the package needs what it leads to.
-    fn follow(&mut self, link: &Utf8Path, top: &Utf8Path, root: &Utf8Path) {
+    fn follow(&mut self, link: &Utf8Path, top: &Utf8Path, denied: &Denied<'_>) {
         if let Ok(target) = link.canonicalize_utf8() {
-            self.reach(link, target, top, root, false);
+            self.reach(link, target, top, denied, false);
         }
     }
 
-    fn scan(&mut self, file: &Utf8Path, is_build_script: bool, top: &Utf8Path, root: &Utf8Path) -> Result<()> {
+    fn scan(&mut self, file: &Utf8Path, is_build_script: bool, top: &Utf8Path, denied: &Denied<'_>) -> Result<()> {
         let bytes = fs::read(file).with_context(|| format!("cannot read `{file}`"))?;
         let text = String::from_utf8_lossy(&bytes);
         if text.contains("sqlx") {
             // Its macros check queries against what `cargo sqlx prepare --workspace` left at the root.
-            for path in SQLX_OFFLINE.iter().map(|name| root.join(name)).filter(|path| path.exists()) {
-                self.reach(file, path, top, root, false);
+            for path in SQLX_OFFLINE.iter().map(|name| denied.root.join(name)).filter(|path| path.exists()) {
+                self.reach(file, path, top, denied, false);
             }
         }
         if !text.contains("../") {
@@ -112,20 +112,22 @@ impl PackageSources {
         for reach in reaches(&text, is_build_script) {
             for base in BTreeSet::from([folder, top]) {
                 if let Ok(path) = base.join(&reach.path).canonicalize_utf8() {
-                    self.reach(file, path, top, root, reach.is_include);
+                    self.reach(file, path, top, denied, reach.is_include);
                 }
             }
         }
         Ok(())
     }
 
-    fn reach(&mut self, by: &Utf8Path, path: Utf8PathBuf, top: &Utf8Path, root: &Utf8Path, is_include: bool) {
-        let by = by.strip_prefix(root).unwrap_or(by).to_owned();
+    fn reach(&mut self, by: &Utf8Path, path: Utf8PathBuf, top: &Utf8Path, denied: &Denied<'_>, is_include: bool) {
+        let by = by.strip_prefix(denied.root).unwrap_or(by).to_owned();
+        let mut nested = denied.packages.iter().map(|folder| denied.root.join(folder)).filter(|folder| folder != top);
+        let is_own = path.starts_with(top) && !nested.any(|folder| folder.starts_with(top) && path.starts_with(folder));
         // A folder that holds the package itself would be everything: nobody means that.
-        if path.starts_with(top) || top.starts_with(&path) {
+        if is_own || top.starts_with(&path) {
             return;
         }
-        match path.strip_prefix(root) {
+        match path.strip_prefix(denied.root) {
             Ok(below) => drop(self.reached.insert(below.to_owned(), by)),
             Err(_) if is_include => self.outside.push((by, path)),
             Err(_) => {}

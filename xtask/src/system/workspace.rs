@@ -197,22 +197,24 @@ impl Workspace {
                 files.extend(asset_files(path, &self.denied(), &format!("`{by}`"))?);
             }
         }
-        for asset in &component.package.settings.assets {
-            files.extend(self.asset(component, &asset.from)?);
+        let settings = &component.package.settings;
+        for path in settings.assets.iter().map(|asset| &asset.from).chain(&settings.inputs) {
+            files.extend(self.asset(component, path)?);
         }
         Ok(files)
     }
 
-    /// The files of one declared asset.
+    /// The files of one declared asset or input.
     pub(crate) fn asset(&self, component: &Component, from: &Utf8Path) -> Result<Vec<SourceFile>> {
         let named_in = format!("`[package.metadata.docker]` of `{}`", component.package.manifest_path());
         asset_files(from, &self.denied(), &named_in)
     }
 
-    /// Paths outside the closure of `component` that its sources reach.
+    /// Paths outside the closure of `component` that its sources reach, or its settings declare.
     pub(crate) fn reached(&self, component: &Component) -> BTreeSet<Utf8PathBuf> {
         let sources = component.closure.iter().filter_map(|folder| self.sources.get(folder));
-        sources.flat_map(|sources| sources.reached.keys().cloned()).collect()
+        let reached = sources.flat_map(|sources| sources.reached.keys().cloned());
+        reached.chain(component.package.settings.inputs.iter().cloned()).collect()
     }
 
     /// What an engine may read to build `component`.

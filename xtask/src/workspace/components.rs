@@ -51,7 +51,7 @@ pub(crate) fn discover(packages: &Packages, selection: &Selection, resolves: &Re
             .collect();
         binaries.sort_by(|a, b| a.name.cmp(&b.name));
         binaries.dedup_by(|a, b| a.name == b.name);
-        binaries.retain(|binary| !packages.settings.exclude.contains(&binary.name));
+        binaries.retain(|binary| !packages.is_excluded(package, binary));
         let default = binaries
             .iter()
             .position(|binary| Some(&binary.name) == package.default_run.as_ref())
@@ -91,12 +91,14 @@ fn refuse_doubles(components: &[Component]) -> Result<()> {
         if let Some(other) = seen.insert(component.name.to_lowercase(), component) {
             let kind = if other.name == component.name { "the same name" } else { "names that differ only in case" };
             bail!(
-                "two binaries have {kind}: `{}` of package `{}` and `{}` of package `{}`; rename one, or list it in \
-                 `exclude` of `[workspace.metadata.docker]`",
+                "two binaries have {kind}: `{}` of package `{}` and `{}` of package `{}`; rename one, or list it as \
+                 `\"{}/{}\"` in `exclude` of `[workspace.metadata.docker]`",
                 other.name,
                 other.package.name,
                 component.name,
-                component.package.name
+                component.package.name,
+                component.package.name,
+                component.name
             );
         }
     }

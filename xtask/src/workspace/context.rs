@@ -85,18 +85,21 @@ impl Context {
         }
         let closure: BTreeSet<_> = component.closure.iter().cloned().collect();
         let assets = component.package.settings.assets.iter().map(|asset| asset.from.clone());
-        let extra: BTreeSet<_> = assets
-            .chain(reached)
-            .filter(|path| !closure.iter().any(|folder| !folder.as_str().is_empty() && path.starts_with(folder)))
-            .collect();
         let is_part = |folder: &Utf8Path| closure.contains(folder) || shared.whole.contains(folder);
-        let nested = packages
+        let nested: BTreeSet<_> = packages
             .members
             .iter()
             .map(|member| member.folder.clone())
             .filter(|folder| !folder.as_str().is_empty() && !is_part(folder))
             .filter(|folder| closure.iter().chain(&shared.whole).any(|part| folder.starts_with(part)))
             .collect();
+        // What is in the closure comes with it, unless a nested member, which does not, holds it.
+        let is_extra = |path: &Utf8PathBuf| {
+            let holders = closure.iter().chain(&nested).filter(|folder| path.starts_with(folder));
+            let holder = holders.max_by_key(|folder| folder.components().count());
+            holder.is_none_or(|folder| folder.as_str().is_empty() || nested.contains(folder))
+        };
+        let extra: BTreeSet<_> = assets.chain(reached).filter(is_extra).collect();
         let target = packages.target.strip_prefix(&packages.root).ok().map(Utf8Path::to_owned);
         Ok(Context { shared: shared.clone(), closure, extra, nested, target })
     }

@@ -181,6 +181,7 @@ fn setting_lines(component: &Component, settings: &WorkspaceSettings) -> Vec<Str
     let mut lines = vec![
         format!("setting linkage {}", settings.linkage.name()),
         format!("setting features {:?}", settings.features),
+        format!("setting builder-image {:?}", settings.builder_image),
         format!("setting runtime-image {}", settings.runtime_image),
         format!("setting port {:?}", own.port),
         format!("setting build-packages {:?}", own.build_packages),

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use cargo_metadata::{Metadata, TargetKind};
 use serde_json::{Value, json};
 
-use super::settings::{PackageSettings, WorkspaceSettings, package_settings, workspace_settings};
+use super::names::did_you_mean;
+use super::settings::{Excluded, PackageSettings, WorkspaceSettings, package_settings, workspace_settings};
 
 /// A target that cargo lists for a member, and the source file that it starts from.
 #[derive(Debug, Clone)]
@@ -100,18 +101,36 @@ impl Packages {
             .map(|package| member(package, manifests.get(&package.manifest_path), &root))
             .collect::<Result<Vec<_>>>()?;
         members.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(Packages {
-            settings: workspace_settings(&metadata.workspace_metadata, Utf8Path::new("Cargo.toml"))?,
-            target: metadata.target_directory.clone(),
-            members,
-            root,
-        })
+        let settings = workspace_settings(&metadata.workspace_metadata, Utf8Path::new("Cargo.toml"))?;
+        refuse_unknown(&settings.exclude, &members)?;
+        Ok(Packages { settings, target: metadata.target_directory.clone(), members, root })
+    }
+
+    /// Whether `exclude` names this binary.
+    pub(crate) fn is_excluded(&self, package: &Package, binary: &Target) -> bool {
+        self.settings.exclude.iter().any(|excluded| excluded.matches(&package.name, &binary.name))
     }
 
     /// The member in `folder` (below the root).
     pub(crate) fn member_in(&self, folder: &Utf8Path) -> Option<&Package> {
         self.members.iter().find(|member| member.folder == folder)
     }
+}
+
+/// A name in `exclude` that means nothing is a typing error, or a binary that is gone.
+fn refuse_unknown(exclude: &[Excluded], members: &[Package]) -> Result<()> {
+    let binaries: Vec<_> =
+        members.iter().flat_map(|member| member.binaries().map(|binary| (&*member.name, &*binary.name))).collect();
+    for excluded in exclude {
+        if !binaries.iter().any(|(package, binary)| excluded.matches(package, binary)) {
+            bail!(
+                "`{}` in `exclude` in `[workspace.metadata.docker]` of `Cargo.toml` is no binary of this workspace{}",
+                excluded.0,
+                did_you_mean(&[&excluded.0], binaries.iter().map(|(_, binary)| *binary))
+            );
+        }
+    }
+    Ok(())
 }
 
 fn member(package: &cargo_metadata::Package, own: Option<&toml::Table>, root: &Utf8Path) -> Result<Package> {

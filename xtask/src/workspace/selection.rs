@@ -31,7 +31,7 @@ impl Selection {
             .members
             .iter()
             .filter(|member| !OWN_PACKAGES.contains(&member.name.as_str()))
-            .filter(|member| member.binaries().any(|binary| !packages.settings.exclude.contains(&binary.name)))
+            .filter(|member| member.binaries().any(|binary| !packages.is_excluded(member, binary)))
             .collect();
         Selection {
             folders: selected.iter().map(|member| member.folder.clone()).collect(),

@@ -64,7 +64,24 @@ pub(crate) struct WorkspaceSettings {
     /// Platforms built when `--platform` does not say otherwise.
     pub(crate) platforms: Vec<Platform>,
     /// Binaries that are no component.
-    pub(crate) exclude: Vec<String>,
+    pub(crate) exclude: Vec<Excluded>,
+}
+
+/// Binaries that are no component: `NAME`, `PACKAGE/NAME`; a final `*` stands for any ending.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Excluded(pub(crate) String);
+
+impl Excluded {
+    /// Whether it means this binary of this package.
+    pub(crate) fn matches(&self, package: &str, binary: &str) -> bool {
+        let (of, name) = self.0.split_once('/').unwrap_or((package, &self.0));
+        let is_name = match name.strip_suffix('*') {
+            Some(start) => binary.starts_with(start),
+            None => name == binary,
+        };
+        of == package && is_name
+    }
 }
 
 impl Default for WorkspaceSettings {
@@ -99,6 +116,8 @@ pub(crate) struct PackageSettings {
     pub(crate) port: Option<u16>,
     /// Files the image carries.
     pub(crate) assets: Vec<Asset>,
+    /// Files and folders of the workspace that the build reads and the image does not carry.
+    pub(crate) inputs: Vec<Utf8PathBuf>,
     /// Environment of the image.
     pub(crate) env: BTreeMap<String, String>,
     /// apt or apk packages the builder stage needs.
@@ -139,7 +158,7 @@ impl TryFrom<Value> for ByteSize {
 
 const WORKSPACE_KEYS: &[&str] =
     &["registry", "repository", "builder-image", "linkage", "features", "runtime-image", "platforms", "exclude"];
-const PACKAGE_KEYS: &[&str] = &["port", "assets", "env", "build-packages", "max-size"];
+const PACKAGE_KEYS: &[&str] = &["port", "assets", "inputs", "env", "build-packages", "max-size"];
 
 /// Reads `metadata.docker` of the workspace; `file` names its manifest in errors.
 pub(crate) fn workspace_settings(metadata: &Value, file: &Utf8Path) -> Result<WorkspaceSettings> {
@@ -294,6 +313,13 @@ mod tests {
         }
         assert!(ByteSize::try_from(json!("big")).is_err());
         assert!(ByteSize::try_from(json!("20 MiBi")).is_err());
+    }
+
+    #[test]
+    fn excluded_binaries_are_named_with_or_without_their_package() {
+        let excluded = |text: &str| Excluded(text.into()).matches("tools", "load-test");
+        assert!(["load-test", "tools/load-test", "load-*", "tools/*", "*"].into_iter().all(excluded));
+        assert!(!["load", "other/load-test", "tests/*", "tools"].into_iter().any(excluded));
     }
 
     #[test]

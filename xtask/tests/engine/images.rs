@@ -69,14 +69,14 @@ fn main() {
 
 /// What an engine knows of an image and what containers see of it.
 #[derive(Debug, PartialEq)]
-struct Seen {
+pub(crate) struct Seen {
     config: Value,
     files: BTreeMap<String, Value>,
 }
 
 /// Looks at `image`; `any_content` names the files whose bytes may differ.
 #[track_caller]
-fn look(image: &str, any_content: &[&str]) -> Seen {
+pub(crate) fn look(image: &str, any_content: &[&str]) -> Seen {
     let inspected: Value = serde_json::from_str(&docker(&format!("image inspect {image}"))).expect("JSON");
     let (whole, config) = (&inspected[0], &inspected[0]["Config"]);
     let mut env: Vec<_> = config["Env"].as_array().expect("an environment").iter().map(Value::to_string).collect();
@@ -125,10 +125,14 @@ fn files(image: &str, any_content: &[&str]) -> BTreeMap<String, Value> {
 }
 
 #[track_caller]
-fn same(a: &Seen, b: &Seen) {
+pub(crate) fn same(a: &Seen, b: &Seen) {
     assert_eq!(format!("{:#}", a.config), format!("{:#}", b.config));
     let only = |a: &Seen, b: &Seen| -> BTreeMap<String, Value> {
-        a.files.iter().filter(|(path, file)| b.files.get(*path) != Some(file)).map(|(p, f)| (p.clone(), f.clone())).collect()
+        a.files
+            .iter()
+            .filter(|(path, file)| b.files.get(*path) != Some(file))
+            .map(|(p, f)| (p.clone(), f.clone()))
+            .collect()
     };
     assert_eq!(only(a, b), only(b, a));
 }
@@ -147,6 +151,7 @@ fn both_builders_and_the_standalone_dockerfile_make_the_same_image() {
 
     scene.build(&format!("web --load --tag native {arguments}")).ok();
     let native = scene.image("web", "native");
+    scene.untag("web", "local");
     scene.engine_build(&format!("web --load --tag engine {arguments}")).ok();
     let engine = scene.image("web", "engine");
     scene.xtask("dockerfiles").ok();
@@ -197,6 +202,7 @@ fn standalone_defaults_are_what_the_xtask_says_without_git_and_each_program_has_
     let root = scene.root().display().to_string();
     let stage = |stage: &str, package: &str, name: &str| {
         let image = scene.image(name, "standalone");
+        scene.untag(name, "standalone");
         docker(&format!("build --quiet {stage} --file {root}/{package}/Dockerfile --tag {image} {root}"));
         image
     };
@@ -217,7 +223,10 @@ fn standalone_defaults_are_what_the_xtask_says_without_git_and_each_program_has_
     }
     // The program alone, as the xtask takes it.
     let out = scene.beside("out");
-    docker(&format!("build --quiet --target executable-first --output {0} --file {root}/tools/Dockerfile {root}", out.display()));
+    docker(&format!(
+        "build --quiet --target executable-first --output {0} --file {root}/tools/Dockerfile {root}",
+        out.display()
+    ));
     let exported: Vec<_> = fs::read_dir(&out).expect("an export").map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(exported, ["first"]);
 }

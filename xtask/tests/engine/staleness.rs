@@ -130,6 +130,7 @@ fn a_changed_asset_is_in_the_standalone_image() {
     for text in ["asset0", "asset1, which is longer"] {
         scene.write("texts/a.txt", text);
         make_old(&scene.path("texts/a.txt"));
+        scene.untag("app", "standalone");
         docker(&format!("build --quiet --file {0}/app/Dockerfile --tag {image} {0}", scene.root().display()));
         assert_eq!(docker(&format!("run --rm {image}")).lines().last(), Some(text));
     }

@@ -184,7 +184,7 @@ fn it_works_below_the_top_of_the_repository_in_a_worktree_and_with_target_elsewh
     outer.commit("all");
     outer.git(&["branch", "base"]);
     let worktree = outer.beside("work tree");
-    outer.git(&["worktree", "add", "--quiet", worktree.to_str().unwrap()]);
+    outer.git(&["worktree", "add", "--quiet", "-b", "tree", worktree.to_str().unwrap()]);
     let root = worktree.join("services");
     // A link, as people have it who keep `target` on another disk.
     std::fs::create_dir(outer.beside("disk")).unwrap();

@@ -117,7 +117,7 @@ fn a_missing_asset() {
 
 #[test]
 fn an_asset_that_leads_out_of_the_workspace() {
-    for from in ["../secret", "app/../../secret", "linked", "linked/key"] {
+    for from in ["../secret", "linked", "linked/key"] {
         let fixture = with_asset(from);
         fixture.link("linked", "../secret");
         let error = fixture
@@ -127,6 +127,7 @@ fn an_asset_that_leads_out_of_the_workspace() {
             .says("leads out of the workspace");
         assert!(!error.stderr.contains("COMPONENT"), "{error:?}");
     }
+    with_asset("app/../../secret").build("").fails().says("asset `../secret`").says("leads out of the workspace");
     let absolute = with_asset("/etc/hostname");
     absolute.build("").fails().says("leads out of the workspace");
 }

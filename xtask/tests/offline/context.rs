@@ -7,7 +7,7 @@ use crate::support::{Fixture, package, root_manifest};
 const MAIN: &str = "fn main() {}\n";
 
 /// Files (but `target` and `.git`) that the ignore file in `folder` lets through.
-fn context(fixture: &Fixture, folder: &str) -> Vec<String> {
+pub(crate) fn context(fixture: &Fixture, folder: &str) -> Vec<String> {
     fixture.xtask("dockerfiles").ok();
     let ignore = fixture.read(Path::new(folder).join("Dockerfile.dockerignore").to_str().unwrap());
     let mut files = Vec::new();

@@ -10,6 +10,7 @@ mod dockerfiles;
 mod failures;
 mod images;
 mod interrupts;
+mod nested;
 mod purity;
 mod repeatable;
 mod revisions;

@@ -142,7 +142,9 @@ fn what_we_write_ourselves_is_no_input_of_a_root_package() {
 fn gits_own_settings_do_not_matter() {
     let fixture = fixture();
     let head = fixture.head();
-    for setting in ["log.showSignature true", "color.ui always", "log.decorate full", "status.short true", "log.follow true"] {
+    for setting in
+        ["log.showSignature true", "color.ui always", "log.decorate full", "status.short true", "log.follow true"]
+    {
         let (name, value) = setting.split_once(' ').unwrap();
         fixture.git(&["config", name, value]);
     }

@@ -2,6 +2,7 @@
 //!
 //! They find their parts by `PATH`, `LAB_REGISTRY` and `KUBECONFIG`, so any will do.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -57,6 +58,11 @@ impl Scene {
         self.xtask(&format!("docker-build --builder docker {arguments}"))
     }
 
+    /// Takes a name from an image of the engine: given to another image, it would leave a nameless one.
+    pub(crate) fn untag(&self, component: &str, tag: &str) {
+        run("docker", &["rmi", &self.image(component, tag)]);
+    }
+
     /// What the executable of `component` prints: the one that the engine compiled, which must be
     /// the one in the image.
     #[track_caller]
@@ -74,8 +80,8 @@ impl Scene {
 impl Drop for Scene {
     fn drop(&mut self) {
         let pattern = format!("reference={}/xtask-test/{}-*", registry(), self.id);
-        let listed = run("docker", &["images", "--filter", &pattern, "--format", "{{.Repository}}:{{.Tag}}"]);
-        for image in listed.stdout.lines().filter(|line| !line.ends_with("<none>")) {
+        let format = "{{.Repository}}{{if eq .Tag \"<none>\"}}@{{.Digest}}{{else}}:{{.Tag}}{{end}}";
+        for image in run("docker", &["images", "--filter", &pattern, "--format", format]).stdout.lines() {
             run("docker", &["rmi", "--force", image]);
         }
     }
@@ -207,10 +213,12 @@ pub(crate) fn which(name: &str) -> Option<PathBuf> {
     programs(name).into_iter().next()
 }
 
-/// All programs of that name on the PATH.
+/// All programs of that name on the PATH, each once.
 pub(crate) fn programs(name: &str) -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).map(|folder| folder.join(name)).filter(|program| program.is_file()).collect()
+    let found = std::env::split_paths(&path).map(|folder| folder.join(name)).filter(|program| program.is_file());
+    let mut seen = BTreeSet::new();
+    found.filter(|program| program.canonicalize().is_ok_and(|real| seen.insert(real))).collect()
 }
 
 /// Waits until `condition` holds.
