@@ -3,6 +3,23 @@
 //! Planning is pure (`workspace`, `image`, `dockerfile`: data in, data out); effects live in
 //! `compile`, `assemble`, `registry` and `system`; `commands` ties them together.
 
+/// As the standard library's, but a reader that went away (`2>&1 | head`, a closed terminal) is no reason
+/// to panic.
+macro_rules! eprint {
+    ($($arguments:tt)*) => {{
+        use std::io::Write as _;
+        let _ = write!(std::io::stderr(), $($arguments)*);
+    }};
+}
+
+/// See [`eprint`].
+macro_rules! eprintln {
+    ($($arguments:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($arguments)*);
+    }};
+}
+
 mod assemble;
 mod cli;
 mod commands;

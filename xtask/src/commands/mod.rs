@@ -24,10 +24,9 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => {
             // Help and version go to stdout and are no failure.
             let code = if error.use_stderr() { 2 } else { 0 };
-            return match error.print() {
-                Ok(()) => ExitCode::from(code),
-                Err(_) => ExitCode::FAILURE,
-            };
+            // A reader that has seen enough is no failure.
+            let _ = error.print();
+            return ExitCode::from(code);
         }
     };
     let manifest = cli.manifest_path.as_deref();

@@ -60,7 +60,7 @@ pub(crate) fn scan(path: &Utf8Path, needles: &[String]) -> Result<Scan> {
     const PIECE: usize = 256 * 1024;
     let mut file = File::open(path).with_context(|| format!("cannot read `{path}`"))?;
     let overlap = needles.iter().map(String::len).max().unwrap_or_default();
-    let finders: Vec<_> = needles.iter().map(|needle| memchr::memmem::Finder::new(needle)).collect();
+    let finders: Vec<_> = needles.iter().map(memchr::memmem::Finder::new).collect();
     let mut found = vec![false; needles.len()];
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; overlap + PIECE];

@@ -9,8 +9,8 @@ use xshell::{Cmd, Shell, cmd};
 
 use super::flags::{self, Remap};
 use crate::system::cargo::{HostToolchain, version_line};
-use crate::system::process;
 use crate::system::workspace::Workspace;
+use crate::system::{parallel, process};
 use crate::workspace::components::Component;
 use crate::workspace::settings::Linkage;
 use crate::workspace::target::RustTarget;
@@ -103,15 +103,18 @@ fn cargo_home(outer: &BTreeMap<String, String>) -> Result<String> {
 }
 
 fn identity(toolchain: &HostToolchain, target: &RustTarget, root: &Utf8Path) -> Result<BTreeMap<String, String>> {
-    let shell = process::shell_in(root)?;
     let triple = target.triple.replace('-', "_");
     let compiler = [format!("CC_{triple}"), "CC".into()].into_iter().find_map(|name| std::env::var(name).ok());
     let compiler = compiler.unwrap_or_else(|| "cc".into());
-    let unknown = || "none".to_owned();
+    let version = |program: &str| {
+        let shell = process::shell_in(root)?;
+        Ok(version_line(cmd!(shell, "{program} --version")).unwrap_or_else(|| "none".to_owned()))
+    };
+    let (compiler, libc): (Result<String>, Result<String>) = parallel::both(|| version(&compiler), || version("ldd"));
     Ok(BTreeMap::from([
         ("rustc".into(), toolchain.rustc.replace('\n', "; ")),
-        ("cc".into(), version_line(cmd!(shell, "{compiler} --version")).unwrap_or_else(unknown)),
-        ("libc".into(), version_line(cmd!(shell, "ldd --version")).unwrap_or_else(unknown)),
+        ("cc".into(), compiler?),
+        ("libc".into(), libc?),
     ]))
 }
 

@@ -6,6 +6,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
+use nix::errno::Errno;
+use nix::sys::signal::kill;
+use nix::unistd::Pid;
 
 use super::interrupt;
 
@@ -74,8 +77,20 @@ impl TemporaryFolder {
         if folder.0.exists() {
             fs::remove_dir_all(&folder.0).with_context(|| format!("cannot remove `{}`", folder.0))?;
         }
+        sweep(parent);
         fs::create_dir_all(&folder.0).with_context(|| format!("cannot create `{}`", folder.0))?;
         Ok(folder)
+    }
+}
+
+/// Removes from `parent` what runs left there that were killed before they could.
+fn sweep(parent: &Utf8Path) {
+    for entry in parent.read_dir_utf8().into_iter().flatten().flatten() {
+        let number = entry.file_name().rsplit_once('-').and_then(|(_, rest)| rest.split('.').next()?.parse().ok());
+        if number.is_some_and(|pid| kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH)) {
+            // What cannot be removed is in nobody's way.
+            let _ = fs::remove_dir_all(entry.path()).or_else(|_| fs::remove_file(entry.path()));
+        }
     }
 }
 

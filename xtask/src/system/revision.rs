@@ -7,6 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::files::{TemporaryFolder, write_atomically};
 use super::git::{Commit, Git, Paths};
+use super::parallel;
 use super::workspace::Workspace;
 use crate::workspace::components::Component;
 use crate::workspace::context::DENIED_AT_TOP;
@@ -48,10 +49,10 @@ impl<'a> Revisions<'a> {
             Some(_) => {}
         }
         let epoch = match std::env::var("SOURCE_DATE_EPOCH") {
-            Ok(text) => {
+            Ok(text) if !text.is_empty() => {
                 Some(text.parse().with_context(|| format!("SOURCE_DATE_EPOCH `{text}` is no number of seconds"))?)
             }
-            Err(_) => None,
+            _ => None,
         };
         let folders = workspace.components.iter().flat_map(|component| &component.closure);
         let changed = match &git {
@@ -67,18 +68,30 @@ impl<'a> Revisions<'a> {
         })
     }
 
-    /// The revision of `component`, whose inputs are `inputs`.
-    pub(crate) fn of(&mut self, component: &Component, inputs: &Inputs) -> Result<Revision> {
+    /// The revision of each component, whose inputs come with it.
+    pub(crate) fn of_all(&mut self, components: &[(&Component, Inputs)]) -> Result<Vec<Revision>> {
+        let newest = match &self.git {
+            Some(git) if !git.is_shallow => {
+                parallel::map(components.iter().collect(), parallel::processors(), |(component, _)| {
+                    git.newest_commit(&self.paths(component))
+                })
+            }
+            _ => components.iter().map(|_| Ok(None)).collect(),
+        };
+        components.iter().zip(newest).map(|((component, inputs), newest)| self.of(component, inputs, newest?)).collect()
+    }
+
+    /// `newest` is the commit that last changed one of the component's files.
+    fn of(&mut self, component: &Component, inputs: &Inputs, newest: Option<Commit>) -> Result<Revision> {
         let Some(git) = self.git.clone() else {
             return Ok(Revision { commit: "unknown".into(), time: self.epoch.unwrap_or(0) });
         };
         let head = git.head.clone().context("a repository without a commit")?;
-        let paths = self.paths(component);
-        let commit = match git.is_shallow {
-            true => head,
-            false => self.input_commit(&git, component, inputs, &paths)?.unwrap_or(head),
+        let commit = match newest {
+            Some(newest) if newest != head => self.input_commit(&git, component, inputs, newest)?,
+            _ => head,
         };
-        let mut watched = paths;
+        let mut watched = self.paths(component);
         watched.included.extend(["Cargo.lock".into(), "Cargo.toml".into()]);
         let is_dirty = self.changed.iter().any(|path| watched.contains(path));
         let mark = if is_dirty { "-dirty" } else { "" };
@@ -112,27 +125,20 @@ impl<'a> Revisions<'a> {
 
     /// Files answer through `git log`. Manifests and the lock file are shared by all components:
     /// whether a commit of theirs mattered to this one is seen by resolving before and after it.
-    fn input_commit(
-        &mut self,
-        git: &Git,
-        component: &Component,
-        inputs: &Inputs,
-        paths: &Paths,
-    ) -> Result<Option<Commit>> {
-        let Some(base) = git.newest_commit(paths)? else { return Ok(None) };
+    fn input_commit(&mut self, git: &Git, component: &Component, inputs: &Inputs, base: Commit) -> Result<Commit> {
         let mut after = Some(inputs.derived_hash());
         for commit in git.manifest_commits_since(&base)? {
-            let Some(parent) = git.parent(&commit.hash)? else { return Ok(Some(commit)) };
+            let Some(parent) = git.parent(&commit.hash)? else { return Ok(commit) };
             let before = self.past.derived_hash(&parent, &component.name)?;
             if before != after {
                 // Uncommitted changes may be what differs; the commit itself tells.
                 after = self.past.derived_hash(&commit.hash, &component.name)?;
                 if before != after {
-                    return Ok(Some(commit));
+                    return Ok(commit);
                 }
             }
         }
-        Ok(Some(base))
+        Ok(base)
     }
 }
 

@@ -223,7 +223,7 @@ impl Workspace {
     /// A source that includes a file from outside the workspace.
     pub(crate) fn context(&self, component: &Component) -> Result<Context> {
         for folder in &component.closure {
-            for (by, path) in self.sources.get(folder).map(|sources| &sources.outside[..]).unwrap_or_default() {
+            if let Some((by, path)) = self.sources.get(folder).and_then(|sources| sources.outside.first()) {
                 bail!(
                     "`{by}` includes `{path}`, which is outside the workspace `{}`: an engine builds from the \
                      workspace alone\ncopy it into the workspace",

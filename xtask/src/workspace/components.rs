@@ -30,7 +30,8 @@ pub(crate) type Resolves = BTreeMap<Platform, Resolve>;
 /// Finds the components of the selected packages.
 ///
 /// # Errors
-/// Two binaries of one name, or of names that differ only in case.
+/// Two binaries of one name, or of names that differ only in case; a binary that would be built together
+/// with one that is no component.
 pub(crate) fn discover(packages: &Packages, selection: &Selection, resolves: &Resolves) -> Result<Vec<Component>> {
     let mut components = Vec::new();
     for folder in &selection.folders {
@@ -66,6 +67,7 @@ pub(crate) fn discover(packages: &Packages, selection: &Selection, resolves: &Re
     }
     components.sort_by(|a, b| a.name.cmp(&b.name));
     refuse_doubles(&components)?;
+    refuse_twins(&components, packages, selection)?;
     Ok(components)
 }
 
@@ -83,6 +85,25 @@ fn is_enabled(binary: &Target, root: &Node, resolve: &Resolve) -> bool {
             .filter(|child| child.name == dependency)
             .any(|child| child.feature_list().any(|feature| feature == required)),
     })
+}
+
+/// Every build selects the same packages, and `--bin` takes the binary from each that has one of the name:
+/// which of the two programs is left is then a matter of luck.
+fn refuse_twins(components: &[Component], packages: &Packages, selection: &Selection) -> Result<()> {
+    for component in components {
+        let others = selection.folders.iter().filter(|folder| **folder != component.package.folder);
+        let mut others = others.filter_map(|folder| packages.member_in(folder));
+        if let Some(twin) = others.find(|package| package.binaries().any(|binary| binary.name == component.name)) {
+            bail!(
+                "`{0}` of package `{1}` cannot be told from `{0}` of package `{2}`, which is built with it\nrename one, \
+                 or list `\"{2}/*\"` in `exclude` of `[workspace.metadata.docker]`",
+                component.name,
+                component.package.name,
+                twin.name
+            );
+        }
+    }
+    Ok(())
 }
 
 fn refuse_doubles(components: &[Component]) -> Result<()> {

@@ -190,6 +190,7 @@ pub(crate) fn package_settings(metadata: &Value, file: &Utf8Path) -> Result<Pack
         }
         (asset.from, asset.to) = (tidy(&asset.from), tidy(&asset.to));
     }
+    settings.inputs = settings.inputs.iter().map(|path| tidy(path)).collect();
     for package in &settings.build_packages {
         let plain = |c: char| c.is_ascii_alphanumeric() || "+-._:=".contains(c);
         if package.is_empty() || package.starts_with('-') || !package.chars().all(plain) {

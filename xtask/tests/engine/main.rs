@@ -1,6 +1,7 @@
 //! What needs a container engine (some tests a registry, a cluster or podman as well):
 //! `cargo test -p xtask --test engine -- --ignored`.
 mod bases;
+mod context;
 mod faults;
 mod images;
 mod large;

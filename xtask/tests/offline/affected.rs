@@ -116,6 +116,17 @@ fn a_lock_entry_affects_those_that_use_it() {
 }
 
 #[test]
+fn a_patched_package_affects_those_that_use_it() {
+    let fixture = fixture();
+    fixture.write("patched/Cargo.toml", &package("used", "").replace("0.1.0", "1.0.2")).write("patched/src/lib.rs", "");
+    fixture.append("Cargo.toml", "[patch.crates-io]\nused = { path = \"patched\" }\n").lock().commit("patch");
+    assert_eq!(affected(&fixture).len(), 2, "`[patch]` steers every build");
+    fixture.git(&["branch", "--force", "base"]);
+    fixture.append("patched/src/lib.rs", "// changed\n");
+    assert_eq!(affected(&fixture), ["one: patched/src/lib.rs"]);
+}
+
+#[test]
 fn profile_toolchain_and_cargo_config_affect_all() {
     for (file, text, reason) in [
         ("Cargo.toml", "[profile.release]\nlto = true\n", "`profile` of the root manifest"),

@@ -188,6 +188,20 @@ fn a_reader_that_has_seen_enough_is_no_error() {
 }
 
 #[test]
+fn a_standard_error_that_nobody_reads_changes_no_exit_code() {
+    let fixture = Fixture::simple(&["app"]);
+    for (arguments, code) in
+        [("components nonsense", 1), ("dockerfiles", 0), ("dockerfiles --check", 0), ("nonsense", 2)]
+    {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = fixture.xtask(arguments).command();
+        let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(writer).status().unwrap();
+        assert_eq!(status.code(), Some(code), "{arguments}");
+    }
+}
+
+#[test]
 fn the_installed_program_is_the_same() {
     let fixture = Fixture::simple(&["app"]);
     let expected = fixture.xtask("components --json").ok().stdout;

@@ -167,6 +167,29 @@ fn however_an_asset_is_written_it_is_in_it() {
 }
 
 #[test]
+fn declared_inputs_are_in_it_and_in_no_image() {
+    let fixture = fixture();
+    fixture.write_all(&[("schema/a.sql", "a"), ("other/b.txt", "b"), ("schema2/c.sql", "c")]);
+    fixture.append("app/Cargo.toml", "[package.metadata.docker]\ninputs = [\"./schema/\", \"other/b.txt\"]\n");
+    assert_eq!(context(&fixture, "app"), basic_and(&["other/b.txt", "schema/a.sql"]));
+    fixture.git_init();
+    fixture.write("schema/a.sql", "changed");
+    let affected = fixture.xtask("components --json --affected HEAD").ok().json();
+    assert_eq!(affected[0]["affected"], "schema/a.sql");
+    assert_eq!(affected.as_array().unwrap().len(), 1);
+    fixture.build("app").ok();
+    let image = fixture.image("app");
+    assert!(image.revision().ends_with("-dirty"), "{}", image.revision());
+    assert!(
+        !image.files.keys().any(|path| path.contains("sql") || path.contains("schema")),
+        "{:?}",
+        image.files.keys()
+    );
+    fixture.replace("app/Cargo.toml", "./schema/", "missing");
+    fixture.build("app").fails().says("`missing`, named in `[package.metadata.docker]` of `app/Cargo.toml`");
+}
+
+#[test]
 fn what_sources_include_from_elsewhere_is_in_it() {
     let fixture = fixture();
     fixture.write_all(&[("README.md", "hello"), ("shared/a.txt", "a"), ("shared/b.txt", "b"), ("sql/1.sql", "")]);

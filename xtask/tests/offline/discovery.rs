@@ -122,7 +122,35 @@ fn two_binaries_of_one_name_are_an_error_that_names_both() {
     let fixture = Fixture::simple(&["one", "two"]);
     fixture.write("one/src/bin/server.rs", MAIN).write("two/src/bin/server.rs", MAIN);
     let error = "error: two binaries have the same name: `server` of package `one` and `server` of package `two`; \
-                 rename one, or list it in `exclude` of `[workspace.metadata.docker]`\n";
+                 rename one, or list it as `\"two/server\"` in `exclude` of `[workspace.metadata.docker]`\n";
+    assert_eq!(fixture.xtask("components").fails().stderr, error);
+}
+
+#[test]
+fn a_binary_that_is_built_together_with_another_of_its_name_is_an_error() {
+    // Cargo would compile both into one file, and the later one would win.
+    let expected = "error: `server` of package `one` cannot be told from `server` of package `two`, which is built \
+                    with it\nrename one, or list `\"two/*\"` in `exclude` of `[workspace.metadata.docker]`\n";
+    let fixture = Fixture::simple(&["one", "two"]);
+    fixture.write("one/src/bin/server.rs", MAIN).write("two/src/bin/server.rs", MAIN);
+    fixture.append("Cargo.toml", "[workspace.metadata.docker]\nexclude = [\"two/server\"]\n");
+    assert_eq!(fixture.xtask("components").fails().stderr, expected);
+    fixture.replace("Cargo.toml", "two/server", "two/*");
+    assert_eq!(fixture.components(), ["one", "server"]);
+    // One that its features keep from being a component is asked for by `--bin` all the same.
+    let fixture = Fixture::simple(&["one", "two"]);
+    fixture.write("one/src/bin/server.rs", MAIN).write("two/src/bin/server.rs", MAIN);
+    let bin = "[features]\nextra = []\n[[bin]]\nname = \"server\"\nrequired-features = [\"extra\"]\n";
+    fixture.append("two/Cargo.toml", bin);
+    assert_eq!(fixture.xtask("components").fails().stderr, expected);
+}
+
+#[test]
+fn an_exclude_that_means_nothing_is_an_error() {
+    let fixture = Fixture::simple(&["one", "two"]);
+    fixture.append("Cargo.toml", "[workspace.metadata.docker]\nexclude = [\"on\"]\n");
+    let error = "error: `on` in `exclude` in `[workspace.metadata.docker]` of `Cargo.toml` is no binary of this \
+                 workspace; did you mean `one`?\n";
     assert_eq!(fixture.xtask("components").fails().stderr, error);
 }
 

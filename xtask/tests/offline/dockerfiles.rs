@@ -62,18 +62,19 @@ fn check_fails_when_files_are_missing_or_edited_by_hand() {
 }
 
 #[test]
-fn a_foreign_file_stops_all_before_anything_is_written() {
-    let fixture = Fixture::simple(&["one", "two"]);
+fn foreign_files_are_left_alone_with_what_lies_beside_them() {
     for foreign in ["two/Dockerfile", "two/Dockerfile.dockerignore"] {
+        let fixture = Fixture::simple(&["one", "two"]);
         fixture.write(foreign, "FROM mine\n");
-        let error = fixture.xtask("dockerfiles").fails();
-        assert!(error.stderr.starts_with(&format!("error: not ours, so not overwritten: `{foreign}`\n")), "{error:?}");
-        assert_eq!(error.stdout, "");
+        let warning = format!("warning: `{foreign}` is left alone: its first line does not say that it is generated\n");
+        fixture.xtask("dockerfiles --check").fails().says(&warning).says("2 of 2 files drifted");
+        let written = fixture.xtask("dockerfiles").ok().says(&warning).stdout;
+        assert_eq!(written, "wrote one/Dockerfile\nwrote one/Dockerfile.dockerignore\n");
         assert_eq!(fixture.read(foreign), "FROM mine\n");
-        assert!(!fixture.path("one/Dockerfile").exists());
-        fixture.remove(foreign);
+        let count = fixture.path("two").read_dir().unwrap().count();
+        assert_eq!(count, 3, "its manifest, its sources, the foreign file");
+        fixture.xtask("dockerfiles --check").ok().says(&warning);
     }
-    fixture.xtask("dockerfiles").ok();
 }
 
 #[test]

@@ -139,7 +139,7 @@ fn an_engine_that_fails_is_shown_with_the_end_of_its_output() {
         .says("(exit status: 7)\n")
         .says("line 100\n")
         .says("the reason\n")
-        .is_silent_about("line 50\n");
+        .says_nothing_of("line 50\n");
 }
 
 #[test]

@@ -223,6 +223,21 @@ fn other_build_arguments_reach_build_scripts_and_decide_the_image() {
 }
 
 #[test]
+fn variables_that_are_set_and_empty_count_as_not_set() {
+    let fixture = Fixture::simple(&["app"]);
+    fixture.git_init();
+    let plain = fixture.build("--json").ok().json();
+    let names =
+        ["CI_REGISTRY", "CI_IMAGE_TAG", "CI_BUILD_ARGS", "CI_SERVICES", "SOURCE_DATE_EPOCH", "GITHUB_REPOSITORY"];
+    let run = names.iter().fold(fixture.build("--json"), |run, name| run.env(name, ""));
+    assert_eq!(run.ok().json(), plain);
+    let platform = crate::support::own_platform();
+    fixture.append("Cargo.toml", &format!("[workspace.metadata.docker]\nplatforms = [{platform:?}]\n"));
+    let plan = fixture.xtask("docker-build --dry-run --builder native").env("CI_IMAGE_PLATFORM", "").ok().stdout;
+    assert!(plan.contains(&format!("for {platform},")), "{plan}");
+}
+
+#[test]
 fn wrong_build_arguments_are_errors() {
     let fixture = Fixture::simple(&["app"]);
     fixture.build("--build-arg VERSION").fails().says("build argument `VERSION` is not of the form NAME=VALUE");
@@ -266,6 +281,32 @@ fn however_an_asset_is_written_its_files_are_where_it_says() {
     fixture.append("app/Cargo.toml", "[package.metadata.docker]\nassets = [{ from = \"web\", to = \"/\" }]\n");
     fixture.build("").ok();
     assert_eq!(fixture.image("app").file("index.html").content, b"hello");
+}
+
+#[test]
+fn files_with_long_and_foreign_names_arrive() {
+    let fixture = Fixture::simple(&["app"]);
+    let (folder, file) = ("f".repeat(120), format!("{}.txt", "n".repeat(150)));
+    let names = [
+        format!("{folder}/{file}"),
+        "ünï cödé/日本 \"語\".txt".to_owned(),
+        "a 'b' $c*?.txt".to_owned(),
+        "-x".to_owned(),
+    ];
+    for name in &names {
+        fixture.write(&format!("web/{name}"), name);
+    }
+    fixture.append("app/Cargo.toml", "[package.metadata.docker]\nassets = [{ from = \"web\", to = \"/srv\" }]\n");
+    fixture.git_init();
+    fixture.build("").ok();
+    let image = fixture.image("app");
+    for name in &names {
+        assert_eq!(image.file(&format!("srv/{name}")).content, name.as_bytes(), "{name}");
+    }
+    // Git quotes such names in its lists.
+    fixture.append(&format!("web/{}", names[1]), "changed");
+    fixture.build("").ok();
+    assert_eq!(fixture.image("app").revision(), format!("{}-dirty", fixture.head()));
 }
 
 #[test]

@@ -94,6 +94,25 @@ fn an_interrupt_ends_the_children_within_seconds_and_exits_with_130() {
 }
 
 #[test]
+fn an_interrupt_ends_it_although_nobody_reads_what_it_says() {
+    let fixture = sleeping();
+    let mut child = start(&fixture);
+    // As when a terminal is closed.
+    drop(child.stderr.take());
+    send(&child, Signal::SIGHUP);
+    let deadline = Instant::now() + Duration::from_secs(5);
+    let status = loop {
+        match child.try_wait().unwrap() {
+            Some(status) => break status,
+            None => assert!(Instant::now() < deadline, "it does not end"),
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert_eq!(status.code(), Some(130));
+    wait_until_none_is_left(&fixture);
+}
+
+#[test]
 fn when_it_is_killed_its_children_end_too() {
     let fixture = sleeping();
     let before = fixture.digest("app");
@@ -102,6 +121,20 @@ fn when_it_is_killed_its_children_end_too() {
     child.wait().unwrap();
     wait_until_none_is_left(&fixture);
     recovers(&fixture, &before);
+}
+
+#[test]
+fn what_a_killed_run_left_is_swept_by_a_later_one() {
+    let fixture = Fixture::simple(&["app"]);
+    fixture.git_init();
+    let mut gone = std::process::Command::new("true").spawn().unwrap();
+    let (dead, alive) = (gone.id(), std::process::id());
+    gone.wait().unwrap();
+    fixture.write(&format!("target/docker/tmp/past-{dead}/tree/x"), "");
+    fixture.write(&format!("target/docker/tmp/past-{alive}/tree/x"), "");
+    fixture.xtask("components --affected HEAD").ok();
+    let left = fixture.path("target/docker/tmp").read_dir().unwrap().map(|entry| entry.unwrap().file_name());
+    assert_eq!(left.collect::<Vec<_>>(), [format!("past-{alive}").as_str()], "a run that lives needs its own");
 }
 
 #[test]

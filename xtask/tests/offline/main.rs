@@ -7,6 +7,7 @@ mod context;
 mod discovery;
 mod disk_full;
 mod dockerfiles;
+mod doctor;
 mod failures;
 mod images;
 mod interrupts;

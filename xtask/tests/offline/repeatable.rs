@@ -9,7 +9,8 @@ use crate::support::{Fixture, package, root_manifest};
 /// program, a member, generated code, and the standard library.
 fn with_paths() -> Fixture {
     let fixture = Fixture::new(&[
-        ("Cargo.toml", &root_manifest(&["app", "lib"], "")),
+        // Debug information is full of paths.
+        ("Cargo.toml", &root_manifest(&["app", "lib"], "[profile.release]\ndebug = true\n")),
         ("app/Cargo.toml", &package("app", "[dependencies]\nlib = { path = \"../lib\" }\n")),
         (
             "app/build.rs",
@@ -59,9 +60,9 @@ fn two_clones_in_two_folders_with_two_cargo_homes_give_one_digest() {
     crate::support::succeed(cargo.args(["generate-lockfile", "--quiet"]));
     fixture.commit("use the registry");
     let (folder, root) = clone_of(&fixture);
-    let first = fixture.build("--json").ok().is_silent_about("warning: app has paths").json();
+    let first = fixture.build("--json").ok().says_nothing_of("warning: app has paths").json();
     let other_home = build_in(&fixture, &root).env("CARGO_HOME", folder.path().join("another cargo home"));
-    let second = other_home.ok().is_silent_about("warning: app has paths").json();
+    let second = other_home.ok().says_nothing_of("warning: app has paths").json();
     assert_eq!(first, second);
 
     let program = fixture.image("app").extract_program(&fixture.beside(""));
@@ -75,6 +76,37 @@ fn two_clones_in_two_folders_with_two_cargo_homes_give_one_digest() {
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(stderr.contains(&format!("panicked at {path}")), "{which}: {stderr}");
     }
+}
+
+#[test]
+fn a_git_dependency_is_an_input_by_its_commit_and_its_path_does_not_show() {
+    let upstream =
+        Fixture::new(&[("Cargo.toml", &package("gitty", "")), ("src/lib.rs", "pub fn fail() { panic!() }\n")]);
+    upstream.git_init();
+    let fixture = Fixture::simple(&["app"]);
+    fixture.write("app/src/main.rs", "fn main() { gitty::fail() }\n");
+    fixture
+        .append("app/Cargo.toml", &format!("[dependencies]\ngitty.git = \"file://{}\"\n", upstream.root().display()));
+    let fetch = || {
+        let mut cargo = Command::new("cargo");
+        crate::support::clean(&mut cargo, fixture.root());
+        crate::support::succeed(cargo.args(["update", "--quiet"]).env("CARGO_HOME", fixture.beside("cargo home")));
+    };
+    fetch();
+    fixture.git_init();
+    let first = fixture.build("--json").env("CARGO_HOME", fixture.beside("cargo home")).ok().json();
+    let second = fixture.copy().build("--json").env("CARGO_HOME", fixture.beside("elsewhere/b")).ok().json();
+    assert_eq!(first, second);
+    let program = fixture.image("app").extract_program(&fixture.beside(""));
+    let stderr = Command::new(program).output().unwrap().stderr;
+    let stderr = String::from_utf8_lossy(&stderr).into_owned();
+    assert!(stderr.contains("panicked at /cargo/git/checkouts/"), "{stderr}");
+
+    upstream.append("src/lib.rs", "// changed\n").commit("changed");
+    fetch();
+    let run = fixture.xtask("components --json --affected HEAD").env("CARGO_HOME", fixture.beside("cargo home"));
+    let list = run.ok().json();
+    assert!(list[0]["affected"].as_str().is_some_and(|reason| reason.contains("`gitty`")), "{list:#}");
 }
 
 #[test]
@@ -105,11 +137,28 @@ fn neither_file_times_nor_the_umask_nor_the_environment_show() {
 }
 
 #[test]
+fn a_source_that_changes_and_keeps_an_old_time_is_compiled_anew() {
+    let fixture = with_paths();
+    let source = fixture.path("lib/src/lib.rs");
+    let old = source.metadata().unwrap().modified().unwrap() - std::time::Duration::from_secs(3600);
+    let build = |text: &str| {
+        fixture.write("lib/src/lib.rs", text);
+        std::fs::File::options().append(true).open(&source).unwrap().set_modified(old).unwrap();
+        fixture.build("").ok();
+        let program = fixture.image("app").extract_program(&fixture.beside(""));
+        let output = Command::new(program).arg("lib").output().unwrap();
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    assert!(build("pub fn fail() { panic!(\"first\"); }\n").contains("first"));
+    assert!(build("pub fn fail() { panic!(\"other\"); }\n").contains("other"));
+}
+
+#[test]
 fn a_path_of_this_machine_in_the_program_is_reported() {
     let fixture = Fixture::simple(&["app", "clean"]);
     fixture.write("app/src/main.rs", "fn main() { println!(\"{}\", env!(\"CARGO_MANIFEST_DIR\")); }\n").git_init();
     let expected = format!("warning: app has paths of this machine in it ({})", fixture.root().display());
-    fixture.build("").ok().says(&expected).is_silent_about("warning: clean has");
+    fixture.build("").ok().says(&expected).says_nothing_of("warning: clean has");
 }
 
 #[test]
@@ -129,7 +178,13 @@ fn rustflags_of_the_user_count_and_ours_stay() {
     let by_variable = fixture.build("--json").env("RUSTFLAGS", "--cfg special").ok().json();
     assert_eq!(prints(), "true true\n");
     assert_ne!(plain[0]["input-hash"], by_variable[0]["input-hash"]);
-    fixture.write(".cargo/config.toml", "[build]\nrustflags = [\"--cfg\", \"special\"]\n");
-    fixture.build("").ok();
-    assert_eq!(prints(), "true true\n");
+    for (table, expected) in [
+        ("build", "true true\n"),
+        ("target.'cfg(target_os = \"linux\")'", "true true\n"),
+        ("target.'cfg(target_os = \"windows\")'", "false true\n"),
+    ] {
+        fixture.write(".cargo/config.toml", &format!("[{table}]\nrustflags = [\"--cfg\", \"special\"]\n"));
+        fixture.build("").ok();
+        assert_eq!(prints(), expected, "{table}");
+    }
 }

@@ -148,7 +148,7 @@ fn gits_own_settings_do_not_matter() {
         let (name, value) = setting.split_once(' ').unwrap();
         fixture.git(&["config", name, value]);
     }
-    fixture.build("one").ok().is_silent_about("warning");
+    fixture.build("one").ok().says_nothing_of("warning");
     assert_eq!(fixture.image("one").revision(), head);
     assert!(fixture.xtask("components --json --affected HEAD").ok().json().as_array().unwrap().is_empty());
 }

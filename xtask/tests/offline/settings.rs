@@ -35,7 +35,7 @@ fn a_key_that_resembles_none_gets_them_all_listed() {
     with_package_settings("xyz = 1")
         .xtask("components")
         .fails()
-        .says("valid keys: port, assets, env, build-packages, max-size");
+        .says("valid keys: port, assets, inputs, env, build-packages, max-size");
 }
 
 #[test]
@@ -71,6 +71,13 @@ fn wrong_values_of_a_package_name_their_key_and_file() {
         ("assets = [{ from = \"a\", too = \"/b\" }]", "unknown key `too`"),
     ] {
         with_package_settings(setting).xtask("components").fails().says(expected);
+    }
+}
+
+#[test]
+fn sizes_have_units_of_both_kinds_or_none() {
+    for size in ["\"20 MiB\"", "\"1.5 GB\"", "\"300 KB\"", "\"3kB\"", "\"300000\"", "300000", "\"7 B\""] {
+        with_package_settings(&format!("max-size = {size}")).xtask("components").ok();
     }
 }
 

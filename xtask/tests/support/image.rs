@@ -10,28 +10,28 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 /// One platform's image.
-pub struct Image {
+pub(crate) struct Image {
     /// Digest of the manifest.
-    pub digest: String,
-    pub manifest: Value,
+    pub(crate) digest: String,
+    pub(crate) manifest: Value,
     /// The config's JSON, whole.
-    pub config: Value,
+    pub(crate) config: Value,
     /// All files of all layers by path; later layers replace earlier ones.
-    pub files: BTreeMap<String, File>,
+    pub(crate) files: BTreeMap<String, File>,
 }
 
 /// A file of a layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct File {
-    pub kind: Kind,
-    pub mode: u32,
-    pub owner: (u64, u64),
-    pub time: u64,
-    pub content: Vec<u8>,
+pub(crate) struct File {
+    pub(crate) kind: Kind,
+    pub(crate) mode: u32,
+    pub(crate) owner: (u64, u64),
+    pub(crate) time: u64,
+    pub(crate) content: Vec<u8>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     File,
     Folder,
     Link(String),
@@ -39,7 +39,7 @@ pub enum Kind {
 
 /// The descriptor that `index.json` of `layout` has for `name`.
 #[track_caller]
-pub fn descriptor(layout: &Path, name: &str) -> Value {
+pub(crate) fn descriptor(layout: &Path, name: &str) -> Value {
     let index = json(&layout.join("index.json"));
     let manifests = index["manifests"].as_array().expect("a list of manifests");
     let named = |entry: &&Value| entry["annotations"]["org.opencontainers.image.ref.name"] == name;
@@ -47,7 +47,7 @@ pub fn descriptor(layout: &Path, name: &str) -> Value {
 }
 
 /// The names of all images of `layout`.
-pub fn images(layout: &Path) -> Vec<String> {
+pub(crate) fn images(layout: &Path) -> Vec<String> {
     let index = json(&layout.join("index.json"));
     let manifests = index["manifests"].as_array().expect("a list of manifests");
     let name = |entry: &Value| entry["annotations"]["org.opencontainers.image.ref.name"].as_str().map(str::to_owned);
@@ -57,7 +57,7 @@ pub fn images(layout: &Path) -> Vec<String> {
 impl Image {
     /// Reads the image `name`, checking every digest on the way.
     #[track_caller]
-    pub fn read(layout: &Path, name: &str) -> Self {
+    pub(crate) fn read(layout: &Path, name: &str) -> Self {
         let marker = json(&layout.join("oci-layout"));
         assert_eq!(marker["imageLayoutVersion"], "1.0.0");
         let found = descriptor(layout, name);
@@ -80,30 +80,30 @@ impl Image {
 
     /// The file at `path` (without a leading slash).
     #[track_caller]
-    pub fn file(&self, path: &str) -> &File {
+    pub(crate) fn file(&self, path: &str) -> &File {
         self.files.get(path).unwrap_or_else(|| panic!("no `{path}` among {:#?}", self.files.keys()))
     }
 
     /// A label.
-    pub fn label(&self, name: &str) -> Option<&str> {
+    pub(crate) fn label(&self, name: &str) -> Option<&str> {
         self.config["config"]["Labels"][name].as_str()
     }
 
     /// The label `org.opencontainers.image.revision`.
     #[track_caller]
-    pub fn revision(&self) -> &str {
+    pub(crate) fn revision(&self) -> &str {
         self.label("org.opencontainers.image.revision").expect("a revision")
     }
 
     /// A variable of the environment.
-    pub fn env(&self, name: &str) -> Option<&str> {
+    pub(crate) fn env(&self, name: &str) -> Option<&str> {
         let lines = self.config["config"]["Env"].as_array()?;
         lines.iter().filter_map(Value::as_str).find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
     }
 
     /// Writes the image's program into `folder` and gives its path.
     #[track_caller]
-    pub fn extract_program(&self, folder: &Path) -> PathBuf {
+    pub(crate) fn extract_program(&self, folder: &Path) -> PathBuf {
         let entrypoint = self.config["config"]["Entrypoint"][0].as_str().expect("an entrypoint");
         let file = self.file(entrypoint.trim_start_matches('/'));
         let path = folder.join(Path::new(entrypoint).file_name().expect("a name"));
@@ -145,7 +145,7 @@ fn blob(layout: &Path, descriptor: &Value) -> Vec<u8> {
 }
 
 /// `sha256:…` of `bytes`.
-pub fn digest(bytes: &[u8]) -> String {
+pub(crate) fn digest(bytes: &[u8]) -> String {
     let hex: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     format!("sha256:{hex}")
 }

@@ -3,12 +3,12 @@
 //! Needs Rust and git, nothing else.
 
 // Each test program uses its own part of this.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
 
-pub mod image;
+pub(crate) mod image;
+mod run;
 
 use std::cell::Cell;
-use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -17,11 +17,13 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
+pub(crate) use run::{Output, Xtask};
+
 /// Time of the first commit that a fixture makes; each further one is a minute later.
-pub const FIRST_COMMIT: i64 = 1_700_000_000;
+pub(crate) const FIRST_COMMIT: i64 = 1_700_000_000;
 
 /// A workspace in a temporary folder, gone when dropped.
-pub struct Fixture {
+pub(crate) struct Fixture {
     folder: TempDir,
     root: PathBuf,
     commits: Cell<i64>,
@@ -29,7 +31,7 @@ pub struct Fixture {
 
 impl Fixture {
     /// Writes `files` (path below the root, text) and makes `Cargo.lock`, unless it is among them.
-    pub fn new(files: &[(&str, &str)]) -> Self {
+    pub(crate) fn new(files: &[(&str, &str)]) -> Self {
         let fixture = Self::unlocked(files);
         if !fixture.path("Cargo.lock").exists() {
             fixture.lock();
@@ -38,7 +40,7 @@ impl Fixture {
     }
 
     /// As [`Fixture::new`], without `Cargo.lock`.
-    pub fn unlocked(files: &[(&str, &str)]) -> Self {
+    pub(crate) fn unlocked(files: &[(&str, &str)]) -> Self {
         let folder = tempfile::Builder::new().prefix("xtask-test-").tempdir().expect("a temporary folder");
         // The root lies one deeper, so that tests can put things beside the workspace.
         let root = folder.path().canonicalize().expect("a readable temporary folder").join("ws");
@@ -49,7 +51,7 @@ impl Fixture {
     }
 
     /// A workspace whose members each have one binary of their own name.
-    pub fn simple(members: &[&str]) -> Self {
+    pub(crate) fn simple(members: &[&str]) -> Self {
         let fixture = Self::unlocked(&[("Cargo.toml", &root_manifest(members, ""))]);
         for member in members {
             fixture.write(&format!("{member}/Cargo.toml"), &package(member, ""));
@@ -60,28 +62,28 @@ impl Fixture {
     }
 
     /// The workspace's root folder.
-    pub fn root(&self) -> &Path {
+    pub(crate) fn root(&self) -> &Path {
         &self.root
     }
 
     /// A path below the root.
-    pub fn path(&self, below: &str) -> PathBuf {
+    pub(crate) fn path(&self, below: &str) -> PathBuf {
         self.root.join(below)
     }
 
     /// A path beside the workspace, still inside the temporary folder.
-    pub fn beside(&self, name: &str) -> PathBuf {
+    pub(crate) fn beside(&self, name: &str) -> PathBuf {
         self.root.parent().expect("a parent").join(name)
     }
 
     /// Writes a file below the root, with the folders that lead to it.
-    pub fn write(&self, below: &str, text: &str) -> &Self {
+    pub(crate) fn write(&self, below: &str, text: &str) -> &Self {
         write(&self.path(below), text);
         self
     }
 
     /// Writes several files.
-    pub fn write_all(&self, files: &[(&str, &str)]) -> &Self {
+    pub(crate) fn write_all(&self, files: &[(&str, &str)]) -> &Self {
         for (path, text) in files {
             self.write(path, text);
         }
@@ -89,20 +91,20 @@ impl Fixture {
     }
 
     /// Adds `text` to the end of a file.
-    pub fn append(&self, below: &str, text: &str) -> &Self {
+    pub(crate) fn append(&self, below: &str, text: &str) -> &Self {
         let old = self.read(below);
         self.write(below, &(old + text))
     }
 
     /// Replaces `old` (which must be there) in a file.
-    pub fn replace(&self, below: &str, old: &str, new: &str) -> &Self {
+    pub(crate) fn replace(&self, below: &str, old: &str, new: &str) -> &Self {
         let text = self.read(below);
         assert!(text.contains(old), "`{below}` has no `{old}`:\n{text}");
         self.write(below, &text.replace(old, new))
     }
 
     /// Writes an executable script.
-    pub fn script(&self, below: &str, text: &str) -> PathBuf {
+    pub(crate) fn script(&self, below: &str, text: &str) -> PathBuf {
         self.write(below, text);
         let path = self.path(below);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).expect("a script that can be made executable");
@@ -110,13 +112,13 @@ impl Fixture {
     }
 
     /// Reads a file below the root.
-    pub fn read(&self, below: &str) -> String {
+    pub(crate) fn read(&self, below: &str) -> String {
         let path = self.path(below);
         fs::read_to_string(&path).unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()))
     }
 
     /// Removes a file or a folder.
-    pub fn remove(&self, below: &str) -> &Self {
+    pub(crate) fn remove(&self, below: &str) -> &Self {
         let path = self.path(below);
         let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
         removed.unwrap_or_else(|error| panic!("cannot remove {}: {error}", path.display()));
@@ -124,7 +126,7 @@ impl Fixture {
     }
 
     /// Makes a symbolic link.
-    pub fn link(&self, below: &str, target: impl AsRef<Path>) -> &Self {
+    pub(crate) fn link(&self, below: &str, target: impl AsRef<Path>) -> &Self {
         let path = self.path(below);
         fs::create_dir_all(path.parent().expect("a parent")).expect("a folder for a link");
         std::os::unix::fs::symlink(target, &path).expect("a link");
@@ -132,7 +134,7 @@ impl Fixture {
     }
 
     /// Makes or updates `Cargo.lock` without the network.
-    pub fn lock(&self) -> &Self {
+    pub(crate) fn lock(&self) -> &Self {
         let mut cargo = Command::new("cargo");
         clean(&mut cargo, &self.root);
         cargo.args(["generate-lockfile", "--offline", "--quiet"]);
@@ -142,7 +144,7 @@ impl Fixture {
 
     /// Puts a crate into `vendor/` and makes cargo take it for one of crates.io: a registry package
     /// without a registry.
-    pub fn vendor(&self, name: &str, version: &str) -> &Self {
+    pub(crate) fn vendor(&self, name: &str, version: &str) -> &Self {
         let folder = format!("vendor/{name}-{version}");
         let config = "[source.crates-io]\nreplace-with = \"vendored\"\n[source.vendored]\ndirectory = \"vendor\"\n";
         let checksum = checksum(name, version);
@@ -153,7 +155,7 @@ impl Fixture {
     }
 
     /// Makes `Cargo.lock` hold another version of a vendored package, as `cargo update` would.
-    pub fn relock(&self, name: &str, from: &str, to: &str) -> &Self {
+    pub(crate) fn relock(&self, name: &str, from: &str, to: &str) -> &Self {
         self.replace(
             "Cargo.lock",
             &format!("name = \"{name}\"\nversion = \"{from}\""),
@@ -163,7 +165,7 @@ impl Fixture {
     }
 
     /// `git init`, and a first commit of all there is.
-    pub fn git_init(&self) -> &Self {
+    pub(crate) fn git_init(&self) -> &Self {
         self.git(&["init", "--quiet", "--initial-branch=main"]);
         if !self.path(".gitignore").exists() {
             self.write(".gitignore", "/target\n");
@@ -173,19 +175,19 @@ impl Fixture {
     }
 
     /// Commits everything and gives the commit's hash.
-    pub fn commit(&self, message: &str) -> String {
+    pub(crate) fn commit(&self, message: &str) -> String {
         self.git(&["add", "--all"]);
         self.git(&["commit", "--quiet", "--allow-empty", "--message", message]);
         self.head()
     }
 
     /// The hash of HEAD.
-    pub fn head(&self) -> String {
+    pub(crate) fn head(&self) -> String {
         self.git(&["rev-parse", "HEAD"])
     }
 
     /// Runs git in the workspace and gives what it prints, without the final newline.
-    pub fn git(&self, arguments: &[&str]) -> String {
+    pub(crate) fn git(&self, arguments: &[&str]) -> String {
         let mut git = Command::new("git");
         clean(&mut git, &self.root);
         let time = FIRST_COMMIT + 60 * self.commits.get();
@@ -200,7 +202,7 @@ impl Fixture {
     }
 
     /// A copy of all files but `target`, in a folder of its own, git history included.
-    pub fn copy(&self) -> Self {
+    pub(crate) fn copy(&self) -> Self {
         let copy = Self::unlocked(&[]);
         copy_folder(&self.root, &copy.root);
         copy.commits.set(self.commits.get());
@@ -208,147 +210,38 @@ impl Fixture {
     }
 
     /// The xtask with `arguments` (separated by spaces), to be run at the root.
-    pub fn xtask(&self, arguments: &str) -> Xtask {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-        clean(&mut command, &self.root);
-        command.args(arguments.split_whitespace());
-        Xtask { command, shown: arguments.to_owned() }
+    pub(crate) fn xtask(&self, arguments: &str) -> Xtask {
+        Xtask::new(arguments, &self.root)
     }
 
     /// `docker-build --builder native` for this machine's platform, with further arguments.
-    pub fn build(&self, arguments: &str) -> Xtask {
+    pub(crate) fn build(&self, arguments: &str) -> Xtask {
         self.xtask(&format!("docker-build --builder native {arguments}")).env("CI_IMAGE_PLATFORM", own_platform())
     }
 
     /// An image of the layout, read back.
-    pub fn image(&self, name: &str) -> image::Image {
+    pub(crate) fn image(&self, name: &str) -> image::Image {
         image::Image::read(&self.path("target/docker/oci"), name)
     }
 
     /// The manifest digest of an image of the layout.
-    pub fn digest(&self, name: &str) -> String {
+    pub(crate) fn digest(&self, name: &str) -> String {
         image::descriptor(&self.path("target/docker/oci"), name)["digest"].as_str().expect("a digest").to_owned()
     }
 
     /// Names of the components, as `components --json` lists them.
-    pub fn components(&self) -> Vec<String> {
+    pub(crate) fn components(&self) -> Vec<String> {
         names(&self.xtask("components --json").ok().json())
     }
 }
 
-/// One run of the xtask, to be started.
-pub struct Xtask {
-    command: Command,
-    shown: String,
-}
-
-impl Xtask {
-    /// Sets a variable of its environment.
-    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
-        self.command.env(name, value);
-        self
-    }
-
-    /// Adds an argument that may hold spaces.
-    pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
-        self.command.arg(argument);
-        self
-    }
-
-    /// Runs in another folder.
-    pub fn within(mut self, folder: impl AsRef<Path>) -> Self {
-        self.command.current_dir(folder);
-        self
-    }
-
-    /// Puts `folder` first on the PATH.
-    pub fn path_first(mut self, folder: &Path) -> Self {
-        let old = std::env::var_os("PATH").unwrap_or_default();
-        let all = std::iter::once(folder.to_owned()).chain(std::env::split_paths(&old));
-        self.command.env("PATH", std::env::join_paths(all).expect("a PATH"));
-        self
-    }
-
-    /// The command itself, for tests that start it their own way.
-    pub fn command(self) -> Command {
-        self.command
-    }
-
-    /// Runs it, whatever the exit code.
-    pub fn run(mut self) -> Output {
-        let output = self.command.stdin(Stdio::null()).output().expect("the xtask can be started");
-        Output {
-            code: output.status.code(),
-            stdout: String::from_utf8(output.stdout).expect("UTF-8 on standard output"),
-            stderr: String::from_utf8(output.stderr).expect("UTF-8 on standard error"),
-            shown: self.shown,
-        }
-    }
-
-    /// Runs it and demands exit code 0.
-    #[track_caller]
-    pub fn ok(self) -> Output {
-        self.run().demand(0)
-    }
-
-    /// Runs it and demands exit code 1.
-    #[track_caller]
-    pub fn fails(self) -> Output {
-        self.run().demand(1)
-    }
-
-    /// Runs it and demands exit code 2: wrong usage.
-    #[track_caller]
-    pub fn misused(self) -> Output {
-        self.run().demand(2)
-    }
-}
-
-/// What a run left.
-#[derive(Debug)]
-pub struct Output {
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
-    shown: String,
-}
-
-impl Output {
-    #[track_caller]
-    fn demand(self, code: i32) -> Self {
-        let Output { stdout, stderr, shown, .. } = &self;
-        assert_eq!(self.code, Some(code), "xtask {shown}\n-- stdout\n{stdout}\n-- stderr\n{stderr}");
-        self
-    }
-
-    /// Standard output as JSON.
-    #[track_caller]
-    pub fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error} in {}", self.stdout))
-    }
-
-    /// Demands that standard error has `text` in it.
-    #[track_caller]
-    pub fn says(self, text: &str) -> Self {
-        assert!(self.stderr.contains(text), "no `{text}` in:\n{}", self.stderr);
-        self
-    }
-
-    /// Demands that standard error has no `text` in it.
-    #[track_caller]
-    pub fn is_silent_about(self, text: &str) -> Self {
-        assert!(!self.stderr.contains(text), "`{text}` is in:\n{}", self.stderr);
-        self
-    }
-}
-
 /// This machine's platform, as OCI writes it.
-pub fn own_platform() -> String {
+pub(crate) fn own_platform() -> String {
     format!("linux/{}", own_architecture())
 }
 
 /// This machine's architecture, as OCI writes it.
-pub fn own_architecture() -> &'static str {
+pub(crate) fn own_architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",
@@ -357,12 +250,12 @@ pub fn own_architecture() -> &'static str {
 }
 
 /// A root manifest with `members` and then `rest`.
-pub fn root_manifest(members: &[&str], rest: &str) -> String {
+pub(crate) fn root_manifest(members: &[&str], rest: &str) -> String {
     format!("[workspace]\nresolver = \"3\"\nmembers = {members:?}\n\n{rest}")
 }
 
 /// A package's manifest with `rest` at its end.
-pub fn package(name: &str, rest: &str) -> String {
+pub(crate) fn package(name: &str, rest: &str) -> String {
     format!("[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\n\n{rest}")
 }
 
@@ -371,19 +264,19 @@ fn checksum(name: &str, version: &str) -> String {
 }
 
 /// The `name` of each entry of a JSON list.
-pub fn names(list: &Value) -> Vec<String> {
+pub(crate) fn names(list: &Value) -> Vec<String> {
     let entries = list.as_array().expect("a list");
     entries.iter().map(|entry| entry["name"].as_str().expect("a name").to_owned()).collect()
 }
 
 /// Writes a file, with the folders that lead to it.
-pub fn write(path: &Path, text: &str) {
+pub(crate) fn write(path: &Path, text: &str) {
     fs::create_dir_all(path.parent().expect("a parent")).expect("a folder for a file");
     fs::write(path, text).unwrap_or_else(|error| panic!("cannot write {}: {error}", path.display()));
 }
 
 /// Takes what the outer cargo, a CI system or the user's git configuration would add.
-pub fn clean(command: &mut Command, folder: &Path) {
+pub(crate) fn clean(command: &mut Command, folder: &Path) {
     for (name, _) in std::env::vars_os() {
         let Some(text) = name.to_str() else { continue };
         let prefixes = ["CI_", "GITHUB_", "CARGO_", "GIT_", "CFLAGS", "CXXFLAGS"];
@@ -402,7 +295,7 @@ pub fn clean(command: &mut Command, folder: &Path) {
 
 /// Runs a tool that a fixture needs and gives its standard output.
 #[track_caller]
-pub fn succeed(command: &mut Command) -> String {
+pub(crate) fn succeed(command: &mut Command) -> String {
     let output = command.stdin(Stdio::null()).output().unwrap_or_else(|error| {
         panic!("{:?} cannot be started ({error}): these tests need Rust and git on the PATH", command.get_program())
     });

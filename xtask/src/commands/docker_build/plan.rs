@@ -126,8 +126,7 @@ pub(crate) fn plan<'a>(
 
     let mut revisions = Revisions::new(workspace, &|line| progress.say(&format!("warning: {line}")))?;
     let mut images = Vec::new();
-    for (component, inputs) in &inputs {
-        let revision = revisions.of(component, inputs)?;
+    for ((component, inputs), revision) in inputs.iter().zip(revisions.of_all(&inputs)?) {
         let platforms = workspace
             .platforms
             .iter()
