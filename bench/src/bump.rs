@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::checkout::Checkout;
 use crate::child::{command, run};
@@ -26,13 +26,13 @@ impl Bump {
         let mut now = None;
         let mut users = Vec::new();
         for component in &subject.components {
-            let mut tree = command("cargo", &subject.root);
-            tree.args(["tree", "--locked", "--package", &component.package]);
-            tree.args(["--edges", "no-dev", "--prefix", "none", "--format", "{p}"]);
-            if let Some(version) = version_in(&run(&mut tree)?.stdout, name) {
+            if let Some(version) = used_by(subject, &component.package, name)? {
                 now = Some(version);
                 users.push(component.name.clone());
             }
+        }
+        if used_by(subject, "xtask", name)?.is_some() {
+            bail!("the xtask uses `{name}` too and would be compiled as well; name another with `--bump`");
         }
         let now = now.with_context(|| format!("no component uses `{name}`; name another with `--bump`"))?;
         Ok(Bump { name: name.to_owned(), versions: [now, other.to_owned()], users })
@@ -52,6 +52,13 @@ impl Bump {
         let [from, to] = &self.versions;
         format!("`{}` between {from} and {to}, used by {}", self.name, self.users.join(", "))
     }
+}
+
+fn used_by(subject: &Subject, package: &str, name: &str) -> Result<Option<String>> {
+    let mut tree = command("cargo", &subject.root);
+    tree.args(["tree", "--locked", "--package", package]);
+    tree.args(["--edges", "no-dev", "--prefix", "none", "--format", "{p}"]);
+    Ok(version_in(&run(&mut tree)?.stdout, name))
 }
 
 fn version_in(tree: &str, name: &str) -> Option<String> {

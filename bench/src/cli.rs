@@ -70,7 +70,7 @@ pub(crate) struct Cli {
     pub(crate) sizes: Vec<u16>,
 
     /// native, engine: the dependency that changes and the released version it changes to. It
-    /// should be used by one service and not by the others.
+    /// should be used by one service, not by the others, and must not be by the xtask.
     #[arg(long, value_name = "CRATE@VERSION", default_value = "tower-http@0.7.0")]
     pub(crate) bump: String,
 }
@@ -136,7 +136,7 @@ impl Cli {
     /// The options that change what the numbers mean, for the report.
     pub(crate) fn describe(&self) -> String {
         let load = if self.no_load { "kept in the OCI layout" } else { "loaded into the engine" };
-        format!("medians of {} runs, cold {}; engine images {load}", self.runs, self.cold_runs)
+        format!("medians of {} (cold: {}); engine images are {load}", self.runs, self.cold_runs)
     }
 }
 

@@ -8,6 +8,9 @@ use serde_json::Value;
 use crate::cli::Group;
 use crate::scenario::{MEBIBYTE, Scenario, Series, Unit};
 
+/// More images than this are counted instead of named.
+const MOST_NAMES: usize = 5;
+
 /// One image of `cargo xtask docker-build --json`.
 #[derive(Debug, Clone)]
 pub(crate) struct Image {
@@ -36,8 +39,11 @@ impl Images {
             |name: &str| self.0.get(name).map(|one| &one.digest) != before.0.get(name).map(|one| &one.digest);
         let names = |wanted: bool| {
             let chosen = self.0.keys().filter(|name| is_changed(name) == wanted).map(String::as_str);
-            let list = chosen.collect::<Vec<_>>().join(", ");
-            if list.is_empty() { "none".to_owned() } else { list }
+            match chosen.collect::<Vec<_>>().as_slice() {
+                [] => "none".to_owned(),
+                list if list.len() > MOST_NAMES => format!("{} images", list.len()),
+                list => list.join(", "),
+            }
         };
         format!("digests changed: {}; kept: {}", names(true), names(false))
     }

@@ -15,6 +15,7 @@ impl Unit {
     /// A value for people.
     pub(crate) fn show(self, value: f64) -> String {
         match self {
+            Unit::Seconds if value < 0.1 => format!("{value:.3} s"),
             Unit::Seconds if value < 10.0 => format!("{value:.2} s"),
             Unit::Seconds if value < 100.0 => format!("{value:.1} s"),
             Unit::Seconds => format!("{value:.0} s"),
@@ -156,6 +157,7 @@ mod tests {
     #[test]
     fn values_for_people() {
         assert_eq!(Unit::Seconds.show(0.314), "0.31 s");
+        assert_eq!(Unit::Seconds.show(0.004), "0.004 s");
         assert_eq!(Unit::Seconds.show(61.26), "61.3 s");
         assert_eq!(Unit::Bytes.show(2_318_664.0), "2.21 MiB");
         assert_eq!(Bound::Times(1.05).show(Unit::Seconds), "≤ 1.05 ×");

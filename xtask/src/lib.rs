@@ -1,7 +1,7 @@
 //! Takes a Rust workspace to running pods.
 //!
-//! Planning is pure (`workspace`, `image`, `dockerfile`: data in, data out); effects live in
-//! `compile`, `assemble`, `registry` and `system`; `commands` ties them together.
+//! Planning is pure (`workspace`, `image`, `dockerfile`: data in, data out). Effects live in `gather`
+//! (what a workspace is), `compile`, `assemble`, `registry` and `system`; `commands` ties them together.
 
 /// As the standard library's, but a reader that went away (`2>&1 | head`, a closed terminal) is no reason
 /// to panic.
@@ -25,6 +25,7 @@ mod cli;
 mod commands;
 mod compile;
 mod dockerfile;
+mod gather;
 mod image;
 mod registry;
 mod system;

@@ -29,7 +29,12 @@ const REGISTRY: &str = "bench.invalid";
 /// Why this group cannot run, if it cannot.
 pub(crate) fn availability(bench: &Bench) -> Result<(), String> {
     let docker = |arguments: &[&str]| run_child(command("docker", &bench.source).args(arguments));
-    let short = |error: anyhow::Error| format!("{error:#}").lines().take(2).collect::<Vec<_>>().join(": ");
+    // The command and how it ended, then what the engine's client said last.
+    let short = |error: anyhow::Error| {
+        let text = format!("{error:#}");
+        let mut lines = text.lines();
+        [lines.next(), lines.next_back()].into_iter().flatten().collect::<Vec<_>>().join(": ")
+    };
     docker(&["version"]).map_err(|error| format!("no docker engine answers: {}", short(error)))?;
     docker(&["buildx", "version"]).map_err(|error| format!("docker has no buildx: {}", short(error)))?;
     if docker(&["image", "inspect", BUILDER_IMAGE]).is_err() {

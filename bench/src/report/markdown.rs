@@ -3,13 +3,15 @@
 use std::fmt::Write;
 
 use super::{Report, title};
+use crate::cli::Group;
 use crate::scenario::{Bound, Scenario};
 use crate::xtask::Costs;
 
 /// All tables.
 pub(crate) fn text(report: &Report) -> String {
     let mut text = format!(
-        "# Measurements\n\n{} on {} cores, {}, engine {}.\nSides take turns in one run; {}.\n{}",
+        "# Measurements\n\n{} on {} cores, {}, engine {}.\nSides take turns in one run; {}. Times are wall times; the CPU \
+         ratio compares processor\ntime, which other programs on the machine disturb less.\n{}",
         report.machine.triple,
         report.machine.cores,
         report.machine.rustc,
@@ -30,9 +32,9 @@ pub(crate) fn text(report: &Report) -> String {
         if !notes.is_empty() {
             let _ = write!(text, "\n{notes}");
         }
-    }
-    if let Some(costs) = &report.costs {
-        add_costs(&mut text, costs);
+        if let Some(costs) = report.costs.as_ref().filter(|_| group == Group::Xtask) {
+            add_costs(&mut text, costs);
+        }
     }
     if !report.not_run.is_empty() {
         text += "\n## Not run\n\n";

@@ -1,5 +1,6 @@
 //! Collects what was measured, and writes it.
 
+mod axis;
 mod json;
 pub(crate) mod markdown;
 mod svg;

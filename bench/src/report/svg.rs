@@ -2,83 +2,29 @@
 
 use std::fmt::Write;
 
+use super::axis::Axis;
 use super::{Report, title};
-use crate::scenario::{MEBIBYTE, Scenario, Unit};
+use crate::scenario::{Scenario, Unit};
 
 const WIDTH: f64 = 960.0;
 /// Where bars start; scenario names are left of it.
-const LEFT: f64 = 280.0;
+pub(super) const LEFT: f64 = 280.0;
 /// Where the axis ends; the longest bar's value is right of it.
-const RIGHT: f64 = 860.0;
+pub(super) const RIGHT: f64 = 860.0;
 const BAR: f64 = 15.0;
 const GAP: f64 = 9.0;
 const MARGIN: f64 = 20.0;
 
 /// Colours that stay apart for most kinds of colour blindness, on white and on black.
 const STYLE: &str = "\
-  svg { color-scheme: light dark; --ink: #1c2024; --faint: #d5d9de; --paper: #ffffff; }\n\
-  @media (prefers-color-scheme: dark) { svg { --ink: #e6e9ec; --faint: #3a4047; --paper: #14171a; } }\n\
-  text { font: 12px system-ui, sans-serif; fill: var(--ink); }\n\
+  text { font: 12px system-ui, sans-serif; fill: #1c2024; }\n\
   .title { font-size: 15px; font-weight: 600; }\n\
-  .paper { fill: var(--paper); } .grid { stroke: var(--faint); } .target { stroke: var(--ink); stroke-width: 2.5; }\n\
+  .paper { fill: #ffffff; } .grid { stroke: #d5d9de; } .target { stroke: #1c2024; stroke-width: 2.5; }\n\
   .bar0 { fill: #e69f00; } .bar1 { fill: #56a5d8; } .bar2 { fill: #009e73; } .bar3 { fill: #cc79a7; }\n\
-  .bar4 { fill: #a08ce0; } .bar5 { fill: #8a8f96; }\n";
-
-/// Maps values to places on the axis.
-struct Axis {
-    unit: Unit,
-    low: f64,
-    high: f64,
-    ticks: Vec<f64>,
-}
-
-impl Axis {
-    /// Seconds on a log scale of whole decades, bytes on a linear one from zero.
-    fn new(unit: Unit, values: impl Iterator<Item = f64> + Clone) -> Self {
-        let largest = values.clone().fold(f64::MIN_POSITIVE, f64::max);
-        match unit {
-            Unit::Seconds => {
-                let low = values.filter(|value| *value > 0.0).fold(largest, f64::min).log10().floor();
-                let high = largest.log10().ceil().max(low + 1.0);
-                let decades = (high - low).round() as i32;
-                let ticks = (0..=decades).map(|step| 10_f64.powf(low + f64::from(step))).collect();
-                Axis { unit, low, high, ticks }
-            }
-            Unit::Bytes => {
-                let step = [0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0]
-                    .into_iter()
-                    .map(|mebibytes| mebibytes * MEBIBYTE)
-                    .find(|step| largest / step <= 8.0)
-                    .unwrap_or(largest);
-                let steps = (largest / step).ceil() as i32;
-                let ticks: Vec<_> = (0..=steps).map(|count| f64::from(count) * step).collect();
-                Axis { unit, low: 0.0, high: f64::from(steps) * step, ticks }
-            }
-        }
-    }
-
-    fn x(&self, value: f64) -> f64 {
-        let place = match self.unit {
-            Unit::Seconds => value.log10(),
-            Unit::Bytes => value,
-        };
-        LEFT + (RIGHT - LEFT) * ((place - self.low) / (self.high - self.low)).clamp(0.0, 1.0)
-    }
-
-    fn tick(&self, value: f64) -> String {
-        match self.unit {
-            Unit::Seconds => format!("{value} s").replace("0.010000000000000002", "0.01"),
-            Unit::Bytes => format!("{:.1}", value / MEBIBYTE).replace(".0", ""),
-        }
-    }
-
-    fn label(&self) -> &'static str {
-        match self.unit {
-            Unit::Seconds => "seconds, log scale; shorter is better",
-            Unit::Bytes => "MiB, compressed; shorter is better",
-        }
-    }
-}
+  .bar4 { fill: #a08ce0; } .bar5 { fill: #8a8f96; }\n\
+  @media (prefers-color-scheme: dark) {\n\
+  text { fill: #e6e9ec; } .paper { fill: #14171a; } .grid { stroke: #3a4047; } .target { stroke: #e6e9ec; }\n\
+  }\n";
 
 /// The whole picture.
 pub(super) fn text(report: &Report) -> String {
@@ -134,7 +80,11 @@ fn panel(body: &mut String, top: f64, title: &str, unit: Unit, scenarios: &[&Sce
         peers.chain([scenario.ours.median()]).chain(scenario.limit())
     });
     let axis = Axis::new(unit, values);
-    text_at(body, MARGIN, top + 12.0, " class=\"title\"", title);
+    let title = match unit {
+        Unit::Seconds => title.to_owned(),
+        Unit::Bytes => format!("{title}: images"),
+    };
+    text_at(body, MARGIN, top + 12.0, " class=\"title\"", &title);
     let start = top + 26.0;
     let bars: usize = scenarios.iter().map(|scenario| 1 + scenario.peers.len()).sum();
     let end = start + BAR * bars as f64 + GAP * scenarios.len() as f64;
@@ -189,18 +139,6 @@ fn escape(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn places_on_the_axes() {
-        let axis = Axis::new(Unit::Seconds, [0.31, 61.0].into_iter());
-        assert_eq!(
-            axis.ticks.iter().map(|tick| axis.tick(*tick)).collect::<Vec<_>>(),
-            ["0.1 s", "1 s", "10 s", "100 s"]
-        );
-        assert_eq!((axis.x(0.1), axis.x(100.0)), (LEFT, RIGHT));
-        let axis = Axis::new(Unit::Bytes, [10.0 * MEBIBYTE].into_iter());
-        assert_eq!(axis.ticks.iter().map(|tick| axis.tick(*tick)).collect::<Vec<_>>(), ["0", "2", "4", "6", "8", "10"]);
-    }
 
     #[test]
     fn a_bar_per_value_and_escaped_names() {

@@ -8,8 +8,8 @@ use super::filter::{choose, variable};
 use super::table::table;
 use super::{Outcome, print};
 use crate::cli::ComponentsArgs;
+use crate::gather::workspace::Workspace;
 use crate::image::reference::ImageReference;
-use crate::system::workspace::Workspace;
 use crate::workspace::settings::repository_name;
 
 /// Lists the chosen components.

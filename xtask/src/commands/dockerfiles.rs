@@ -7,9 +7,9 @@ use similar::TextDiff;
 use super::{Outcome, print};
 use crate::cli::DockerfilesArgs;
 use crate::dockerfile::{MARK, ignore, text};
-use crate::system::dockerfiles::{by_package, plan};
+use crate::gather::dockerfiles::{by_package, plan};
+use crate::gather::workspace::Workspace;
 use crate::system::files::write_atomically;
-use crate::system::workspace::Workspace;
 
 /// A file as it should be, and as it is.
 struct Planned {

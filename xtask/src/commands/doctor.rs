@@ -10,9 +10,9 @@ use super::table::table;
 use super::{Outcome, print};
 use crate::cli::DoctorArgs;
 use crate::compile::engine::Engine;
+use crate::gather::workspace::Workspace;
 use crate::registry::{Client, Credentials, RetryPolicy};
 use crate::system::cargo::{self, version_line};
-use crate::system::workspace::Workspace;
 use crate::workspace::settings::Linkage;
 use crate::workspace::target::RustTarget;
 

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 
 use crate::cli::Filter;
+use crate::gather::revision::all_inputs;
+use crate::gather::workspace::Workspace;
 use crate::system::files::TemporaryFolder;
 use crate::system::git::Git;
-use crate::system::revision::all_inputs;
-use crate::system::workspace::Workspace;
 use crate::workspace::affected::{Reason, affected};
 use crate::workspace::components::Component;
 use crate::workspace::inputs::Inputs;

@@ -8,8 +8,8 @@ use cargo_metadata::Message;
 use xshell::{Cmd, Shell, cmd};
 
 use super::flags::{self, Remap};
+use crate::gather::workspace::Workspace;
 use crate::system::cargo::{HostToolchain, version_line};
-use crate::system::workspace::Workspace;
 use crate::system::{parallel, process};
 use crate::workspace::components::Component;
 use crate::workspace::settings::Linkage;
@@ -94,7 +94,9 @@ pub(crate) fn plan(
 
 /// Variables of the outer environment that reach the program.
 fn decides_the_build(name: &str) -> bool {
-    name.starts_with("CARGO_PROFILE_") || ["CC", "CXX", "CFLAGS", "CXXFLAGS", "RUSTC_WRAPPER"].contains(&name)
+    let families = ["CARGO_PROFILE_", "CC_", "CXX_", "CFLAGS_", "CXXFLAGS_"];
+    let names = ["CC", "CXX", "CFLAGS", "CXXFLAGS", "RUSTC", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER"];
+    names.contains(&name) || families.iter().any(|family| name.starts_with(family))
 }
 
 fn cargo_home(outer: &BTreeMap<String, String>) -> Result<String> {

@@ -1,13 +1,9 @@
 //! Effects: processes, files, git, the terminal. Everything that planning must not touch.
 
 pub(crate) mod cargo;
-pub(crate) mod dockerfiles;
 pub(crate) mod files;
 pub(crate) mod git;
 pub(crate) mod interrupt;
 pub(crate) mod parallel;
 pub(crate) mod process;
 pub(crate) mod progress;
-pub(crate) mod revision;
-pub(crate) mod sources;
-pub(crate) mod workspace;

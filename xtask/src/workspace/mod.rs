@@ -1,6 +1,6 @@
 //! Planning: what cargo says about a workspace becomes components, closures, inputs and settings.
 //!
-//! Everything here is pure: data in, data out. `crate::system` gathers the data.
+//! Everything here is pure: data in, data out. `crate::gather` gathers the data.
 
 pub(crate) mod affected;
 pub(crate) mod components;

@@ -191,6 +191,9 @@ pub(crate) fn package_settings(metadata: &Value, file: &Utf8Path) -> Result<Pack
         (asset.from, asset.to) = (tidy(&asset.from), tidy(&asset.to));
     }
     settings.inputs = settings.inputs.iter().map(|path| tidy(path)).collect();
+    if settings.port == Some(0) {
+        bail!("`port = 0` in `{table}` of `{file}` is no port");
+    }
     for package in &settings.build_packages {
         let plain = |c: char| c.is_ascii_alphanumeric() || "+-._:=".contains(c);
         if package.is_empty() || package.starts_with('-') || !package.chars().all(plain) {

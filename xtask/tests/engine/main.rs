@@ -1,5 +1,10 @@
-//! What needs a container engine (some tests a registry, a cluster or podman as well):
-//! `cargo test -p xtask --test engine -- --ignored`.
+//! What needs a container engine; some tests a registry, a cluster, podman or tools that read images.
+//!
+//! `cargo test -p xtask --test engine -- --ignored` runs all, one after the other. Besides Rust and
+//! an engine with `rust:1.95-bookworm` (or a way to pull it) they use, on Debian: `apt-get install
+//! git skopeo umoci podman qemu-user-static`, `kubectl` and `oras`; a registry at `LAB_REGISTRY` that
+//! lets images be deleted, and the cluster of `KUBECONFIG`, which pulls from it.
+
 mod bases;
 mod context;
 mod faults;

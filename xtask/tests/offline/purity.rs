@@ -12,6 +12,7 @@ const EFFECTS: &[&str] = &[
     "std::process",
     "SystemTime",
     "Instant",
+    "crate::gather",
     "crate::system",
     "crate::registry",
     "crate::compile",

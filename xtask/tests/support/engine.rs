@@ -80,7 +80,8 @@ impl Scene {
 impl Drop for Scene {
     fn drop(&mut self) {
         let pattern = format!("reference={}/xtask-test/{}-*", registry(), self.id);
-        let format = "{{.Repository}}{{if eq .Tag \"<none>\"}}@{{.Digest}}{{else}}:{{.Tag}}{{end}}";
+        // A cluster's engine has them by digest alone.
+        let format = "{{if eq .Tag \"<none>\"}}{{.ID}}{{else}}{{.Repository}}:{{.Tag}}{{end}}";
         for image in run("docker", &["images", "--filter", &pattern, "--format", format]).stdout.lines() {
             run("docker", &["rmi", "--force", image]);
         }
@@ -252,17 +253,36 @@ pub(crate) fn push(image: &str, cleanup: &mut Cleanup) -> String {
     digest
 }
 
-/// Copies an image with skopeo.
+/// Copies an image with skopeo. `docker-daemon:` goes by an archive where skopeo is older than the
+/// engine allows; registries here have no TLS.
 #[track_caller]
 pub(crate) fn copy(from: &str, to: &str) {
-    let anything = ["copy", "--quiet", "--insecure-policy"];
-    let insecure = ["--src-tls-verify=false", "--dest-tls-verify=false"];
-    let used: Vec<&str> = insecure
-        .into_iter()
-        .zip([from, to])
-        .filter_map(|(option, place)| place.starts_with("docker://").then_some(option))
-        .collect();
-    tool("skopeo", &[&anything[..], &used[..], &[from, to][..]].concat());
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let archive = folder.path().join("image.tar").display().to_string();
+    let skopeo = |from: &str, to: &str| {
+        let host = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
+        let mut arguments = vec!["copy".to_owned(), "--quiet".to_owned(), "--insecure-policy".to_owned()];
+        for (side, place) in [("src", from), ("dest", to)] {
+            if place.starts_with("docker://") {
+                arguments.push(format!("--{side}-tls-verify=false"));
+            } else if let Some(host) = host.as_ref().filter(|_| place.starts_with("docker-daemon:")) {
+                arguments.push(format!("--{side}-daemon-host={host}"));
+            }
+        }
+        arguments.extend([from.to_owned(), to.to_owned()]);
+        run("skopeo", &arguments.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let mut copied = skopeo(from, to);
+    if !copied.success {
+        if let Some(image) = to.strip_prefix("docker-daemon:") {
+            copied = skopeo(from, &format!("docker-archive:{archive}:{image}"));
+            docker(&format!("load --input {archive}"));
+        } else if let Some(image) = from.strip_prefix("docker-daemon:") {
+            docker(&format!("save --output {archive} {image}"));
+            copied = skopeo(&format!("docker-archive:{archive}"), to);
+        }
+    }
+    assert!(copied.success, "skopeo copy {from} {to}: {}", copied.stderr);
 }
 
 /// A cargo workspace's member that prints `text` and nothing else.

@@ -288,6 +288,10 @@ pub(crate) fn clean(command: &mut Command, folder: &Path) {
             command.env_remove(name);
         }
     }
+    // A fixture's toolchain file is for reading, not for installing: all run with the tests' own.
+    if let Some(toolchain) = option_env!("RUSTUP_TOOLCHAIN") {
+        command.env("RUSTUP_TOOLCHAIN", toolchain);
+    }
     command.current_dir(folder).env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
     // A repository around the temporary folder is none of the fixture's.
     command.env("GIT_CEILING_DIRECTORIES", folder.parent().unwrap_or(folder));

@@ -10,8 +10,8 @@ use camino::Utf8Path;
 use super::filter::choose;
 use super::{Outcome, print};
 use crate::cli::DockerBuildArgs;
+use crate::gather::workspace::Workspace;
 use crate::system::progress::Progress;
-use crate::system::workspace::Workspace;
 
 /// Builds the chosen components' images.
 pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &DockerBuildArgs) -> Result<Outcome> {

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::files::{TemporaryFolder, write_atomically};
-use super::git::{Commit, Git, Paths};
-use super::parallel;
 use super::workspace::Workspace;
+use crate::system::files::{TemporaryFolder, write_atomically};
+use crate::system::git::{Commit, Git, Paths};
+use crate::system::parallel;
 use crate::workspace::components::Component;
 use crate::workspace::context::DENIED_AT_TOP;
 use crate::workspace::inputs::Inputs;

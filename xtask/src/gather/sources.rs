@@ -11,7 +11,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use sha2::{Digest, Sha256};
 use walkdir::WalkDir;
 
-use super::files::write_atomically;
+use crate::system::files::write_atomically;
 use crate::workspace::context::DENIED_AT_TOP;
 use crate::workspace::inputs::{FileKind, SourceFile, hex};
 use crate::workspace::reach::reaches;

@@ -6,8 +6,8 @@ use anyhow::{Context as _, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::sources::{Denied, PackageSources, asset_files, package_sources, touch_changed};
-use super::{cargo, parallel, process};
 use crate::image::platform::Platform;
+use crate::system::{cargo, parallel, process};
 use crate::workspace::components::{Component, Resolves, discover};
 use crate::workspace::context::{Context, SharedContext, stubs};
 use crate::workspace::inputs::{Inputs, SharedInputs, SourceFile, root_manifest_lines};

@@ -1,0 +1,6 @@
+//! Gathers what planning needs to know: the workspace, its sources, their history.
+
+pub(crate) mod dockerfiles;
+pub(crate) mod revision;
+pub(crate) mod sources;
+pub(crate) mod workspace;
