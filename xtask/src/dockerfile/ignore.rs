@@ -32,9 +32,9 @@ pub(crate) fn text(context: &Context, package: &str) -> String {
     let parts = context.closure.iter().chain(&context.extra).filter(|path| inside_nested(path)).cloned();
     lines.extend(again.chain(parts).map(|path| allow(&path)));
     lines.push("# Never part of it.".into());
-    lines.push("**/.env*".into());
+    lines.extend(["**/.env*".into(), "**/.git".into()]);
     if is_root_package {
-        lines.extend([".git".into(), "artifacts/docker".into()]);
+        lines.push("artifacts/docker".into());
     }
     lines.extend(context.target.iter().map(|target| pattern(target)));
     for folder in &context.closure {

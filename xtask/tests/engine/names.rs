@@ -75,7 +75,7 @@ fn static_programs_resolve_names_in_a_cluster() {
     let pod = |name: &str, argument: &str| {
         format!(
             "apiVersion: v1\nkind: Pod\nmetadata: {{ name: {name}, labels: {{ app: {name} }} }}\nspec:\n  \
-             restartPolicy: Never\n  terminationGracePeriodSeconds: 0\n  securityContext: {{ runAsNonRoot: true }}\n  \
+             restartPolicy: Never\n  terminationGracePeriodSeconds: 1\n  securityContext: {{ runAsNonRoot: true }}\n  \
              containers: [{{ name: net, image: \"{image}\", args: [\"{argument}\"] }}]\n---\n"
         )
     };

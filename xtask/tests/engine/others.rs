@@ -30,7 +30,7 @@ fn podman_builds_and_loads() {
     let mut cleanup = Cleanup::default();
     cleanup.add(&format!("podman rmi --force {image}"));
     // A build without a container runtime: sandboxes often cannot start one, and it is all the same to us.
-    let build = || scene.engine_build("--load").env("CI_DOCKER_CLI", "podman").env("BUILDAH_ISOLATION", "chroot");
+    let build = || scene.engine_build("app --load").env("CI_DOCKER_CLI", "podman").env("BUILDAH_ISOLATION", "chroot");
 
     build().ok().says("compiling for linux/amd64 in podman");
     context::check(&scene);

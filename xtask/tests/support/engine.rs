@@ -82,8 +82,15 @@ impl Drop for Scene {
         let pattern = format!("reference={}/xtask-test/{}-*", registry(), self.id);
         // A cluster's engine has them by digest alone.
         let format = "{{if eq .Tag \"<none>\"}}{{.ID}}{{else}}{{.Repository}}:{{.Tag}}{{end}}";
-        for image in run("docker", &["images", "--filter", &pattern, "--format", format]).stdout.lines() {
-            run("docker", &["rmi", "--force", image]);
+        // A container of a pod that is gone may need its image for another moment.
+        for _ in 0..5 {
+            let found = run("docker", &["images", "--filter", &pattern, "--format", format]).stdout;
+            if found.is_empty() {
+                return;
+            }
+            if found.lines().any(|image| !run("docker", &["rmi", "--force", image]).success) {
+                std::thread::sleep(Duration::from_secs(1));
+            }
         }
     }
 }
