@@ -41,10 +41,11 @@ fn is_sent(ignore: &str, path: &str) -> bool {
     sent
 }
 
-/// The three kinds of patterns that we write.
+/// The kinds of patterns that we write.
 fn matches(pattern: &str, path: &str) -> bool {
-    if let Some(prefix) = pattern.strip_prefix("**/").and_then(|rest| rest.strip_suffix('*')) {
-        return Path::new(path).file_name().is_some_and(|name| name.to_str().unwrap().starts_with(prefix));
+    if let Some(name) = pattern.strip_prefix("**/") {
+        let own = Path::new(path).file_name().map_or("", |name| name.to_str().unwrap());
+        return name.strip_suffix('*').map_or(own == name, |prefix| own.starts_with(prefix));
     }
     match pattern {
         "*" => !path.is_empty() && !path.contains('/'),
