@@ -5,7 +5,9 @@ use crate::cli::PeerKind;
 
 /// The builder image with cargo-chef in it, for `ChefPreinstalled`.
 pub(super) fn chef_image() -> String {
-    format!("FROM {BUILDER_IMAGE}\nRUN cargo install cargo-chef --locked\n")
+    // Other words than the peer's own step: else that one would be found in the cache of this image,
+    // which pruning leaves alone.
+    format!("FROM {BUILDER_IMAGE}\nRUN cargo install --locked cargo-chef\n")
 }
 
 /// The Dockerfile of one component, linked statically as ours are.
