@@ -172,6 +172,12 @@ impl Engine<'_> {
     fn warm_up(&self) -> Result<()> {
         let all = self.names(|_| true);
         eprintln!("engine: building once before measuring: {OURS}");
+        // Executables kept from `cold` would make this a build without the engine, whose cache a peer's
+        // turn has pruned since.
+        let kept = self.subject.root.join("target/docker/executables");
+        if kept.exists() {
+            std::fs::remove_dir_all(&kept).with_context(|| format!("cannot remove `{}`", kept.display()))?;
+        }
         self.ours(&all)?;
         for kind in self.warm_peers() {
             eprintln!("engine: building once before measuring: {}", kind.label());
