@@ -25,7 +25,10 @@ pub(super) fn dockerfile(kind: PeerKind, chef_image: &str, triple: &str, binary:
     let flags = "ENV RUSTFLAGS=\"-C target-feature=+crt-static\"\n";
     let chef = match kind {
         PeerKind::Naive => return format!("FROM {BUILDER_IMAGE} AS builder\nWORKDIR /app\n{flags}{build}"),
-        PeerKind::Chef => format!("FROM {BUILDER_IMAGE} AS chef\nRUN cargo install cargo-chef --locked\n"),
+        // The process id: pruning may leave an earlier run's step in the cache.
+        PeerKind::Chef => {
+            format!("FROM {BUILDER_IMAGE} AS chef\nRUN cargo install cargo-chef --locked # {}\n", std::process::id())
+        }
         PeerKind::ChefPreinstalled => format!("FROM {chef_image} AS chef\n"),
     };
     format!(
@@ -55,7 +58,7 @@ mod tests {
         let first = format!("FROM {BUILDER_IMAGE} AS chef");
         assert_eq!(stages, [&first, "FROM chef AS planner", "FROM chef AS builder", "FROM scratch AS runtime"]);
         let (before, after) = chef.split_once("cargo chef cook").unwrap();
-        assert!(before.contains("RUN cargo install cargo-chef --locked\n") && after.contains("COPY . .\n"));
+        assert!(before.contains("RUN cargo install cargo-chef --locked # ") && after.contains("COPY . .\n"));
         let preinstalled = dockerfile(PeerKind::ChefPreinstalled, "x", "t", "engine");
         assert!(preinstalled.starts_with("FROM x AS chef\nWORKDIR /app\n"));
         assert!(!dockerfile(PeerKind::Naive, "x", "t", "engine").contains("chef"));
