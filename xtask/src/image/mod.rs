@@ -5,5 +5,6 @@
 pub(crate) mod labels;
 pub(crate) mod manifest;
 pub(crate) mod platform;
+pub(crate) mod record;
 pub(crate) mod reference;
 pub(crate) mod time;

@@ -65,6 +65,36 @@ pub(crate) struct WorkspaceSettings {
     pub(crate) platforms: Vec<Platform>,
     /// Binaries that are no component.
     pub(crate) exclude: Vec<Excluded>,
+    /// Tags that may be pushed again with another digest, beside branches and `latest`.
+    pub(crate) mutable_tags: Vec<String>,
+    /// Which builds move the tag `latest`.
+    pub(crate) latest: Latest,
+    /// Template of the commit's tag; `{short}` is 7 characters of the commit, `{full}` all 40.
+    pub(crate) sha_tag: String,
+    /// Folders and files below the root whose image references are pinned.
+    pub(crate) manifests: Vec<Utf8PathBuf>,
+    /// Places that images are promoted to, by name.
+    pub(crate) environments: BTreeMap<String, Environment>,
+    /// CI runner per platform, for `matrix`.
+    pub(crate) runners: BTreeMap<Platform, String>,
+}
+
+/// Which builds move the tag `latest`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Latest {
+    /// Pushes to the default branch.
+    DefaultBranch,
+    /// Git tags of releases, pre-releases excluded.
+    Release,
+}
+
+/// A named place that images are promoted to, `[workspace.metadata.docker.environments.NAME]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Environment {
+    /// Registry host.
+    pub(crate) registry: String,
 }
 
 /// Binaries that are no component: `NAME`, `PACKAGE/NAME`; a final `*` stands for any ending.
@@ -95,6 +125,12 @@ impl Default for WorkspaceSettings {
             runtime_image: "scratch".into(),
             platforms: vec!["linux/amd64".parse().expect("a valid platform")],
             exclude: Vec::new(),
+            mutable_tags: vec!["dev".into(), "local".into()],
+            latest: Latest::DefaultBranch,
+            sha_tag: "sha-{short}".into(),
+            manifests: vec!["k8s".into()],
+            environments: BTreeMap::new(),
+            runners: BTreeMap::new(),
         }
     }
 }
@@ -156,8 +192,22 @@ impl TryFrom<Value> for ByteSize {
     }
 }
 
-const WORKSPACE_KEYS: &[&str] =
-    &["registry", "repository", "builder-image", "linkage", "features", "runtime-image", "platforms", "exclude"];
+const WORKSPACE_KEYS: &[&str] = &[
+    "registry",
+    "repository",
+    "builder-image",
+    "linkage",
+    "features",
+    "runtime-image",
+    "platforms",
+    "exclude",
+    "mutable-tags",
+    "latest",
+    "sha-tag",
+    "manifests",
+    "environments",
+    "runners",
+];
 const PACKAGE_KEYS: &[&str] = &["port", "assets", "inputs", "env", "build-packages", "max-size"];
 
 /// Reads `metadata.docker` of the workspace; `file` names its manifest in errors.

@@ -17,19 +17,22 @@ fn main() {
         }
     }
     for _ in 0..if std::env::args().len() > 2 { 1 } else { 150 } {
-        let found = argument.to_socket_addrs().and_then(|mut found| TcpStream::connect(found.next().unwrap()));
-        match found {
-            Ok(mut stream) => {
-                let mut answer = String::new();
-                stream.read_to_string(&mut answer).unwrap();
-                println!("{} is {answer}", stream.peer_addr().unwrap());
-                return;
-            }
+        match ask(&argument) {
+            Ok(answer) => return println!("{answer}"),
+            // While the server starts, its service refuses or resets connections.
             Err(error) => eprintln!("{argument}: {error}"),
         }
         std::thread::sleep(std::time::Duration::from_millis(200));
     }
     std::process::exit(1);
+}
+
+fn ask(address: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address.to_socket_addrs()?.next().unwrap())?;
+    let peer = stream.peer_addr()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(format!("{peer} is {answer}"))
 }
 "#;
 

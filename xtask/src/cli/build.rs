@@ -1,0 +1,69 @@
+//! Arguments of the commands that build.
+
+use clap::{Args, ValueEnum};
+
+use super::Filter;
+use crate::image::platform::Platform;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    cargo xtask docker-build\n  \
+    cargo xtask docker-build engine runtime --builder native\n  \
+    cargo xtask docker-build --platform linux/amd64,linux/arm64\n  \
+    cargo xtask docker-build --load --tag dev\n  \
+    cargo xtask docker-build --affected origin/main --dry-run\n\n\
+    The images are an OCI layout in target/docker/oci, one reference per component:\n  \
+    skopeo inspect oci:target/docker/oci:engine")]
+pub(crate) struct DockerBuildArgs {
+    #[command(flatten)]
+    pub(crate) filter: Filter,
+
+    /// What compiles: a container engine, or cargo on this machine.
+    #[arg(long, value_enum, default_value_t = BuilderChoice::Auto)]
+    pub(crate) builder: BuilderChoice,
+
+    /// Platforms to build for, e.g. linux/amd64,linux/arm64; also read from CI_IMAGE_PLATFORM
+    /// [default: `platforms` of the settings].
+    #[arg(long, value_delimiter = ',', value_name = "PLATFORM")]
+    pub(crate) platform: Vec<Platform>,
+
+    /// Further tag of the images that --load hands over; may be repeated. Also read from
+    /// CI_IMAGE_TAG.
+    #[arg(long, value_name = "TAG")]
+    pub(crate) tag: Vec<String>,
+
+    /// VERSION, COMMIT_SHA and BUILD_DATE set what the image says of itself; any other is in the
+    /// environment of the compiler. May be repeated; also read from CI_BUILD_ARGS.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) build_arg: Vec<String>,
+
+    /// Hand the images to the container engine.
+    #[arg(long)]
+    pub(crate) load: bool,
+
+    /// Engine builds that run at once [default: one per processor].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) jobs: Option<u16>,
+
+    /// Build with this buildx builder: remote or Kubernetes BuildKit workers.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) buildx_builder: Option<String>,
+
+    /// Print the plan with the exact commands, and change nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+
+    /// Print the result as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BuilderChoice {
+    /// The engine when one answers, else native.
+    Auto,
+    /// docker, podman, nerdctl, or what CI_DOCKER_CLI names.
+    Docker,
+    /// cargo on this machine; no engine needed.
+    Native,
+}
