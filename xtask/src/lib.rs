@@ -26,6 +26,7 @@ mod commands;
 mod compile;
 mod dockerfile;
 mod gather;
+mod github;
 mod image;
 mod registry;
 mod system;

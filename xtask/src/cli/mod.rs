@@ -1,11 +1,13 @@
 //! The command line: clap types, nothing else.
 
 mod build;
+mod digests;
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use build::{BuilderChoice, DockerBuildArgs};
+pub(crate) use digests::{DigestsCommand, FetchArgs, ShowArgs, VerifyArgs};
 
 /// Takes a Rust workspace to running pods: images, digests, manifests, smoke tests.
 #[derive(Debug, Parser)]
@@ -37,6 +39,9 @@ pub(crate) enum Command {
     Dockerfiles(DockerfilesArgs),
     /// Build the images of all components, or of some.
     DockerBuild(DockerBuildArgs),
+    /// The digest record: show it, check it against the registry, get that of CI.
+    #[command(subcommand)]
+    Digests(DigestsCommand),
     /// Show each tool the other commands need: found or missing, and how to mend it.
     Doctor(DoctorArgs),
 }

@@ -1,6 +1,7 @@
 //! One file per command: gather, plan, apply, report.
 
 mod components;
+mod digests;
 mod docker_build;
 mod dockerfiles;
 mod doctor;
@@ -37,6 +38,7 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Components(arguments) => components::run(manifest, arguments),
         Command::Dockerfiles(arguments) => dockerfiles::run(manifest, arguments),
         Command::DockerBuild(arguments) => docker_build::run(manifest, arguments),
+        Command::Digests(command) => digests::run(manifest, command),
         Command::Doctor(arguments) => doctor::run(manifest, arguments),
     });
     interrupt::leave_to_handler();

@@ -8,3 +8,4 @@ pub(crate) mod platform;
 pub(crate) mod record;
 pub(crate) mod reference;
 pub(crate) mod time;
+pub(crate) mod verdict;

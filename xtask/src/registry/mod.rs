@@ -7,13 +7,18 @@
 mod auth;
 mod client;
 mod credentials;
+mod download;
 mod error;
 mod http;
+mod inspect;
 mod pull;
 mod retry;
 
 pub(crate) use client::Client;
-pub(crate) use credentials::Credentials;
+pub(crate) use credentials::{Credentials, Secret};
+pub(crate) use download::{Answer, Downloader};
+pub(crate) use error::{ApiError, WrongContent};
+pub(crate) use inspect::InspectedImage;
 pub(crate) use retry::RetryPolicy;
 
 #[cfg(test)]
