@@ -2,12 +2,14 @@
 
 mod build;
 mod digests;
+mod matrix;
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use build::{BuilderChoice, DockerBuildArgs};
 pub(crate) use digests::{DigestsCommand, FetchArgs, ShowArgs, VerifyArgs};
+pub(crate) use matrix::MatrixArgs;
 
 /// Takes a Rust workspace to running pods: images, digests, manifests, smoke tests.
 #[derive(Debug, Parser)]
@@ -42,6 +44,8 @@ pub(crate) enum Command {
     /// The digest record: show it, check it against the registry, get that of CI.
     #[command(subcommand)]
     Digests(DigestsCommand),
+    /// Print the CI matrix as JSON: each platform and the runner that builds it.
+    Matrix(MatrixArgs),
     /// Show each tool the other commands need: found or missing, and how to mend it.
     Doctor(DoctorArgs),
 }

@@ -6,6 +6,7 @@ mod docker_build;
 mod dockerfiles;
 mod doctor;
 mod filter;
+mod matrix;
 mod table;
 
 use std::ffi::OsString;
@@ -39,6 +40,7 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Dockerfiles(arguments) => dockerfiles::run(manifest, arguments),
         Command::DockerBuild(arguments) => docker_build::run(manifest, arguments),
         Command::Digests(command) => digests::run(manifest, command),
+        Command::Matrix(arguments) => matrix::run(manifest, arguments),
         Command::Doctor(arguments) => doctor::run(manifest, arguments),
     });
     interrupt::leave_to_handler();

@@ -14,6 +14,7 @@ mod doctor;
 mod failures;
 mod images;
 mod interrupts;
+mod matrix;
 mod nested;
 mod purity;
 mod repeatable;

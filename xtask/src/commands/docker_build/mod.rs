@@ -7,7 +7,7 @@ mod report;
 use anyhow::Result;
 use camino::Utf8Path;
 
-use super::filter::choose;
+use super::filter::{choose, platforms};
 use super::{Outcome, print};
 use crate::cli::DockerBuildArgs;
 use crate::gather::workspace::Workspace;
@@ -16,7 +16,7 @@ use crate::system::progress::Progress;
 /// Builds the chosen components' images.
 pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &DockerBuildArgs) -> Result<Outcome> {
     let progress = Progress::new();
-    let platforms = plan::platforms(arguments)?;
+    let platforms = platforms(&arguments.platform)?;
     let (workspace, machine) = Workspace::load_beside(manifest, &platforms, |root| plan::look_around(root, arguments))?;
     let chosen = choose(&workspace, &arguments.filter)?;
     if chosen.components.is_empty() {

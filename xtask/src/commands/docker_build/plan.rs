@@ -185,15 +185,6 @@ impl Said {
     }
 }
 
-/// `--platform`, else `CI_IMAGE_PLATFORM`, else none.
-pub(crate) fn platforms(arguments: &DockerBuildArgs) -> Result<Vec<Platform>> {
-    if !arguments.platform.is_empty() {
-        return Ok(arguments.platform.clone());
-    }
-    let list = variable("CI_IMAGE_PLATFORM").map(|text| split_list(&text)).unwrap_or_default();
-    list.iter().map(|platform| platform.parse().context("`CI_IMAGE_PLATFORM` is wrong")).collect()
-}
-
 /// `--tag`, else `CI_IMAGE_TAG`.
 fn tags(arguments: &DockerBuildArgs) -> Vec<String> {
     match arguments.tag.is_empty() {
