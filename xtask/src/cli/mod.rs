@@ -1,11 +1,13 @@
 //! The command line: clap types, nothing else.
 
 mod build;
+mod publish;
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand};
 
-pub(crate) use build::{BuilderChoice, DockerBuildArgs};
+pub(crate) use build::{BuildOptions, BuilderChoice, DockerBuildArgs, RegistryOptions};
+pub(crate) use publish::{MergeArgs, PublishArgs};
 
 /// Takes a Rust workspace to running pods: images, digests, manifests, smoke tests.
 #[derive(Debug, Parser)]
@@ -17,6 +19,7 @@ pub(crate) use build::{BuilderChoice, DockerBuildArgs};
         cargo xtask components                    what would become an image\n  \
         cargo xtask docker-build                  build all images\n  \
         cargo xtask docker-build engine --load    build one and hand it to the engine\n  \
+        cargo xtask publish                       push them and record their digests\n  \
         cargo xtask doctor                        what is missing on this machine\n\n\
         Exit code: 0 done, 1 failed, 2 wrong usage."
 )]
@@ -37,6 +40,8 @@ pub(crate) enum Command {
     Dockerfiles(DockerfilesArgs),
     /// Build the images of all components, or of some.
     DockerBuild(DockerBuildArgs),
+    /// Build what the registry lacks, push it, tag all, and write the digest record.
+    Publish(PublishArgs),
     /// Show each tool the other commands need: found or missing, and how to mend it.
     Doctor(DoctorArgs),
 }

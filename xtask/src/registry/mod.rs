@@ -9,11 +9,15 @@ mod client;
 mod credentials;
 mod error;
 mod http;
+mod inspect;
 mod pull;
 mod retry;
+mod tagging;
 
 pub(crate) use client::Client;
 pub(crate) use credentials::Credentials;
+pub(crate) use inspect::RemoteImage;
+pub(crate) use pull::FetchedManifest;
 pub(crate) use retry::RetryPolicy;
 
 #[cfg(test)]

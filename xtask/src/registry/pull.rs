@@ -228,6 +228,6 @@ fn same_digest(found: &Digest, expected: &Digest) -> Result<()> {
     Ok(())
 }
 
-fn is_not_found(error: &anyhow::Error) -> bool {
+pub(super) fn is_not_found(error: &anyhow::Error) -> bool {
     error.downcast_ref::<ApiError>().is_some_and(ApiError::is_not_found)
 }

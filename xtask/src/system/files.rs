@@ -101,3 +101,9 @@ impl Drop for TemporaryFolder {
         interrupt::finished(self.0.as_std_path());
     }
 }
+
+/// Adds `text` to the end of a file that others add to as well, as CI's output files are.
+pub(crate) fn append(path: &Utf8Path, text: &str) -> Result<()> {
+    let open = File::options().create(true).append(true).open(path);
+    open.and_then(|mut file| file.write_all(text.as_bytes())).with_context(|| format!("cannot write `{path}`"))
+}

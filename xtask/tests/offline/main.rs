@@ -12,6 +12,7 @@ mod failures;
 mod images;
 mod interrupts;
 mod nested;
+mod publish;
 mod purity;
 mod repeatable;
 mod revisions;
