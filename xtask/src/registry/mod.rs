@@ -27,7 +27,11 @@ pub(crate) use retry::RetryPolicy;
 pub(crate) use transfer::{ImageSource, LayoutSource, RegistrySource, Transferred, transfer};
 
 #[cfg(test)]
+mod push_fault_tests;
+#[cfg(test)]
 mod push_tests;
+#[cfg(test)]
+mod tags_tests;
 #[cfg(test)]
 mod test_registry;
 #[cfg(test)]
