@@ -67,12 +67,13 @@ pub(crate) fn apply(
 ) -> Result<Outcomes> {
     let mut outcomes = Outcomes::new();
     let mut to_push = Vec::new();
-    let mut repository_with_blobs = None;
+    // Images share blobs: a repository that is there has some of them.
+    let mut mount_from: Vec<Repository> = Vec::new();
     for component in planned {
         let PlannedComponent { name, repository, inputs_tag, decision, .. } = component;
         match decision {
             Decision::Adopt { image, named_by, .. } => {
-                repository_with_blobs = Some(repository.repository.clone());
+                mount_from = vec![repository.repository.clone()];
                 let platforms = image.platforms.iter().map(|(p, image)| (p.clone(), image.recorded())).collect();
                 let (key, manifest) = (name.clone(), image.manifest);
                 let published = Published { name, repository, manifest, platforms, sent: None, named_by };
@@ -96,22 +97,11 @@ pub(crate) fn apply(
             Ok(Err(error)) | Err(error) => drop(outcomes.insert(name, Err(error))),
         }
     }
-    // What images share (a base) is sent once: the first goes ahead, the others mount from it.
-    let ahead = usize::from(repository_with_blobs.is_none() && build.base.is_some());
-    let rest = work.split_off(ahead.min(work.len()));
-    for batch in [work, rest] {
-        let mount_from: Vec<Repository> = repository_with_blobs.iter().cloned().collect();
-        let pushed = parallel::map(batch, uploads, |(name, repository, inputs_tag, built)| {
-            let pushed = push(client, &layout, (&name, &repository, &inputs_tag), built, &mount_from, uploads, progress);
-            (name, pushed)
-        });
-        for (name, pushed) in pushed {
-            if let Ok(published) = &pushed {
-                repository_with_blobs = Some(published.repository.repository.clone());
-            }
-            outcomes.insert(name, pushed);
-        }
-    }
+    let pushed = parallel::map(work, uploads, |(name, repository, inputs_tag, built)| {
+        let pushed = push(client, &layout, (&name, &repository, &inputs_tag), built, &mount_from, uploads, progress);
+        (name, pushed)
+    });
+    outcomes.extend(pushed);
     Ok(outcomes)
 }
 
@@ -145,10 +135,8 @@ fn push(
         let sent = sent_bytes.fetch_add(count, Ordering::Relaxed) + count;
         task.update(&format!("pushed {} of {total}", bytes(sent)));
     };
-    let mount_from: Vec<Repository> =
-        mount_from.iter().filter(|from| **from != repository.repository).cloned().collect();
-    let source = LayoutSource::new(layout.dir());
-    let transferred = transfer(client, &source, &manifest.descriptor, repository, &mount_from, uploads, &on_bytes);
+    let source = LayoutSource { dir: layout.dir().to_owned() };
+    let transferred = transfer(client, &source, &manifest.descriptor, repository, mount_from, uploads, &on_bytes);
     let tagged = transferred.and_then(|sent| client.tag(repository, inputs_tag, false, &manifest).map(|_| sent));
     match tagged.with_context(|| format!("cannot push `{name}` to `{}`", repository.name())) {
         Ok(sent) => {
