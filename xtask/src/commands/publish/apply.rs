@@ -140,7 +140,11 @@ fn push(
     let tagged = transferred.and_then(|sent| client.tag(repository, inputs_tag, false, &manifest).map(|_| sent));
     match tagged.with_context(|| format!("cannot push `{name}` to `{}`", repository.name())) {
         Ok(sent) => {
-            task.done(&format!("pushed {} to {}", bytes(sent.sent_bytes), repository.name()));
+            let done = match sent.uploaded + sent.mounted + sent.manifests {
+                0 => format!("{} had it already", repository.name()),
+                _ => format!("pushed {} to {}", bytes(sent.sent_bytes), repository.name()),
+            };
+            task.done(&done);
             let (name, repository) = (name.to_owned(), repository.clone());
             Ok(Published { name, repository, manifest, platforms, sent: Some(sent), named_by: BTreeSet::new() })
         }
