@@ -1,11 +1,13 @@
 //! The command line: clap types, nothing else.
 
 mod build;
+mod manifests;
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use build::{BuilderChoice, DockerBuildArgs};
+pub(crate) use manifests::ManifestsArgs;
 
 /// Takes a Rust workspace to running pods: images, digests, manifests, smoke tests.
 #[derive(Debug, Parser)]
@@ -37,6 +39,8 @@ pub(crate) enum Command {
     Dockerfiles(DockerfilesArgs),
     /// Build the images of all components, or of some.
     DockerBuild(DockerBuildArgs),
+    /// Pin the images of the manifests to the digest record, byte for byte otherwise.
+    Manifests(ManifestsArgs),
     /// Show each tool the other commands need: found or missing, and how to mend it.
     Doctor(DoctorArgs),
 }

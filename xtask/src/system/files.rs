@@ -65,6 +65,39 @@ pub(crate) fn write_atomically(path: &Utf8Path, contents: &[u8]) -> Result<()> {
     pending.commit(path)
 }
 
+/// Gives existing files new contents: all of them, or none. Permissions stay.
+///
+/// # Errors
+/// A file cannot be written or renamed. The others are then as they were; should even that fail, the
+/// error names the file that is not.
+pub(crate) fn replace_all(files: &[(Utf8PathBuf, Vec<u8>)]) -> Result<()> {
+    let mut prepared = Vec::with_capacity(files.len());
+    for (path, contents) in files {
+        let folder = path.parent().with_context(|| format!("`{path}` has no parent folder"))?;
+        let old = fs::read(path).with_context(|| format!("cannot read `{path}`"))?;
+        let permissions = fs::metadata(path).with_context(|| format!("cannot read `{path}`"))?.permissions();
+        let mut pending = PendingFile::create_in(folder)?;
+        pending.write_all(contents).with_context(|| format!("cannot write `{path}`"))?;
+        fs::set_permissions(&pending.temporary, permissions).with_context(|| format!("cannot write `{path}`"))?;
+        prepared.push((path, pending, old));
+    }
+    interrupt::uninterrupted(|| {
+        let mut done: Vec<(&Utf8PathBuf, Vec<u8>)> = Vec::new();
+        for (path, pending, old) in prepared {
+            if let Err(mut error) = pending.commit(path) {
+                for (path, old) in done {
+                    if let Err(again) = fs::write(path, old) {
+                        error = error.context(format!("`{path}` was changed and cannot be changed back: {again}"));
+                    }
+                }
+                return Err(error);
+            }
+            done.push((path, old));
+        }
+        Ok(())
+    })
+}
+
 /// A folder that is removed when the value is dropped, and on an interrupt.
 pub(crate) struct TemporaryFolder(pub(crate) Utf8PathBuf);
 
