@@ -203,7 +203,8 @@ fn report(plan: &PinPlan, arguments: &ManifestsArgs) -> Result<()> {
         }
     }
     plan.tell_what_is_left();
-    eprintln!("{}", summary(plan));
+    let would = if arguments.dry_run { "dry run: " } else { "" };
+    eprintln!("{would}{}", summary(plan));
     Ok(())
 }
 
@@ -223,9 +224,12 @@ fn as_json(plan: &PinPlan) -> serde_json::Value {
 }
 
 fn summary(plan: &PinPlan) -> String {
-    let changed = plan.files.iter().flat_map(|file| &file.pinned.images).filter(|image| image.from != image.to);
-    let (images, changed) = (plan.image_count(), changed.count());
-    format!("{images} images of our components in {} files, {} up to date", plan.files.len(), images - changed)
+    let changed = plan.files.iter().flat_map(|file| &file.pinned.images).filter(|image| image.from != image.to).count();
+    let (images, files) = (plan.image_count(), plan.files.len());
+    match changed {
+        0 => format!("{images} images of our components in {files} files, all up to date"),
+        _ => format!("{images} images of our components in {files} files, {changed} of them changed"),
+    }
 }
 
 fn shown_folders(workspace: &Workspace) -> String {
