@@ -1,12 +1,14 @@
 //! The command line: clap types, nothing else.
 
 mod build;
+mod manifests;
 mod publish;
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use build::{BuildOptions, BuilderChoice, DockerBuildArgs, RegistryOptions};
+pub(crate) use manifests::ManifestsArgs;
 pub(crate) use publish::{MergeArgs, PublishArgs};
 
 /// Takes a Rust workspace to running pods: images, digests, manifests, smoke tests.
@@ -42,6 +44,8 @@ pub(crate) enum Command {
     DockerBuild(DockerBuildArgs),
     /// Build what the registry lacks, push it, tag all, and write the digest record.
     Publish(PublishArgs),
+    /// Pin the images of the manifests to the digest record, byte for byte otherwise.
+    Manifests(ManifestsArgs),
     /// Show each tool the other commands need: found or missing, and how to mend it.
     Doctor(DoctorArgs),
 }

@@ -5,6 +5,7 @@ mod docker_build;
 mod dockerfiles;
 mod doctor;
 mod filter;
+mod manifests;
 mod publish;
 mod table;
 
@@ -39,6 +40,7 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Dockerfiles(arguments) => dockerfiles::run(manifest, arguments),
         Command::DockerBuild(arguments) => docker_build::run(manifest, arguments),
         Command::Publish(arguments) => publish::run(manifest, arguments),
+        Command::Manifests(arguments) => manifests::run(manifest, arguments),
         Command::Doctor(arguments) => doctor::run(manifest, arguments),
     });
     interrupt::leave_to_handler();

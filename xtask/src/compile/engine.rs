@@ -230,7 +230,12 @@ mod tests {
     }
 
     fn shown(flavour: Flavour, buildx_builder: Option<&str>) -> String {
-        let engine = Engine { program: "cli".into(), is_silent: false, flavour, buildx_builder: buildx_builder.map(str::to_owned) };
+        let engine = Engine {
+            program: "cli".into(),
+            is_silent: false,
+            flavour,
+            buildx_builder: buildx_builder.map(str::to_owned),
+        };
         let shell = Shell::new().unwrap();
         build().command(&shell, &engine, Utf8Path::new("out")).to_string()
     }
@@ -241,7 +246,9 @@ mod tests {
                    type=local,dest=out .";
         assert_eq!(
             shown(Flavour::Buildx, Some("farm")),
-            format!("cli buildx build --progress=plain --provenance=false --builder farm --cache-from type=gha --build-arg \"A=b c\" {end}")
+            format!(
+                "cli buildx build --progress=plain --provenance=false --builder farm --cache-from type=gha --build-arg \"A=b c\" {end}"
+            )
         );
         assert_eq!(shown(Flavour::Plain, None), format!("cli build --build-arg \"A=b c\" {end}"));
         let end = end.replace("--platform linux/arm64", "--build-arg TARGETARCH=arm64 --build-arg TARGETVARIANT=");

@@ -101,11 +101,9 @@ impl PartImage {
         );
         for (platform, image) in other.platforms {
             match self.platforms.get(&platform) {
-                Some(known) if *known != image => bail!(
-                    "for `{platform}` it is `{}`, elsewhere `{}`",
-                    image.image.digest,
-                    known.image.digest
-                ),
+                Some(known) if *known != image => {
+                    bail!("for `{platform}` it is `{}`, elsewhere `{}`", image.image.digest, known.image.digest)
+                }
                 _ => drop(self.platforms.insert(platform, image)),
             }
         }
@@ -120,8 +118,7 @@ mod tests {
 
     fn part(commit: &str, repository: &str, platform: &str, content: &str) -> Part {
         let image = RecordedPlatform { digest: Digest::of(content.as_bytes()), config: Digest::of(b"c"), size: 1 };
-        let platforms =
-            BTreeMap::from([(platform.parse().unwrap(), PartPlatform { image, input_hash: "ab".into() })]);
+        let platforms = BTreeMap::from([(platform.parse().unwrap(), PartPlatform { image, input_hash: "ab".into() })]);
         let image = PartImage { repository: repository.into(), platforms };
         Part { commit: commit.into(), images: BTreeMap::from([("engine".to_owned(), image)]) }
     }

@@ -182,9 +182,7 @@ impl<'a> Version<'a> {
         let mut parts = core.split('.');
         let (major, minor, patch) = (parts.next()?, parts.next()?, parts.next()?);
         let is_number = |part: &str| {
-            !part.is_empty()
-                && part.bytes().all(|b| b.is_ascii_digit())
-                && (part == "0" || !part.starts_with('0'))
+            !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()) && (part == "0" || !part.starts_with('0'))
         };
         let is_version = parts.next().is_none() && [major, minor, patch].into_iter().all(is_number);
         is_version.then_some(Version { text, major, minor, is_prerelease })
@@ -229,7 +227,11 @@ mod tests {
             (GitReference::Tag("v1.2.3".into()), "!v1.2.3 !1.2.3 1.2 1", "!v1.2.3 !1.2.3 1.2 1 latest"),
             (GitReference::Tag("1.2.3".into()), "!1.2.3 1.2 1", "!1.2.3 1.2 1 latest"),
             (GitReference::Tag("v2.0.0-rc.1".into()), "!v2.0.0-rc.1 !2.0.0-rc.1", "!v2.0.0-rc.1 !2.0.0-rc.1"),
-            (GitReference::Tag("v1.2.3+b.7".into()), "!v1.2.3-b.7 !1.2.3-b.7 1.2 1", "!v1.2.3-b.7 !1.2.3-b.7 1.2 1 latest"),
+            (
+                GitReference::Tag("v1.2.3+b.7".into()),
+                "!v1.2.3-b.7 !1.2.3-b.7 1.2 1",
+                "!v1.2.3-b.7 !1.2.3-b.7 1.2 1 latest",
+            ),
             (GitReference::Tag("nightly/7".into()), "!nightly-7", "!nightly-7"),
             (GitReference::Tag("v1.02.3".into()), "!v1.02.3", "!v1.02.3"),
             (GitReference::PullRequest(Some(123)), "pr-123", "pr-123"),

@@ -11,6 +11,7 @@ mod doctor;
 mod failures;
 mod images;
 mod interrupts;
+mod manifests;
 mod nested;
 mod publish;
 mod purity;

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 /// Folders of `src` that plan.
-const PLANNING: &[&str] = &["workspace", "image", "dockerfile"];
+const PLANNING: &[&str] = &["workspace", "image", "dockerfile", "kubernetes"];
 
 const EFFECTS: &[&str] = &[
     "std::fs",

@@ -18,7 +18,9 @@ use crate::system::progress::Progress;
 pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &DockerBuildArgs) -> Result<Outcome> {
     let progress = Progress::new();
     let platforms = options::platforms(&arguments.options.platform)?;
-    let (workspace, machine) = Workspace::load_beside(manifest, &platforms, |root| options::look_around(root, &arguments.options, arguments.load))?;
+    let (workspace, machine) = Workspace::load_beside(manifest, &platforms, |root| {
+        options::look_around(root, &arguments.options, arguments.load)
+    })?;
     let chosen = choose(&workspace, &arguments.filter)?;
     if chosen.components.is_empty() {
         if arguments.json {

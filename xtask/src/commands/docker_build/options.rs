@@ -87,9 +87,7 @@ pub(super) fn choose_builder(
         BuilderChoice::Native if options.buildx_builder.is_some() => {
             bail!("`--buildx-builder` is about an engine, and `--builder native` uses none")
         }
-        BuilderChoice::Native if load => {
-            Ok((Some(engine.context("`--load` needs a container engine")?), true))
-        }
+        BuilderChoice::Native if load => Ok((Some(engine.context("`--load` needs a container engine")?), true)),
         BuilderChoice::Native => Ok((None, true)),
         BuilderChoice::Auto => match engine {
             Ok(engine) => {
@@ -107,4 +105,3 @@ pub(super) fn choose_builder(
         },
     }
 }
-

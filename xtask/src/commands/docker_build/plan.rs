@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 use camino::Utf8PathBuf;
 
-use crate::assemble::base::BaseReference;
 use super::options::{Machine, build_args, choose_builder, tags};
+use crate::assemble::base::BaseReference;
 use crate::cli::BuildOptions;
 use crate::commands::components::image_name;
 use crate::commands::filter::variable;

@@ -115,16 +115,12 @@ fn push(
     uploads: usize,
     progress: &Progress,
 ) -> Result<Published> {
-    let manifest = FetchedManifest {
-        bytes: layout.read_document(&built.descriptor)?,
-        descriptor: built.descriptor,
-    };
+    let manifest = FetchedManifest { bytes: layout.read_document(&built.descriptor)?, descriptor: built.descriptor };
     let platforms: BTreeMap<Platform, RecordedPlatform> = built
         .platforms
         .into_iter()
         .map(|image| {
-            let recorded =
-                RecordedPlatform { digest: image.manifest.digest, config: image.config, size: image.size };
+            let recorded = RecordedPlatform { digest: image.manifest.digest, config: image.config, size: image.size };
             (image.platform, recorded)
         })
         .collect();

@@ -77,7 +77,9 @@ pub(crate) fn tag(client: &Client, published: &[Published], tags: &Tags, progres
 pub(crate) fn previous_record(path: &Utf8Path) -> Result<DigestRecord> {
     match std::fs::read_to_string(path) {
         Ok(text) => DigestRecord::parse(&text).with_context(|| {
-            format!("cannot read `{path}`\ndelete it to begin a new record, or fetch it again: `cargo xtask digests fetch`")
+            format!(
+                "cannot read `{path}`\ndelete it to begin a new record, or fetch it again: `cargo xtask digests fetch`"
+            )
         }),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(DigestRecord::default()),
         Err(error) => Err(error).with_context(|| format!("cannot read `{path}`")),

@@ -46,11 +46,8 @@ pub(crate) fn plan(
     let planned = parallel::map(build.images.iter().collect(), LOOKUPS, |image: &PlannedImage<'_>| {
         let name = image.component.name.clone();
         let repository = image_name_in(build.workspace, &name, registry)?;
-        let hashes: BTreeMap<Platform, String> = image
-            .platforms
-            .iter()
-            .map(|planned| (planned.platform.clone(), planned.input_hash.to_string()))
-            .collect();
+        let hashes: BTreeMap<Platform, String> =
+            image.platforms.iter().map(|planned| (planned.platform.clone(), planned.input_hash.to_string())).collect();
         let inputs_tag = inputs_tag(&joint_hash(hashes.values()));
         let wanted =
             Wanted { repository: &repository, hashes: hashes.clone(), inputs_tag: &inputs_tag, tags: &tags.all };
