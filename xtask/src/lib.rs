@@ -26,6 +26,7 @@ mod commands;
 mod compile;
 mod dockerfile;
 mod gather;
+mod github;
 mod image;
 mod kubernetes;
 mod registry;

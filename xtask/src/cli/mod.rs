@@ -1,6 +1,7 @@
 //! The command line: clap types, nothing else.
 
 mod build;
+mod digests;
 mod manifests;
 mod publish;
 
@@ -8,6 +9,7 @@ use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use build::{BuildOptions, BuilderChoice, DockerBuildArgs, RegistryOptions};
+pub(crate) use digests::{DigestsCommand, FetchArgs, ShowArgs, VerifyArgs};
 pub(crate) use manifests::ManifestsArgs;
 pub(crate) use publish::{MergeArgs, PublishArgs};
 
@@ -46,6 +48,9 @@ pub(crate) enum Command {
     Publish(PublishArgs),
     /// Pin the images of the manifests to the digest record, byte for byte otherwise.
     Manifests(ManifestsArgs),
+    /// The digest record: show it, check it against the registry, get that of CI.
+    #[command(subcommand)]
+    Digests(DigestsCommand),
     /// Show each tool the other commands need: found or missing, and how to mend it.
     Doctor(DoctorArgs),
 }

@@ -1,6 +1,7 @@
 //! One file per command: gather, plan, apply, report.
 
 mod components;
+mod digests;
 mod docker_build;
 mod dockerfiles;
 mod doctor;
@@ -41,6 +42,7 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::DockerBuild(arguments) => docker_build::run(manifest, arguments),
         Command::Publish(arguments) => publish::run(manifest, arguments),
         Command::Manifests(arguments) => manifests::run(manifest, arguments),
+        Command::Digests(command) => digests::run(manifest, command),
         Command::Doctor(arguments) => doctor::run(manifest, arguments),
     });
     interrupt::leave_to_handler();

@@ -11,3 +11,4 @@ pub(crate) mod reference;
 pub(crate) mod service_manifest;
 pub(crate) mod tags;
 pub(crate) mod time;
+pub(crate) mod verdict;

@@ -21,6 +21,17 @@ pub(crate) fn metadata(shell: &Shell, manifest: Option<&Utf8Path>) -> Result<Met
     serde_json::from_str(&text).context("`cargo metadata` printed what we cannot read")
 }
 
+/// The root folder of the manifest's workspace, or of the one around the current folder.
+pub(crate) fn workspace_root(manifest: Option<&Utf8Path>) -> Result<Utf8PathBuf> {
+    let arguments = manifest.map(|path| ["--manifest-path".to_owned(), path.to_string()]);
+    let arguments = arguments.iter().flatten();
+    let (shell, cargo) = (Shell::new()?, process::cargo());
+    let found = process::read(cmd!(shell, "{cargo} locate-project --workspace --message-format plain {arguments...}"))
+        .context("cargo finds no workspace")?;
+    let manifest = Utf8Path::new(found.trim());
+    Ok(manifest.parent().context("`cargo locate-project` printed no path")?.to_owned())
+}
+
 /// What cargo resolves for the selection on `target`.
 pub(crate) fn resolve(root: &Utf8Path, selection: &Selection, target: &str) -> Result<Resolve> {
     if selection.is_empty() {

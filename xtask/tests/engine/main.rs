@@ -7,6 +7,7 @@
 
 mod bases;
 mod context;
+mod digests;
 mod faults;
 mod images;
 mod large;

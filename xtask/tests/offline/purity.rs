@@ -3,8 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-/// Folders of `src` that plan.
-const PLANNING: &[&str] = &["workspace", "image", "dockerfile", "kubernetes"];
+/// Folders and files of `src` that plan.
+const PLANNING: &[&str] = &["workspace", "image", "dockerfile", "kubernetes", "github/runs.rs", "github/archive.rs"];
 
 const EFFECTS: &[&str] = &[
     "std::fs",
@@ -22,6 +22,9 @@ const EFFECTS: &[&str] = &[
 ];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    if folder.is_file() {
+        return found.push(folder.to_owned());
+    }
     for entry in folder.read_dir().unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {

@@ -74,7 +74,7 @@ pub(crate) fn apply(
         match decision {
             Decision::Adopt { image, named_by, .. } => {
                 mount_from = vec![repository.repository.clone()];
-                let platforms = image.platforms.iter().map(|(p, image)| (p.clone(), image.recorded())).collect();
+                let platforms = image.recorded();
                 let (key, manifest) = (name.clone(), image.manifest);
                 let published = Published { name, repository, manifest, platforms, sent: None, named_by };
                 // Found by another tag, it gets that of its inputs, which the next run asks for.

@@ -60,7 +60,7 @@ pub(crate) fn look_up(client: &Client, wanted: &Wanted<'_>, rebuild: bool) -> Re
                 Some(&tag.tag)
             }
             // Somebody built the same inputs before, with another compiler patch, say: the tag stays.
-            _ => match client.inspect(&reference)? {
+            _ => match client.inspect_if_there(&reference)? {
                 Some(image) if settled_by.is_none() && is_of(&image, wanted) => {
                     let why = format!("`{}` has the same inputs", tag.tag);
                     let named_by = BTreeSet::from([tag.tag.clone()]);
@@ -80,7 +80,7 @@ pub(crate) fn look_up(client: &Client, wanted: &Wanted<'_>, rebuild: bool) -> Re
 
 fn by_inputs(client: &Client, wanted: &Wanted<'_>) -> Result<Decision> {
     let reference = wanted.repository.with_tag(wanted.inputs_tag.clone());
-    Ok(match client.inspect(&reference)? {
+    Ok(match client.inspect_if_there(&reference)? {
         Some(image) if is_of(&image, wanted) => {
             let named_by = BTreeSet::from([wanted.inputs_tag.clone()]);
             Decision::Adopt { image: Box::new(image), why: "same inputs as before".to_owned(), named_by }

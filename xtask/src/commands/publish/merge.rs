@@ -120,7 +120,7 @@ fn merge(
         Decision::Adopt { image, named_by, .. } => Published {
             name: name.to_owned(),
             repository: repository.clone(),
-            platforms: image.platforms.iter().map(|(platform, image)| (platform.clone(), image.recorded())).collect(),
+            platforms: image.recorded(),
             manifest: image.manifest,
             sent: None,
             named_by,

@@ -20,6 +20,7 @@ use super::components::image_name_in;
 use super::docker_build::plan::BuildPlan;
 use super::docker_build::{self, options};
 use super::filter::{choose, variable};
+use super::manifests;
 use super::{Outcome, print};
 use crate::cli::{DockerBuildArgs, PublishArgs, RegistryOptions};
 use crate::gather::ci::CiState;
@@ -184,6 +185,14 @@ impl Release<'_> {
         finish::write(self.workspace, self.path, &record, &self.previous, self.tags, self.asked)?;
         print(&report::published(&record, &self.previous, self.as_json)?)?;
         eprintln!("wrote {}", self.path);
+        if self.with_manifests {
+            let pins = manifests::plan(self.workspace, &record)
+                .and_then(|plan| manifests::apply(&plan).map(|()| plan))
+                .context("the images are published and recorded, but the manifests are not pinned")?;
+            for path in pins.changed_paths() {
+                eprintln!("pinned {path}");
+            }
+        }
         Ok(Outcome::Done)
     }
 }

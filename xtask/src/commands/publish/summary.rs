@@ -84,8 +84,8 @@ mod tests {
         for (record, previous, change) in [
             (&old, &DigestRecord::default(), "| new |"),
             (&old, &old, "| unchanged |"),
-            (&new, &old, "| changed, 1.00 MiB larger |"),
-            (&old, &new, "| changed, 1.00 MiB smaller |"),
+            (&new, &old, "| changed, 1.0 MiB larger |"),
+            (&old, &new, "| changed, 1.0 MiB smaller |"),
         ] {
             let text = markdown(record, previous);
             assert!(text.contains("| engine | `sha-9c68c4a` `main` | `sha256:"), "{text}");
