@@ -1,6 +1,6 @@
 //! Takes a Rust workspace to running pods.
 //!
-//! Planning is pure (`workspace`, `image`, `dockerfile`: data in, data out). Effects live in `gather`
+//! Planning is pure (`workspace`, `image`, `dockerfile`, `kubernetes`: data in, data out). Effects live in `gather`
 //! (what a workspace is), `compile`, `assemble`, `registry` and `system`; `commands` ties them together.
 
 /// As the standard library's, but a reader that went away (`2>&1 | head`, a closed terminal) is no reason
@@ -28,6 +28,7 @@ mod dockerfile;
 mod gather;
 mod github;
 mod image;
+mod kubernetes;
 mod registry;
 mod system;
 mod workspace;

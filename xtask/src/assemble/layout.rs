@@ -115,7 +115,6 @@ impl Layout {
     }
 
     /// The folder.
-    #[cfg(test)]
     pub(crate) fn dir(&self) -> &Utf8Path {
         &self.dir
     }

@@ -3,6 +3,7 @@
 use camino::Utf8PathBuf;
 use clap::{Args, Subcommand};
 
+use super::MergeArgs;
 use crate::image::reference::Tag;
 
 #[derive(Debug, Subcommand)]
@@ -11,6 +12,8 @@ pub(crate) enum DigestsCommand {
     Show(ShowArgs),
     /// Check that the registry has every image as recorded; exit 1 when it has not.
     Verify(VerifyArgs),
+    /// Join parts that jobs pushed by digest: push the indexes, set the tags, write the record.
+    Merge(MergeArgs),
     /// Get the record that CI's newest successful run wrote.
     Fetch(FetchArgs),
 }

@@ -2,14 +2,18 @@
 
 mod build;
 mod digests;
+mod manifests;
 mod matrix;
+mod publish;
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand};
 
-pub(crate) use build::{BuilderChoice, DockerBuildArgs};
+pub(crate) use build::{BuildOptions, BuilderChoice, DockerBuildArgs, RegistryOptions};
 pub(crate) use digests::{DigestsCommand, FetchArgs, ShowArgs, VerifyArgs};
+pub(crate) use manifests::ManifestsArgs;
 pub(crate) use matrix::MatrixArgs;
+pub(crate) use publish::{MergeArgs, PublishArgs};
 
 /// Takes a Rust workspace to running pods: images, digests, manifests, smoke tests.
 #[derive(Debug, Parser)]
@@ -21,6 +25,7 @@ pub(crate) use matrix::MatrixArgs;
         cargo xtask components                    what would become an image\n  \
         cargo xtask docker-build                  build all images\n  \
         cargo xtask docker-build engine --load    build one and hand it to the engine\n  \
+        cargo xtask publish                       push them and record their digests\n  \
         cargo xtask doctor                        what is missing on this machine\n\n\
         Exit code: 0 done, 1 failed, 2 wrong usage."
 )]
@@ -41,6 +46,10 @@ pub(crate) enum Command {
     Dockerfiles(DockerfilesArgs),
     /// Build the images of all components, or of some.
     DockerBuild(DockerBuildArgs),
+    /// Build what the registry lacks, push it, tag all, and write the digest record.
+    Publish(PublishArgs),
+    /// Pin the images of the manifests to the digest record, byte for byte otherwise.
+    Manifests(ManifestsArgs),
     /// The digest record: show it, check it against the registry, get that of CI.
     #[command(subcommand)]
     Digests(DigestsCommand),

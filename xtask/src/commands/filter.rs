@@ -1,4 +1,4 @@
-//! Which components a command is about: names, then `--affected`; and which platforms.
+//! Which components a command is about: names, then `--affected`.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,6 @@ use anyhow::{Context, Result};
 use crate::cli::Filter;
 use crate::gather::revision::all_inputs;
 use crate::gather::workspace::Workspace;
-use crate::image::platform::Platform;
 use crate::system::files::TemporaryFolder;
 use crate::system::git::Git;
 use crate::workspace::affected::{Reason, affected};
@@ -42,16 +41,6 @@ pub(crate) fn choose<'a>(workspace: &'a Workspace, filter: &Filter) -> Result<Ch
         components.retain(|component| reasons.contains_key(&component.name));
     }
     Ok(Chosen { components, reasons })
-}
-
-/// The platforms a command is about: `given` ones, else those of `CI_IMAGE_PLATFORM`, else none, which
-/// leaves it to the settings.
-pub(crate) fn platforms(given: &[Platform]) -> Result<Vec<Platform>> {
-    if !given.is_empty() {
-        return Ok(given.to_vec());
-    }
-    let list = variable("CI_IMAGE_PLATFORM").map(|text| split_list(&text)).unwrap_or_default();
-    list.iter().map(|platform| platform.parse().context("`CI_IMAGE_PLATFORM` is wrong")).collect()
 }
 
 /// An environment variable that is set to something: CI systems pass on empty ones.

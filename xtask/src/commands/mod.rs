@@ -6,7 +6,9 @@ mod docker_build;
 mod dockerfiles;
 mod doctor;
 mod filter;
+mod manifests;
 mod matrix;
+mod publish;
 mod table;
 
 use std::ffi::OsString;
@@ -39,6 +41,8 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Components(arguments) => components::run(manifest, arguments),
         Command::Dockerfiles(arguments) => dockerfiles::run(manifest, arguments),
         Command::DockerBuild(arguments) => docker_build::run(manifest, arguments),
+        Command::Publish(arguments) => publish::run(manifest, arguments),
+        Command::Manifests(arguments) => manifests::run(manifest, arguments),
         Command::Digests(command) => digests::run(manifest, command),
         Command::Matrix(arguments) => matrix::run(manifest, arguments),
         Command::Doctor(arguments) => doctor::run(manifest, arguments),

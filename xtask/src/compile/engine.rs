@@ -18,6 +18,8 @@ const KNOWN: &[&str] = &["docker", "podman", "nerdctl"];
 pub(crate) struct Engine {
     /// Name or path of the program.
     pub(crate) program: String,
+    /// Whether it said nothing when asked for its version, as no engine does: a stub that logs calls.
+    pub(crate) is_silent: bool,
     flavour: Flavour,
     /// `--builder` of buildx.
     buildx_builder: Option<String>,
@@ -64,7 +66,8 @@ impl Engine {
         if buildx_builder.is_some() && flavour != Flavour::Buildx {
             bail!("`--buildx-builder` needs docker with the buildx plugin, and `{program}` has none");
         }
-        Ok(Engine { program, flavour, buildx_builder: buildx_builder.map(str::to_owned) })
+        let is_silent = answer.stdout.is_empty() && answer.stderr.is_empty();
+        Ok(Engine { program, is_silent, flavour, buildx_builder: buildx_builder.map(str::to_owned) })
     }
 
     /// The id of a builder image that the engine has locally. It tells two states of a tag apart.
@@ -98,6 +101,10 @@ pub(crate) struct EngineBuild {
     pub(crate) credentials: Option<Utf8PathBuf>,
     /// Whether to hand over the SSH agent.
     pub(crate) ssh: bool,
+    /// Caches of layers that BuildKit reads.
+    pub(crate) cache_from: Vec<String>,
+    /// Caches of layers that BuildKit writes.
+    pub(crate) cache_to: Vec<String>,
 }
 
 impl EngineBuild {
@@ -114,6 +121,9 @@ impl EngineBuild {
                 arguments.push("--provenance=false".into());
                 if let Some(builder) = &engine.buildx_builder {
                     arguments.extend(["--builder".into(), builder.clone()]);
+                }
+                for (flag, caches) in [("--cache-from", &self.cache_from), ("--cache-to", &self.cache_to)] {
+                    arguments.extend(caches.iter().flat_map(|cache| [flag.to_owned(), cache.clone()]));
                 }
             }
             Flavour::Plain => arguments.push("build".into()),
@@ -144,6 +154,24 @@ impl EngineBuild {
             Flavour::Plain => command.env("DOCKER_BUILDKIT", "1"),
             _ => command,
         }
+    }
+
+    /// Calls a stub in the engine's place.
+    ///
+    /// # Errors
+    /// It fails, or prints something: then it is no stub.
+    pub(crate) fn rehearse(&self, engine: &Engine, root: &Utf8Path, folder: &Utf8Path) -> Result<()> {
+        let shell = process::shell_in(root)?;
+        let command = self.command(&shell, engine, folder);
+        let shown = command.to_string();
+        let output = process::output(command)?;
+        if !output.status.success() {
+            return Err(process::failure(&shown, output.status, &output.stderr));
+        }
+        if !output.stdout.is_empty() || !output.stderr.is_empty() {
+            bail!("`{}` said nothing of its version, but something to `{shown}`: is it an engine?", engine.program);
+        }
+        Ok(())
     }
 
     /// Runs the build and gives the executable's path in `folder`.
@@ -196,11 +224,18 @@ mod tests {
             build_args: BTreeMap::from([("A".to_owned(), "b c".to_owned())]),
             credentials: None,
             ssh: false,
+            cache_from: vec!["type=gha".into()],
+            cache_to: Vec::new(),
         }
     }
 
     fn shown(flavour: Flavour, buildx_builder: Option<&str>) -> String {
-        let engine = Engine { program: "cli".into(), flavour, buildx_builder: buildx_builder.map(str::to_owned) };
+        let engine = Engine {
+            program: "cli".into(),
+            is_silent: false,
+            flavour,
+            buildx_builder: buildx_builder.map(str::to_owned),
+        };
         let shell = Shell::new().unwrap();
         build().command(&shell, &engine, Utf8Path::new("out")).to_string()
     }
@@ -211,7 +246,9 @@ mod tests {
                    type=local,dest=out .";
         assert_eq!(
             shown(Flavour::Buildx, Some("farm")),
-            format!("cli buildx build --progress=plain --provenance=false --builder farm --build-arg \"A=b c\" {end}")
+            format!(
+                "cli buildx build --progress=plain --provenance=false --builder farm --cache-from type=gha --build-arg \"A=b c\" {end}"
+            )
         );
         assert_eq!(shown(Flavour::Plain, None), format!("cli build --build-arg \"A=b c\" {end}"));
         let end = end.replace("--platform linux/arm64", "--build-arg TARGETARCH=arm64 --build-arg TARGETVARIANT=");

@@ -1,5 +1,6 @@
 //! Gathers what planning needs to know: the workspace, its sources, their history.
 
+pub(crate) mod ci;
 pub(crate) mod dockerfiles;
 pub(crate) mod revision;
 pub(crate) mod sources;

@@ -68,6 +68,12 @@ impl<'a> Revisions<'a> {
         })
     }
 
+    /// HEAD, and whether the tree differs from it; nothing without git.
+    pub(crate) fn head(&self) -> Option<(&str, bool)> {
+        let head = self.git.as_ref()?.head.as_ref()?;
+        Some((&head.hash, !self.changed.is_empty()))
+    }
+
     /// The revision of each component, whose inputs come with it.
     pub(crate) fn of_all(&mut self, components: &[(&Component, Inputs)]) -> Result<Vec<Revision>> {
         let newest = match &self.git {

@@ -4,8 +4,11 @@
 
 pub(crate) mod labels;
 pub(crate) mod manifest;
+pub(crate) mod part;
 pub(crate) mod platform;
 pub(crate) mod record;
 pub(crate) mod reference;
+pub(crate) mod service_manifest;
+pub(crate) mod tags;
 pub(crate) mod time;
 pub(crate) mod verdict;

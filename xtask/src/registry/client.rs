@@ -1,5 +1,6 @@
 //! The way every request takes: authorized, repeated, its failure explained.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -9,18 +10,25 @@ use ureq::http::{Method, Response, Uri};
 use super::auth::Auth;
 use super::credentials::Credentials;
 use super::error::ApiError;
-use super::http::{Exchange, Failure, Http};
+use super::http::{Exchange, Failure, Http, drain};
 use super::retry::{Attempts, RetryPolicy, is_retryable, parse_retry_after};
-use crate::image::reference::{Registry, Repository};
+use super::whereabouts::Whereabouts;
+use crate::image::reference::{ImageReference, Registry, Repository};
 
 /// A client for all registries. Threads may share one.
 pub(crate) struct Client {
-    http: Http,
-    auth: Auth,
+    pub(super) http: Http,
+    pub(super) auth: Auth,
+    pub(super) whereabouts: Whereabouts,
     policy: RetryPolicy,
+    requests: AtomicU64,
 }
 
+/// What pushing asks a token for: one for all requests of an image, reading ones included.
+pub(super) const PUSH: &str = "pull,push";
+
 /// A request to a registry's API.
+#[derive(Clone)]
 pub(super) struct ApiRequest<'a> {
     /// The method.
     pub(super) method: Method,
@@ -30,10 +38,39 @@ pub(super) struct ApiRequest<'a> {
     pub(super) repository: &'a Repository,
     /// What it does there: `pull`, `pull,push`, `delete` (distribution's token scope actions).
     pub(super) actions: &'static str,
+    /// A further repository of the registry that it reads.
+    pub(super) also_reads: Option<&'a Repository>,
     /// The path below `/v2/REPOSITORY/`.
     pub(super) path: String,
     /// Header names and values.
     pub(super) headers: Vec<(&'static str, String)>,
+    /// What a POST or PUT sends.
+    pub(super) body: &'a [u8],
+}
+
+impl<'a> ApiRequest<'a> {
+    /// A request on a repository, without headers and body.
+    pub(super) fn new(method: Method, on: &'a ImageReference, actions: &'static str, path: String) -> Self {
+        ApiRequest {
+            method,
+            registry: &on.registry,
+            repository: &on.repository,
+            actions,
+            also_reads: None,
+            path,
+            headers: Vec::new(),
+            body: &[],
+        }
+    }
+
+    /// What a token must be good for (distribution's token scopes, separated by spaces).
+    pub(super) fn scope(&self) -> String {
+        let scope = format!("repository:{}:{}", self.repository, self.actions);
+        match self.also_reads {
+            Some(source) => format!("{scope} repository:{source}:pull"),
+            None => scope,
+        }
+    }
 }
 
 impl Client {
@@ -44,12 +81,48 @@ impl Client {
 
     /// As [`Client::new`], with other patience.
     pub(crate) fn with_policy(credentials: Credentials, policy: RetryPolicy) -> Self {
-        Client { http: Http::new(), auth: Auth::new(credentials), policy }
+        Client {
+            http: Http::new(),
+            auth: Auth::new(credentials),
+            whereabouts: Whereabouts::default(),
+            policy,
+            requests: AtomicU64::new(0),
+        }
+    }
+
+    /// Speaks plain http with these registries, too; with those of this machine it always does.
+    pub(crate) fn allowing_plain_http(mut self, registries: Vec<Registry>) -> Self {
+        self.http.allow_plain(registries);
+        self
+    }
+
+    /// Requests sent so far, those for tokens not counted.
+    pub(crate) fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Counts a request.
+    pub(super) fn count(&self) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Begins an operation, which may take several requests.
     pub(super) fn attempts(&self) -> Attempts {
         Attempts::new(self.policy)
+    }
+
+    /// Where a request goes.
+    ///
+    /// # Errors
+    /// A registry whose name is no address.
+    pub(super) fn url(&self, request: &ApiRequest<'_>) -> Result<Uri> {
+        let registry = request.registry;
+        // The names of Docker Hub's images and of its API have been different hosts ever since.
+        let host = if registry.is_docker_hub() { "registry-1.docker.io" } else { registry.as_str() };
+        let scheme = if self.http.is_plain(registry) { "http" } else { "https" };
+        format!("{scheme}://{host}/v2/{}/{}", request.repository, request.path)
+            .parse()
+            .with_context(|| format!("registry `{registry}` gives no valid address"))
     }
 
     /// Sends a request, with a token if one is asked for, and again after connection faults,
@@ -58,17 +131,27 @@ impl Client {
     /// # Errors
     /// [`ApiError`] within the chain for other answers; no answer; no token.
     pub(super) fn send(&self, request: &ApiRequest<'_>, attempts: &mut Attempts) -> Result<Response<Body>> {
-        let url: Uri = format!("{}/v2/{}/{}", base_url(request.registry), request.repository, request.path)
-            .parse()
-            .with_context(|| format!("registry `{}` gives no valid address", request.registry))?;
-        let exchange = Exchange { method: request.method.clone(), url, headers: &request.headers, body: &[] };
-        let scope = format!("repository:{}:{}", request.repository, request.actions);
+        self.send_to(self.url(request)?, request, attempts)
+    }
+
+    /// As [`Client::send`], to an address that the registry gave.
+    ///
+    /// # Errors
+    /// As [`Client::send`].
+    pub(super) fn send_to(
+        &self,
+        url: Uri,
+        request: &ApiRequest<'_>,
+        attempts: &mut Attempts,
+    ) -> Result<Response<Body>> {
+        let exchange = Exchange { method: request.method.clone(), url, headers: &request.headers, body: request.body };
         // Whether the authorization in use was made for this very answer: a second refusal of
         // it is final, one of an older token is only its end.
         let mut fresh = false;
         loop {
-            let authorization = self.auth.known(request.registry, &scope);
-            let response = match self.http.exchange(&exchange, authorization.as_deref()) {
+            let authorization = self.auth.authorize(&self.http, request, attempts)?;
+            self.count();
+            let response = match self.http.exchange(&exchange, authorization.as_ref().map(|value| value.reveal())) {
                 Ok(response) => response,
                 Err(Failure::Connection(_)) if attempts.wait(None) => continue,
                 Err(failure) => return Err(failure.into_error()),
@@ -76,7 +159,7 @@ impl Client {
             match response.status().as_u16() {
                 200..=299 => return Ok(response),
                 401 if !fresh => {
-                    self.auth.answer(&self.http, request, &scope, response, attempts)?;
+                    self.auth.answer(&self.http, request, authorization.as_ref(), response, attempts)?;
                     fresh = true;
                 }
                 status if is_retryable(status) => {
@@ -86,24 +169,15 @@ impl Client {
                         let error = ApiError::read(request.registry.as_str(), response);
                         return Err(with_wait(error, retry_after));
                     }
+                    drain(response);
                 }
                 _ => {
                     let error = ApiError::read(request.registry.as_str(), response);
-                    return Err(self.auth.explain(error, request));
+                    return Err(self.auth.explain(error, request, authorization.as_ref()));
                 }
             }
         }
     }
-}
-
-/// Where a registry's API is. Plain http is spoken with this machine alone.
-fn base_url(registry: &Registry) -> String {
-    if registry.is_docker_hub() {
-        // The names of Docker Hub's images and of its API have been different hosts ever since.
-        return "https://registry-1.docker.io".to_owned();
-    }
-    let scheme = if registry.is_loopback() { "http" } else { "https" };
-    format!("{scheme}://{registry}")
 }
 
 /// What the answer says about coming back.

@@ -5,15 +5,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::Deserialize;
 
+use super::credential_helper::{ask_helper, helper_key};
 use crate::image::reference::{Registry, Repository};
 
 /// Text that is not shown by accident.
@@ -67,6 +66,8 @@ impl Credential {
 pub(crate) struct Credentials {
     given: BTreeMap<Registry, Credential>,
     files: Vec<PathBuf>,
+    /// What is wrong with those that the environment gives.
+    trouble: Option<String>,
 }
 
 /// The outcome of a search.
@@ -86,25 +87,66 @@ impl Credentials {
         Credentials::default()
     }
 
-    /// Those of the docker and podman configuration: `REGISTRY_AUTH_FILE`, `DOCKER_CONFIG` or
-    /// `~/.docker`, `XDG_RUNTIME_DIR` and `~/.config`, in this order.
+    /// Those of this process' environment: `CI_REGISTRY_USERNAME` and `CI_REGISTRY_PASSWORD`, for
+    /// the registry `CI_REGISTRY` alone; then those of the docker and podman configuration:
+    /// `REGISTRY_AUTH_FILE`, `DOCKER_CONFIG` or `~/.docker`, `XDG_RUNTIME_DIR` and `~/.config`, in
+    /// this order.
     pub(crate) fn from_environment() -> Self {
-        let variable = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+        let path = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
         let home = std::env::home_dir();
-        let docker = variable("DOCKER_CONFIG").or(home.as_ref().map(|home| home.join(".docker")));
+        let docker = path("DOCKER_CONFIG").or(home.as_ref().map(|home| home.join(".docker")));
         let files = [
-            variable("REGISTRY_AUTH_FILE"),
+            path("REGISTRY_AUTH_FILE"),
             docker.map(|folder| folder.join("config.json")),
-            variable("XDG_RUNTIME_DIR").map(|folder| folder.join("containers/auth.json")),
+            path("XDG_RUNTIME_DIR").map(|folder| folder.join("containers/auth.json")),
             home.map(|home| home.join(".config/containers/auth.json")),
         ];
-        Credentials { given: BTreeMap::new(), files: files.into_iter().flatten().collect() }
+        let credentials = Credentials { files: files.into_iter().flatten().collect(), ..Credentials::default() };
+        credentials.with_variables(None, None, variable)
+    }
+
+    /// Adds those of the environment (a place that images go to) `name`, for its registry alone:
+    /// `CI_REGISTRY_USERNAME_NAME` and `CI_REGISTRY_PASSWORD_NAME`, the name in upper case and with
+    /// `_` for `-`. Of several environments on one registry the last one that has any counts.
+    pub(crate) fn for_environment(self, name: &str, registry: &Registry) -> Self {
+        self.with_variables(Some(name), Some(registry), variable)
+    }
+
+    fn with_variables(
+        mut self,
+        environment: Option<&str>,
+        registry: Option<&Registry>,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Self {
+        let suffix = environment.map(|name| format!("_{}", name.to_uppercase().replace('-', "_"))).unwrap_or_default();
+        let names = [format!("CI_REGISTRY_USERNAME{suffix}"), format!("CI_REGISTRY_PASSWORD{suffix}")];
+        let (username, password) = match names.each_ref().map(|name| variable(name)) {
+            [Some(username), Some(password)] => (username, password),
+            [None, None] => return self,
+            [username, _] => {
+                let (set, missing) = if username.is_some() { (0, 1) } else { (1, 0) };
+                self.trouble = Some(format!("`{}` is set, but `{}` is not", names[set], names[missing]));
+                return self;
+            }
+        };
+        let named = || variable("CI_REGISTRY").and_then(|text| text.parse().ok());
+        match registry.cloned().or_else(named) {
+            Some(registry) => {
+                self.given.insert(registry, Credential::Password { username, password: Secret::new(password) })
+            }
+            None => {
+                let text = "`CI_REGISTRY_USERNAME` and `CI_REGISTRY_PASSWORD` are for the registry that `CI_REGISTRY` names, and it names none";
+                self.trouble = Some(text.to_owned());
+                None
+            }
+        };
+        self
     }
 
     /// Those of one configuration file.
     #[cfg(test)]
     pub(super) fn from_file(file: PathBuf) -> Self {
-        Credentials { given: BTreeMap::new(), files: vec![file] }
+        Credentials { files: vec![file], ..Credentials::default() }
     }
 
     /// Shows `username` and `password` to `registry`, and to no other, before all else.
@@ -130,7 +172,7 @@ impl Credentials {
         if let Some(credential) = self.given.get(registry) {
             return Found { credential: Some(credential.clone()), trouble: None };
         }
-        let mut trouble = None;
+        let mut trouble = self.trouble.clone();
         for file in &self.files {
             let found = find_in_file(file, registry, repository);
             if found.credential.is_some() {
@@ -140,6 +182,11 @@ impl Credentials {
         }
         Found { credential: None, trouble }
     }
+}
+
+/// An environment variable that is set to something: CI systems pass on empty ones.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|text| !text.is_empty())
 }
 
 /// `config.json` of docker, `auth.json` of podman.
@@ -238,53 +285,6 @@ fn keys(registry: &Registry, repository: &Repository) -> Vec<String> {
         }
     }
     keys
-}
-
-/// The name under which docker stores a registry's secret.
-fn helper_key(registry: &Registry) -> String {
-    if registry.is_docker_hub() { "https://index.docker.io/v1/".to_owned() } else { registry.to_string() }
-}
-
-/// Runs `docker-credential-NAME get` (docker-credential-helpers' protocol). Its output is never
-/// shown: it may hold the secret.
-fn ask_helper(name: &str, key: &str) -> Found {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct Answer {
-        username: String,
-        secret: String,
-    }
-    let program = format!("docker-credential-{name}");
-    let trouble = |what: &str| Found {
-        credential: None,
-        trouble: Some(format!("the credential helper `{}` {what}", program.escape_debug())),
-    };
-    if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
-        return trouble("has no valid name");
-    }
-    let spawned =
-        Command::new(&program).arg("get").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
-    let Ok(mut child) = spawned else { return trouble("cannot be run") };
-    if let Some(mut stdin) = child.stdin.take() {
-        // A helper that does not read fails by its answer.
-        let _ = stdin.write_all(key.as_bytes());
-    }
-    let Ok(output) = child.wait_with_output() else { return trouble("cannot be run") };
-    if !output.status.success() {
-        // The protocol's one text with a meaning: there is nothing stored.
-        let unknown = String::from_utf8_lossy(&output.stdout).contains("credentials not found");
-        return if unknown { Found::default() } else { trouble("failed") };
-    }
-    let Ok(Answer { username, secret }) = serde_json::from_slice(&output.stdout) else {
-        return trouble("gave no valid answer");
-    };
-    let secret = Secret::new(secret);
-    let credential = if username == "<token>" {
-        Credential::IdentityToken(secret)
-    } else {
-        Credential::Password { username, password: secret }
-    };
-    Found { credential: Some(credential), trouble: None }
 }
 
 #[cfg(test)]

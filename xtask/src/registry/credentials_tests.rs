@@ -100,3 +100,47 @@ fn given_credentials_come_first_and_for_their_registry_alone() {
     }
     assert!(!format!("{credentials:?}").contains("s3cret"));
 }
+
+fn from_variables(environment: Option<(&str, &str)>, variables: &[(&str, &str)]) -> Credentials {
+    let lookup = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+    let registry = environment.map(|(_, registry)| registry.parse().unwrap());
+    Credentials::none().with_variables(environment.map(|(name, _)| name), registry.as_ref(), lookup)
+}
+
+fn shown_to(credentials: &Credentials, registry: &str) -> Found {
+    credentials.find(&registry.parse().unwrap(), &"acme/engine".parse().unwrap())
+}
+
+#[test]
+fn variables_are_for_the_registry_they_name_alone() {
+    let both = [("CI_REGISTRY_USERNAME", "ci"), ("CI_REGISTRY_PASSWORD", "s3cret"), ("CI_REGISTRY", "GHCR.io")];
+    let credentials = from_variables(None, &both);
+    assert_eq!(shown_to(&credentials, "ghcr.io").credential, password("ci", "s3cret"));
+    for other in ["docker.io", "ghcr.io:8443", "evil.io", "localhost:5000"] {
+        assert!(shown_to(&credentials, other).credential.is_none(), "{other}");
+    }
+    for (variables, said) in [
+        (&both[..2], "it names none"),
+        (&both[..1], "`CI_REGISTRY_USERNAME` is set, but `CI_REGISTRY_PASSWORD` is not"),
+        (&both[1..], "`CI_REGISTRY_PASSWORD` is set, but `CI_REGISTRY_USERNAME` is not"),
+    ] {
+        let found = shown_to(&from_variables(None, variables), "ghcr.io");
+        assert!(found.credential.is_none());
+        let trouble = found.trouble.unwrap();
+        assert!(trouble.contains(said) && !trouble.contains("s3cret"), "{trouble}");
+    }
+    assert!(shown_to(&from_variables(None, &[]), "ghcr.io").trouble.is_none());
+}
+
+#[test]
+fn an_environment_has_credentials_of_its_own() {
+    let variables = [
+        ("CI_REGISTRY_USERNAME_EU_WEST", "eu"),
+        ("CI_REGISTRY_PASSWORD_EU_WEST", "s3cret"),
+        ("CI_REGISTRY", "ghcr.io"),
+    ];
+    let credentials = from_variables(Some(("eu-west", "registry.eu:5000")), &variables);
+    assert_eq!(shown_to(&credentials, "registry.eu:5000").credential, password("eu", "s3cret"));
+    assert!(shown_to(&credentials, "ghcr.io").credential.is_none());
+    assert!(shown_to(&from_variables(Some(("us", "ghcr.io")), &variables), "ghcr.io").credential.is_none());
+}

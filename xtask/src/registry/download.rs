@@ -1,87 +1,179 @@
-//! GET requests to other services than registries, with the same connections, patience and rules:
-//! credentials stay with the host they are for, plain text with this machine.
+//! A blob read from a registry as a stream: checked, and taken up where a connection was cut.
 
-use std::io::Read;
+use std::fmt;
+use std::io::{self, Read, Write};
 
-use anyhow::{Context, Result, bail, ensure};
-use ureq::Body;
-use ureq::http::{HeaderMap, Method, Response, Uri};
+use anyhow::{Context, Result, anyhow, ensure};
+use sha2::{Digest as _, Sha256};
+use ureq::BodyReader;
+use ureq::http::Method;
 
-use super::client::retry_after;
-use super::credentials::Secret;
-use super::error::ApiError;
-use super::http::{Exchange, Failure, Http};
-use super::retry::{Attempts, RetryPolicy, is_retryable};
+use super::client::{ApiRequest, Client};
+use super::pull::{header, same_digest};
+use super::retry::Attempts;
+use crate::image::reference::{Digest, ImageReference};
 
-/// What is downloaded from services with an HTTP API.
-pub(crate) struct Downloader {
-    http: Http,
-    policy: RetryPolicy,
+/// A blob on its way here. Its last bytes come only when all of it has the digest asked for.
+pub(crate) struct BlobReader<'a> {
+    client: &'a Client,
+    reference: ImageReference,
+    digest: Digest,
+    size: u64,
+    received: u64,
+    hasher: Sha256,
+    attempts: Attempts,
+    /// `None`: the connection was cut, or has not begun.
+    body: Option<BodyReader<'static>>,
+    /// Bytes of `body` that are known already.
+    skip: u64,
 }
 
-/// What a service answered in the end.
-pub(crate) enum Answer {
-    /// The headers and the body of a 2xx.
-    Body(HeaderMap, Vec<u8>),
-    /// Any other status, with its headers.
-    Refused(HeaderMap, ApiError),
-}
+/// An [`anyhow::Error`] within an [`io::Error`].
+#[derive(Debug)]
+struct Failed(anyhow::Error);
 
-impl Downloader {
-    /// No connection is made yet.
-    pub(crate) fn new() -> Self {
-        Downloader { http: Http::new(), policy: RetryPolicy::default() }
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#}", self.0)
     }
+}
 
-    /// Reads `url`, whose body may have at most `limit` bytes. Redirects are followed;
-    /// `authorization` goes to the first host alone. Connection faults, 408, 429 and 5xx are tried
-    /// again, unless the answer says that this hour's requests are used up.
+impl std::error::Error for Failed {}
+
+/// The error that a [`BlobReader`] meant, with its chain.
+pub(super) fn unwrap(error: io::Error) -> anyhow::Error {
+    match error.downcast::<Failed>() {
+        Ok(Failed(error)) => error,
+        Err(error) => error.into(),
+    }
+}
+
+impl Client {
+    /// Begins to read a blob of `reference`'s repository.
     ///
     /// # Errors
-    /// A bad address, no answer, a cut or a longer body.
-    pub(crate) fn get(
+    /// It does not exist ([`super::error::ApiError`] in the chain); the registry cannot be asked.
+    pub(crate) fn open_blob(&self, reference: &ImageReference, digest: &Digest, size: u64) -> Result<BlobReader<'_>> {
+        let mut reader = BlobReader {
+            client: self,
+            reference: reference.clone(),
+            digest: digest.clone(),
+            size,
+            received: 0,
+            hasher: Sha256::new(),
+            attempts: self.attempts(),
+            body: None,
+            skip: 0,
+        };
+        reader.request().with_context(|| reader.shown())?;
+        Ok(reader)
+    }
+
+    /// Reads a blob of `reference`'s repository into `out`, checking digest and size. A cut
+    /// connection is taken up where it was cut.
+    ///
+    /// # Errors
+    /// It does not exist ([`super::error::ApiError`] in the chain); content of another digest or
+    /// size; the registry cannot be asked; a failing `out`. What `out` got is then worthless.
+    pub(crate) fn fetch_blob(
         &self,
-        url: &str,
-        headers: &[(&'static str, String)],
-        authorization: &Secret,
-        limit: u64,
-    ) -> Result<Answer> {
-        let url: Uri = url.parse().ok().with_context(|| format!("`{}` is no address", url.escape_debug()))?;
-        let host = url.authority().map_or("", |authority| authority.as_str()).to_owned();
-        let exchange = Exchange { method: Method::GET, url, headers, body: &[] };
-        let mut attempts = Attempts::new(self.policy);
+        reference: &ImageReference,
+        digest: &Digest,
+        size: u64,
+        out: &mut dyn Write,
+    ) -> Result<()> {
+        let mut blob = self.open_blob(reference, digest, size)?;
+        let mut buffer = vec![0; 64 * 1024];
         loop {
-            let response = match self.http.exchange(&exchange, Some(authorization.reveal())) {
-                Ok(response) => response,
-                Err(Failure::Connection(_)) if attempts.wait(None) => continue,
-                Err(failure) => return Err(failure.into_error()),
-            };
-            let headers = response.headers().clone();
-            if response.status().is_success() {
-                if let Some(bytes) = read_body(response, limit)? {
-                    return Ok(Answer::Body(headers, bytes));
-                }
-                ensure!(attempts.wait(None), "`{host}` cut the connection within its answer");
-                continue;
+            match blob.read(&mut buffer).map_err(unwrap)? {
+                0 => return Ok(()),
+                count => out.write_all(&buffer[..count]).with_context(|| blob.shown())?,
             }
-            let used_up = headers.get("x-ratelimit-remaining").is_some_and(|left| left == "0");
-            if is_retryable(response.status().as_u16()) && !used_up && attempts.wait(retry_after(&response)) {
-                continue;
-            }
-            return Ok(Answer::Refused(headers, ApiError::read(&host, response)));
         }
     }
 }
 
-/// The whole body, or `None` when it was cut.
-fn read_body(response: Response<Body>, limit: u64) -> Result<Option<Vec<u8>>> {
-    let length = response.body().content_length();
-    let mut bytes = Vec::new();
-    let read = response.into_body().into_reader().take(limit + 1).read_to_end(&mut bytes);
-    let size = bytes.len() as u64;
-    if size > limit || length.is_some_and(|length| length > limit) {
-        bail!("the answer is longer than {limit} bytes");
+impl BlobReader<'_> {
+    fn shown(&self) -> String {
+        format!("cannot read blob `{}` of `{}`", self.digest, self.reference.name())
     }
-    let cut = read.is_err() || length.is_some_and(|length| length > size);
-    Ok((!cut).then_some(bytes))
+
+    /// Asks for what is missing.
+    fn request(&mut self) -> Result<()> {
+        let mut request = ApiRequest::new(Method::GET, &self.reference, "pull", format!("blobs/{}", self.digest));
+        if self.received > 0 {
+            request.headers.push(("Range", format!("bytes={}-", self.received)));
+        }
+        let response = self.client.send(&request, &mut self.attempts)?;
+        // Anything but the rest from where we are is the whole blob again.
+        let wanted = format!("bytes {}-", self.received);
+        let is_rest = response.status().as_u16() == 206
+            && header(&response, "Content-Range").is_some_and(|range| range.starts_with(&wanted));
+        ensure!(
+            is_rest || response.status().as_u16() != 206,
+            "the registry answered with another part than was asked for"
+        );
+        self.skip = if is_rest { 0 } else { self.received };
+        self.body = Some(response.into_body().into_reader());
+        Ok(())
+    }
+
+    /// Reads what comes next; `None` when the connection was cut.
+    fn receive(&mut self, buffer: &mut [u8]) -> Result<Option<usize>> {
+        loop {
+            let Some(body) = &mut self.body else { return Ok(None) };
+            let count = match body.read(buffer) {
+                Ok(0) => return Ok(None),
+                Ok(count) => count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) => return Ok(None),
+            };
+            let known = usize::try_from(self.skip).unwrap_or(usize::MAX).min(count);
+            self.skip -= known as u64;
+            let new = count - known;
+            if new == 0 {
+                continue;
+            }
+            buffer.copy_within(known..count, 0);
+            self.received += new as u64;
+            ensure!(self.received <= self.size, "it is longer than its {} bytes", self.size);
+            self.hasher.update(&buffer[..new]);
+            if self.received == self.size {
+                self.finish()?;
+            }
+            return Ok(Some(new));
+        }
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.body = None;
+        same_digest(&Digest::finish(std::mem::take(&mut self.hasher)), &self.digest)
+    }
+
+    fn read_on(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        if self.received == self.size {
+            if self.size == 0 && self.body.is_some() {
+                self.finish()?;
+            }
+            return Ok(0);
+        }
+        loop {
+            if let Some(count) = self.receive(buffer)? {
+                return Ok(count);
+            }
+            if !self.attempts.wait(None) {
+                return Err(anyhow!("the connection was cut after {} of {} bytes", self.received, self.size));
+            }
+            self.request()?;
+        }
+    }
+}
+
+impl Read for BlobReader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        self.read_on(buffer).with_context(|| self.shown()).map_err(|error| io::Error::other(Failed(error)))
+    }
 }

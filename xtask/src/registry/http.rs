@@ -1,13 +1,15 @@
 //! One HTTP exchange: TLS, timeouts, and redirects that do not carry credentials away.
 
-use std::io;
+use std::io::{self, Read};
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use ureq::http::{Method, Request, Response, Uri};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
-use ureq::{Agent, Body};
+use ureq::{Agent, Body, SendBody};
+
+use crate::image::reference::Registry;
 
 /// Blobs are redirected once; more than a few is a loop.
 const MAX_REDIRECTS: usize = 5;
@@ -16,6 +18,12 @@ const CONNECT: Duration = Duration::from_secs(15);
 const ANSWER: Duration = Duration::from_secs(60);
 /// Without a byte. A blob may take as long as it likes while it moves.
 const SILENCE: Duration = Duration::from_secs(30);
+/// From a blob's last byte to the answer: some registries hash or copy all of it first.
+const STORED: Duration = Duration::from_secs(300);
+/// Blobs of several images travel at once, and each thread should find its connection again.
+const KEPT_CONNECTIONS: usize = 16;
+/// As much of a body that nobody wants as is read to keep its connection.
+const MAX_DRAIN: u64 = 64 * 1024;
 
 /// A request's parts, without authorization.
 #[derive(Clone, Debug)]
@@ -26,7 +34,7 @@ pub(super) struct Exchange<'a> {
     pub(super) url: Uri,
     /// Header names and values.
     pub(super) headers: &'a [(&'static str, String)],
-    /// What a POST sends.
+    /// What a POST or PUT sends.
     pub(super) body: &'a [u8],
 }
 
@@ -36,6 +44,8 @@ pub(super) struct Http {
     loopback: Agent,
     /// Everywhere else; made when first needed, since reading the root certificates takes time.
     remote: OnceLock<Agent>,
+    /// Registries beyond this machine that plain text may be spoken with.
+    plain: Vec<Registry>,
 }
 
 /// Why an exchange gave no answer.
@@ -59,7 +69,23 @@ impl Failure {
 impl Http {
     /// No connection is made yet.
     pub(super) fn new() -> Self {
-        Http { loopback: configure().proxy(None).build().into(), remote: OnceLock::new() }
+        Http { loopback: configure().proxy(None).build().into(), remote: OnceLock::new(), plain: Vec::new() }
+    }
+
+    /// Plain text is spoken with these registries.
+    pub(super) fn allow_plain(&mut self, registries: Vec<Registry>) {
+        self.plain.extend(registries);
+    }
+
+    /// Whether a registry is spoken with in plain text: this machine, or an allowed one.
+    pub(super) fn is_plain(&self, registry: &Registry) -> bool {
+        registry.is_loopback() || self.plain.contains(registry)
+    }
+
+    /// Whether plain text may go to an address.
+    pub(super) fn may_be_plain(&self, url: &Uri) -> bool {
+        let place = url.authority().map_or("", |authority| authority.as_str());
+        is_loopback(url) || self.plain.iter().any(|registry| registry.as_str().eq_ignore_ascii_case(place))
     }
 
     /// Sends a request and follows redirects of GET and HEAD. `authorization` goes to the first
@@ -81,8 +107,8 @@ impl Http {
             if !(follow && matches!(status, 301 | 302 | 303 | 307 | 308)) {
                 return Ok(response);
             }
-            let next = redirect_target(&url, &response).map_err(Failure::Final)?;
-            if next.scheme() != url.scheme() || next.authority() != url.authority() {
+            let next = self.location(&url, &response).map_err(Failure::Final)?;
+            if !is_same_host(&next, &url) {
                 // For good: a redirect back to us is not our request any more.
                 authorization = None;
             }
@@ -92,17 +118,9 @@ impl Http {
     }
 
     fn send(&self, exchange: &Exchange<'_>, url: &Uri, authorization: Option<&str>) -> Result<Response<Body>, Failure> {
-        let mut request = Request::builder().method(exchange.method.clone()).uri(url.clone());
-        for (name, value) in exchange.headers {
-            request = request.header(*name, value);
-        }
-        if let Some(authorization) = authorization {
-            request = request.header("Authorization", authorization);
-        }
-        // The `http` crate's message does not show values, which may be secret.
-        let invalid = |error| Failure::Final(anyhow::Error::new(error).context("bad request"));
+        let request = request_head(&exchange.method, url, exchange.headers, authorization);
         let agent = self.agent(url).map_err(Failure::Final)?;
-        let sent = if exchange.method == Method::POST {
+        let sent = if matches!(exchange.method, Method::POST | Method::PUT) {
             agent.run(request.body(exchange.body).map_err(invalid)?)
         } else {
             agent.run(request.body(()).map_err(invalid)?)
@@ -110,10 +128,65 @@ impl Http {
         sent.map_err(|error| classify(error, url))
     }
 
+    /// Sends `length` bytes of `content` by PUT, as they are read. Any status is an answer.
+    ///
+    /// # Errors
+    /// No answer; plain text to where it is not spoken. A failing `content` looks like a
+    /// connection that failed: its owner knows better.
+    pub(super) fn upload(
+        &self,
+        url: &Uri,
+        length: u64,
+        content: &mut dyn Read,
+        authorization: Option<&str>,
+    ) -> Result<Response<Body>, Failure> {
+        let headers = [("Content-Type", "application/octet-stream".to_owned()), ("Content-Length", length.to_string())];
+        let request = request_head(&Method::PUT, url, &headers, authorization);
+        let agent = self.agent(url).map_err(Failure::Final)?;
+        let request = request.body(SendBody::from_reader(content)).map_err(invalid)?;
+        let request =
+            agent.configure_request(request).timeout_recv_response(Some(STORED)).timeout_per_read(Some(STORED)).build();
+        agent.run(request).map_err(|error| classify(error, url))
+    }
+
+    /// Where an answer's `Location` leads: https, or plain text from where that is spoken to where
+    /// it may be.
+    ///
+    /// # Errors
+    /// None, or no valid address; plain text. No error shows its query, which may hold a signature.
+    pub(super) fn location(&self, from: &Uri, response: &Response<Body>) -> Result<Uri> {
+        let location = response
+            .headers()
+            .get("Location")
+            .and_then(|value| value.to_str().ok())
+            .with_context(|| format!("`{}` redirects to nowhere", shown(from)))?;
+        self.resolve(from, location).with_context(|| format!("`{}` redirects to a bad address", shown(from)))
+    }
+
+    /// What `location` means in an answer of `from`: see [`Http::location`].
+    pub(super) fn resolve(&self, from: &Uri, location: &str) -> Result<Uri> {
+        let next = resolve(from, location)?;
+        let is_plain = next.scheme_str() == Some("http");
+        if is_plain && from.scheme_str() == Some("https") && next.authority() == from.authority() {
+            // A registry behind a proxy that ends TLS does not know that it is spoken to with it.
+            let path = next.path_and_query().map_or("/", |path| path.as_str());
+            return resolve(from, path);
+        }
+        let plain_here = is_plain && from.scheme_str() == Some("http") && self.may_be_plain(&next);
+        ensure!(
+            next.scheme_str() == Some("https") || plain_here,
+            "`{}` would be spoken to without https",
+            shown(&next)
+        );
+        Ok(next)
+    }
+
     fn agent(&self, url: &Uri) -> Result<&Agent> {
         if url.scheme_str() == Some("http") {
-            ensure!(is_loopback(url), "plain http to `{}` is refused", shown(url));
-            return Ok(&self.loopback);
+            ensure!(self.may_be_plain(url), "plain http to `{}` is refused", shown(url));
+            if is_loopback(url) {
+                return Ok(&self.loopback);
+            }
         }
         if let Some(agent) = self.remote.get() {
             return Ok(agent);
@@ -137,6 +210,35 @@ fn configure() -> ureq::config::ConfigBuilder<ureq::typestate::AgentScope> {
         .timeout_recv_response(Some(ANSWER))
         .timeout_per_read(Some(SILENCE))
         .timeout_per_write(Some(SILENCE))
+        .max_idle_connections(2 * KEPT_CONNECTIONS)
+        .max_idle_connections_per_host(KEPT_CONNECTIONS)
+}
+
+fn request_head(
+    method: &Method,
+    url: &Uri,
+    headers: &[(&'static str, String)],
+    authorization: Option<&str>,
+) -> ureq::http::request::Builder {
+    let mut request = Request::builder().method(method.clone()).uri(url.clone());
+    for (name, value) in headers {
+        request = request.header(*name, value);
+    }
+    match authorization {
+        Some(authorization) => request.header("Authorization", authorization),
+        None => request,
+    }
+}
+
+/// The `http` crate's message does not show values, which may be secret.
+fn invalid(error: ureq::http::Error) -> Failure {
+    Failure::Final(anyhow::Error::new(error).context("bad request"))
+}
+
+/// Reads what is left of an answer that is of no use, so that its connection is.
+pub(super) fn drain(response: Response<Body>) {
+    // A body that cannot be read costs the connection, nothing else.
+    let _ = io::copy(&mut response.into_body().into_reader().take(MAX_DRAIN), &mut io::sink());
 }
 
 /// The system's root certificates, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name; where
@@ -163,6 +265,18 @@ pub(super) fn shown(url: &Uri) -> String {
     format!("{}{}", url.authority().map_or("", |authority| authority.as_str()), url.path())
 }
 
+/// Whether two addresses are one host's, the port and how it is spoken to included.
+pub(super) fn is_same_host(one: &Uri, other: &Uri) -> bool {
+    let place = |url: &Uri| {
+        let port = url.port_u16().or(match url.scheme_str() {
+            Some("https") => Some(443),
+            _ => Some(80),
+        });
+        (url.scheme_str().map(str::to_owned), url.host().map(str::to_ascii_lowercase), port)
+    };
+    place(one) == place(other)
+}
+
 /// Whether an address is on this machine.
 pub(super) fn is_loopback(url: &Uri) -> bool {
     let host = url.host().unwrap_or_default();
@@ -171,34 +285,19 @@ pub(super) fn is_loopback(url: &Uri) -> bool {
         || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// Where a redirect leads: https, or plain text from this machine to this machine.
-fn redirect_target(from: &Uri, response: &Response<Body>) -> Result<Uri> {
-    let location = response
-        .headers()
-        .get("Location")
-        .and_then(|value| value.to_str().ok())
-        .with_context(|| format!("`{}` redirects to nowhere", shown(from)))?;
-    let next = resolve(from, location).with_context(|| format!("`{}` redirects to a bad address", shown(from)))?;
-    let plain_here = next.scheme_str() == Some("http") && from.scheme_str() == Some("http") && is_loopback(&next);
-    ensure!(
-        next.scheme_str() == Some("https") || plain_here,
-        "`{}` redirects to `{}` without https",
-        shown(from),
-        shown(&next)
-    );
-    Ok(next)
-}
-
 /// A `Location` (RFC 9110 section 10.2.2), absolute or relative to `from`.
 fn resolve(from: &Uri, location: &str) -> Result<Uri> {
     let scheme = from.scheme_str().unwrap_or("https");
     let authority = from.authority().map_or("", |authority| authority.as_str());
-    let absolute = if location.contains("://") {
+    let is_scheme = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
+    let absolute = if location.split_once("://").is_some_and(|(start, _)| is_scheme(start)) {
         location.to_owned()
     } else if let Some(rest) = location.strip_prefix("//") {
         format!("{scheme}://{rest}")
     } else if location.starts_with('/') {
         format!("{scheme}://{authority}{location}")
+    } else if location.starts_with('?') {
+        format!("{scheme}://{authority}{}{location}", from.path())
     } else {
         let folder = from.path().rsplit_once('/').map_or("", |(folder, _)| folder);
         format!("{scheme}://{authority}{folder}/{location}")

@@ -1,4 +1,4 @@
-//! What an image is in its registry: platforms, configs, sizes, as the digest record writes them.
+//! What an image in a registry consists of.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +6,8 @@ use anyhow::{Context, Result, bail};
 
 use super::client::Client;
 use super::error::WrongContent;
-use super::pull::FetchedManifest;
-use crate::image::manifest::{AnyManifest, ConfigFile, Index, Manifest};
+use super::pull::{FetchedManifest, is_not_found};
+use crate::image::manifest::{AnyManifest, ConfigFile, Descriptor, Manifest};
 use crate::image::platform::{Platform, PlatformObject};
 use crate::image::record::RecordedPlatform;
 use crate::image::reference::{Digest, ImageReference};
@@ -15,76 +15,125 @@ use crate::image::reference::{Digest, ImageReference};
 /// Configs are a few KiB; what is larger than a manifest may be is none.
 const MAX_CONFIG: u64 = 4 * 1024 * 1024;
 
-/// An image, read down to its configs.
+/// An image in a registry: one platform's, or an index of several.
 #[derive(Clone, Debug)]
-pub(crate) struct InspectedImage {
-    /// The manifest's digest, or the index's.
-    pub(crate) digest: Digest,
-    /// The image of each platform. What an index has beside them (attestations) is passed over.
-    pub(crate) platforms: BTreeMap<Platform, RecordedPlatform>,
-    /// Labels of the first platform's config.
+pub(crate) struct RemoteImage {
+    /// What the reference leads to.
+    pub(crate) manifest: FetchedManifest,
+    /// The image of each platform; what an index holds for none (attestations) is passed over.
+    pub(crate) platforms: BTreeMap<Platform, RemotePlatform>,
+}
+
+/// One platform's image in a registry.
+#[derive(Clone, Debug)]
+pub(crate) struct RemotePlatform {
+    /// Its manifest.
+    pub(crate) manifest: Descriptor,
+    /// Its config.
+    pub(crate) config: Digest,
+    /// Compressed bytes of layers, config and manifest.
+    pub(crate) size: u64,
+    /// The config's labels.
     pub(crate) labels: BTreeMap<String, String>,
+    /// When it was made, RFC 3339, if it says so.
+    pub(crate) created: Option<String>,
+}
+
+impl RemoteImage {
+    /// What the reference leads to.
+    pub(crate) fn digest(&self) -> &Digest {
+        &self.manifest.descriptor.digest
+    }
+
+    /// Its platforms as the digest record writes them.
+    pub(crate) fn recorded(&self) -> BTreeMap<Platform, RecordedPlatform> {
+        self.platforms.iter().map(|(platform, image)| (platform.clone(), image.recorded())).collect()
+    }
+
+    /// Labels of the first platform's config: what they say of the commit is the same for all.
+    pub(crate) fn labels(&self) -> Option<&BTreeMap<String, String>> {
+        self.platforms.values().next().map(|platform| &platform.labels)
+    }
+}
+
+impl RemotePlatform {
+    /// As the digest record writes it.
+    pub(crate) fn recorded(&self) -> RecordedPlatform {
+        RecordedPlatform { digest: self.manifest.digest.clone(), config: self.config.clone(), size: self.size }
+    }
 }
 
 impl Client {
+    /// As [`Client::inspect`]; `None` when the image, or a part of it, does not exist.
+    ///
+    /// # Errors
+    /// As [`Client::inspect`].
+    pub(crate) fn inspect_if_there(&self, reference: &ImageReference) -> Result<Option<RemoteImage>> {
+        match self.inspect(reference) {
+            Ok(image) => Ok(Some(image)),
+            Err(error) if is_not_found(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Reads the image that `reference` leads to, its platforms' manifests and configs.
     ///
     /// # Errors
     /// It, or a part of it, does not exist ([`super::ApiError`] in the chain); it is no image
     /// ([`WrongContent`] in the chain); the registry cannot be asked.
-    pub(crate) fn inspect(&self, reference: &ImageReference) -> Result<InspectedImage> {
+    pub(crate) fn inspect(&self, reference: &ImageReference) -> Result<RemoteImage> {
         let fetched = self.get_manifest(reference)?;
-        let mut image = InspectedImage {
-            digest: fetched.descriptor.digest.clone(),
-            platforms: BTreeMap::new(),
-            labels: BTreeMap::new(),
-        };
+        let mut platforms = BTreeMap::new();
         match parse(&fetched, reference)? {
             AnyManifest::Image(manifest) => {
-                let config = self.config(reference, &manifest)?;
-                let platform = own_platform(&config).map_err(|error| wrong(reference, &error))?;
-                image.add(platform, fetched.descriptor.digest, &manifest, config);
+                let (own, image) = self.platform(reference, &fetched.descriptor, &manifest)?;
+                platforms.insert(own.map_err(|error| wrong(reference, &error))?, image);
             }
-            AnyManifest::Index(index) => self.inspect_index(reference, &index, &mut image)?,
+            AnyManifest::Index(index) => {
+                for descriptor in &index.manifests {
+                    let platform = descriptor.platform.as_ref().and_then(PlatformObject::platform);
+                    let Some(platform) = platform.filter(|platform| !platforms.contains_key(platform)) else {
+                        continue;
+                    };
+                    let part = reference.with_digest(descriptor.digest.clone());
+                    let found = self.get_manifest(&part)?;
+                    let AnyManifest::Image(manifest) = parse(&found, &part)? else {
+                        bail!(WrongContent(format!("for `{platform}`, `{reference}` leads to another index")));
+                    };
+                    platforms.insert(platform, self.platform(&part, &found.descriptor, &manifest)?.1);
+                }
+            }
         }
-        if image.platforms.is_empty() {
+        if platforms.is_empty() {
             bail!(WrongContent(format!("`{reference}` is an index without platforms")));
         }
-        Ok(image)
+        Ok(RemoteImage { manifest: fetched, platforms })
     }
 
-    fn inspect_index(&self, reference: &ImageReference, index: &Index, image: &mut InspectedImage) -> Result<()> {
-        for descriptor in &index.manifests {
-            let platform = descriptor.platform.as_ref().and_then(PlatformObject::platform);
-            let Some(platform) = platform.filter(|platform| !image.platforms.contains_key(platform)) else { continue };
-            let part = reference.with_digest(descriptor.digest.clone());
-            let AnyManifest::Image(manifest) = parse(&self.get_manifest(&part)?, &part)? else {
-                bail!(WrongContent(format!("for `{platform}`, `{reference}` leads to another index")));
-            };
-            let config = self.config(&part, &manifest)?;
-            image.add(platform, descriptor.digest.clone(), &manifest, config);
-        }
-        Ok(())
-    }
-
-    fn config(&self, reference: &ImageReference, manifest: &Manifest) -> Result<ConfigFile> {
-        let descriptor = &manifest.config;
-        if descriptor.size > MAX_CONFIG {
-            bail!(WrongContent(format!("the config of `{reference}` has {} bytes", descriptor.size)));
+    /// One platform's image, and what its config says that it is for.
+    fn platform(
+        &self,
+        reference: &ImageReference,
+        descriptor: &Descriptor,
+        manifest: &Manifest,
+    ) -> Result<(Result<Platform>, RemotePlatform)> {
+        let config = &manifest.config;
+        if config.size > MAX_CONFIG {
+            bail!(WrongContent(format!("the config of `{reference}` has {} bytes", config.size)));
         }
         let mut bytes = Vec::new();
-        self.fetch_blob(reference, &descriptor.digest, descriptor.size, &mut bytes)?;
-        serde_json::from_slice(&bytes).map_err(|error| wrong(reference, &error.into()))
-    }
-}
-
-impl InspectedImage {
-    fn add(&mut self, platform: Platform, digest: Digest, manifest: &Manifest, config: ConfigFile) {
-        if self.platforms.is_empty() {
-            self.labels = config.config.labels.unwrap_or_default();
-        }
-        let size = manifest.layers.iter().fold(manifest.config.size, |sum, layer| sum.saturating_add(layer.size));
-        self.platforms.insert(platform, RecordedPlatform { digest, config: manifest.config.digest.clone(), size });
+        self.fetch_blob(reference, &config.digest, config.size, &mut bytes)?;
+        let read: ConfigFile = serde_json::from_slice(&bytes).map_err(|error| wrong(reference, &error.into()))?;
+        let own = own_platform(&read);
+        let layers = manifest.layers.iter().fold(0, |sum: u64, layer| sum.saturating_add(layer.size));
+        let image = RemotePlatform {
+            manifest: descriptor.clone(),
+            config: config.digest.clone(),
+            size: layers.saturating_add(config.size).saturating_add(descriptor.size),
+            labels: read.config.labels.unwrap_or_default(),
+            created: read.created,
+        };
+        Ok((own, image))
     }
 }
 

@@ -5,22 +5,41 @@
 //! is sent: authorized, repeated, its errors explained. The operations are built on it.
 
 mod auth;
+mod challenge;
 mod client;
+mod credential_helper;
 mod credentials;
 mod download;
+mod downloader;
 mod error;
 mod http;
 mod inspect;
 mod pull;
+mod push;
 mod retry;
+mod tagging;
+mod tags;
+mod token;
+mod transfer;
+mod whereabouts;
 
 pub(crate) use client::Client;
 pub(crate) use credentials::{Credentials, Secret};
-pub(crate) use download::{Answer, Downloader};
+pub(crate) use downloader::{Answer, Downloader};
 pub(crate) use error::{ApiError, WrongContent};
-pub(crate) use inspect::InspectedImage;
+pub(crate) use inspect::RemoteImage;
+pub(crate) use pull::FetchedManifest;
 pub(crate) use retry::RetryPolicy;
+pub(crate) use transfer::{ImageSource, LayoutSource, RegistrySource, Transferred, transfer};
 
+#[cfg(test)]
+mod push_fault_tests;
+#[cfg(test)]
+mod push_tests;
+#[cfg(test)]
+mod tags_tests;
+#[cfg(test)]
+mod test_registry;
 #[cfg(test)]
 mod test_server;
 #[cfg(test)]

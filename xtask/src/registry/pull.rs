@@ -1,21 +1,20 @@
-//! Reading: tags to digests, manifests, blobs.
+//! Reading: tags to digests, manifests.
 
-use std::io::{self, Read, Write};
+use std::io::Read;
 
 use anyhow::{Context, Result, bail, ensure};
-use sha2::{Digest as _, Sha256};
 use ureq::Body;
 use ureq::http::{Method, Response};
 
 use super::client::{ApiRequest, Client};
 use super::error::{ApiError, WrongContent};
-use super::retry::Attempts;
 use crate::image::manifest::{Descriptor, MANIFEST_TYPES};
 use crate::image::reference::{Digest, ImageReference};
 
 /// The largest manifest that registries must take (distribution-spec, pushing manifests).
 const MAX_MANIFEST: u64 = 4 * 1024 * 1024;
-const DIGEST_HEADER: &str = "Docker-Content-Digest";
+/// Where a registry says what digest content has.
+pub(super) const DIGEST_HEADER: &str = "Docker-Content-Digest";
 
 /// A manifest or index, its digest checked.
 #[derive(Clone, Debug)]
@@ -45,8 +44,20 @@ impl Client {
     /// # Errors
     /// The registry cannot be asked.
     pub(crate) fn head_manifest(&self, reference: &ImageReference) -> Result<Option<Descriptor>> {
+        self.head_manifest_to(reference, "pull")
+    }
+
+    /// As [`Client::head_manifest`], on the way to other `actions`.
+    ///
+    /// # Errors
+    /// As [`Client::head_manifest`].
+    pub(super) fn head_manifest_to(
+        &self,
+        reference: &ImageReference,
+        actions: &'static str,
+    ) -> Result<Option<Descriptor>> {
         let mut attempts = self.attempts();
-        let request = manifest_request(Method::HEAD, reference);
+        let request = manifest_request(Method::HEAD, reference, actions);
         match self.send(&request, &mut attempts) {
             Ok(response) => {
                 if let Some(descriptor) = described(&response) {
@@ -79,7 +90,7 @@ impl Client {
     }
 
     fn get_checked(&self, reference: &ImageReference) -> Result<FetchedManifest> {
-        let request = manifest_request(Method::GET, reference);
+        let request = manifest_request(Method::GET, reference, "pull");
         let mut attempts = self.attempts();
         loop {
             let response = self.send(&request, &mut attempts)?;
@@ -104,107 +115,12 @@ impl Client {
             return Ok(FetchedManifest { descriptor, bytes });
         }
     }
-
-    /// Reads a blob of `reference`'s repository into `out`, checking digest and size. A cut
-    /// connection is taken up where it was cut.
-    ///
-    /// # Errors
-    /// It does not exist ([`ApiError`] in the chain); content of another digest or size; the
-    /// registry cannot be asked; a failing `out`. What `out` got is then worthless.
-    pub(crate) fn fetch_blob(
-        &self,
-        reference: &ImageReference,
-        digest: &Digest,
-        size: u64,
-        out: &mut dyn Write,
-    ) -> Result<()> {
-        let mut blob = Download { size, received: 0, hasher: Sha256::new(), out };
-        self.download(reference, digest, &mut blob)
-            .with_context(|| format!("cannot read blob `{digest}` of `{}`", reference.name()))
-    }
-
-    fn download(&self, reference: &ImageReference, digest: &Digest, blob: &mut Download<'_>) -> Result<()> {
-        let mut attempts = self.attempts();
-        while !self.download_part(reference, digest, blob, &mut attempts)? {
-            ensure!(attempts.wait(None), "the connection was cut after {} of {} bytes", blob.received, blob.size);
-        }
-        same_digest(&Digest::finish(std::mem::take(&mut blob.hasher)), digest)
-    }
-
-    /// Reads on from where the download is; false when the connection was cut.
-    fn download_part(
-        &self,
-        reference: &ImageReference,
-        digest: &Digest,
-        blob: &mut Download<'_>,
-        attempts: &mut Attempts,
-    ) -> Result<bool> {
-        let mut headers = Vec::new();
-        if blob.received > 0 {
-            headers.push(("Range", format!("bytes={}-", blob.received)));
-        }
-        let request = ApiRequest {
-            method: Method::GET,
-            registry: &reference.registry,
-            repository: &reference.repository,
-            actions: "pull",
-            path: format!("blobs/{digest}"),
-            headers,
-        };
-        let response = self.send(&request, attempts)?;
-        // Anything but the rest from where we are is the whole blob again.
-        let wanted = format!("bytes {}-", blob.received);
-        let is_rest = response.status().as_u16() == 206
-            && header(&response, "Content-Range").is_some_and(|range| range.starts_with(&wanted));
-        ensure!(
-            is_rest || response.status().as_u16() != 206,
-            "the registry answered with another part than was asked for"
-        );
-        let known = if is_rest { 0 } else { blob.received };
-        blob.take(response, known)
-    }
 }
 
-/// A blob on its way.
-struct Download<'a> {
-    size: u64,
-    received: u64,
-    hasher: Sha256,
-    out: &'a mut dyn Write,
-}
-
-impl Download<'_> {
-    /// Reads a body whose first `skip` bytes are known already; false when it was cut.
-    fn take(&mut self, response: Response<Body>, mut skip: u64) -> Result<bool> {
-        let mut body = response.into_body().into_reader();
-        let mut buffer = vec![0; 64 * 1024];
-        loop {
-            let count = match body.read(&mut buffer) {
-                Ok(0) => return Ok(self.received == self.size),
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(_) => return Ok(false),
-            };
-            let known = usize::try_from(skip).unwrap_or(usize::MAX).min(count);
-            skip -= known as u64;
-            let bytes = &buffer[known..count];
-            self.received += bytes.len() as u64;
-            ensure!(self.received <= self.size, "it is longer than its {} bytes", self.size);
-            self.hasher.update(bytes);
-            self.out.write_all(bytes)?;
-        }
-    }
-}
-
-fn manifest_request(method: Method, reference: &ImageReference) -> ApiRequest<'_> {
-    ApiRequest {
-        method,
-        registry: &reference.registry,
-        repository: &reference.repository,
-        actions: "pull",
-        path: format!("manifests/{}", reference.selector()),
-        headers: vec![("Accept", MANIFEST_TYPES.join(", "))],
-    }
+fn manifest_request<'a>(method: Method, reference: &'a ImageReference, actions: &'static str) -> ApiRequest<'a> {
+    let mut request = ApiRequest::new(method, reference, actions, format!("manifests/{}", reference.selector()));
+    request.headers.push(("Accept", MANIFEST_TYPES.join(", ")));
+    request
 }
 
 /// What a HEAD says, when it says all.
@@ -219,17 +135,19 @@ fn media_type(response: &Response<Body>) -> String {
     text.split(';').next().unwrap_or_default().trim().to_owned()
 }
 
-fn header<'a>(response: &'a Response<Body>, name: &str) -> Option<&'a str> {
+/// A header of an answer.
+pub(super) fn header<'a>(response: &'a Response<Body>, name: &str) -> Option<&'a str> {
     response.headers().get(name)?.to_str().ok()
 }
 
-fn same_digest(found: &Digest, expected: &Digest) -> Result<()> {
+/// Refuses what the registry sent for something else.
+pub(super) fn same_digest(found: &Digest, expected: &Digest) -> Result<()> {
     if found != expected {
         bail!(WrongContent(format!("the registry sent `{found}` for `{expected}`")));
     }
     Ok(())
 }
 
-fn is_not_found(error: &anyhow::Error) -> bool {
+pub(super) fn is_not_found(error: &anyhow::Error) -> bool {
     error.downcast_ref::<ApiError>().is_some_and(ApiError::is_not_found)
 }

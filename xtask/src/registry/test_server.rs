@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
@@ -14,19 +15,27 @@ pub(super) struct Seen {
     pub(super) path: String,
     /// Names in lower case.
     pub(super) headers: BTreeMap<String, String>,
-    pub(super) body: String,
+    pub(super) content: Vec<u8>,
 }
 
 impl Seen {
     pub(super) fn authorization(&self) -> Option<&str> {
         self.headers.get("authorization").map(String::as_str)
     }
+
+    pub(super) fn body(&self) -> String {
+        String::from_utf8_lossy(&self.content).into_owned()
+    }
+
+    pub(super) fn line(&self) -> String {
+        format!("{} {}", self.method, self.path)
+    }
 }
 
 /// An answer.
 #[derive(Default)]
 pub(super) struct Answer {
-    status: u16,
+    pub(super) status: u16,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
     cut_after: Option<usize>,
@@ -49,30 +58,68 @@ impl Answer {
     }
 }
 
-/// Runs until the test process ends.
+/// Tells by a request's head after how many bytes of its body to hang up.
+type Gate = Box<dyn FnMut(&Seen) -> Option<u64> + Send>;
+
+/// Runs until it is stopped, or the test process ends.
 pub(super) struct Server {
     /// `127.0.0.1:PORT`.
     pub(super) host: String,
     log: Arc<Mutex<Vec<Seen>>>,
+    stopped: Arc<AtomicBool>,
 }
 
 impl Server {
     pub(super) fn start(handler: impl FnMut(&Seen) -> Answer + Send + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Server::with_gate(|_| None, handler)
+    }
+
+    /// As [`Server::start`]; hangs up within the bodies that `gate` says.
+    pub(super) fn with_gate(
+        gate: impl FnMut(&Seen) -> Option<u64> + Send + 'static,
+        handler: impl FnMut(&Seen) -> Answer + Send + 'static,
+    ) -> Self {
+        Server::on("127.0.0.1:0", Box::new(gate), handler)
+    }
+
+    /// As [`Server::start`], on the port of a server that was stopped.
+    pub(super) fn restart(host: &str, handler: impl FnMut(&Seen) -> Answer + Send + 'static) -> Self {
+        Server::on(host, Box::new(|_| None), handler)
+    }
+
+    fn on(host: &str, gate: Gate, handler: impl FnMut(&Seen) -> Answer + Send + 'static) -> Self {
+        let listener = TcpListener::bind(host).unwrap();
         let host = listener.local_addr().unwrap().to_string();
-        let log = Arc::new(Mutex::new(Vec::new()));
-        let shared = Arc::clone(&log);
+        let server = Server { host, log: Arc::default(), stopped: Arc::default() };
+        let (log, stopped) = (Arc::clone(&server.log), Arc::clone(&server.stopped));
+        let handler = Arc::new(Mutex::new(handler));
+        let gate = Arc::new(Mutex::new(gate));
         thread::spawn(move || {
-            let mut handler = handler;
             for stream in listener.incoming() {
-                let mut stream = stream.unwrap();
-                let seen = read_request(&stream);
-                shared.lock().unwrap().push(seen.clone());
-                // A client that has enough may have hung up.
-                let _ = write_answer(&mut stream, &seen, &handler(&seen));
+                if stopped.load(Ordering::SeqCst) {
+                    return;
+                }
+                let (log, handler, gate) = (Arc::clone(&log), Arc::clone(&handler), Arc::clone(&gate));
+                thread::spawn(move || {
+                    let mut stream = stream.unwrap();
+                    let Some(seen) = read_request(&stream, &log, &gate) else { return };
+                    let answer = handler.lock().unwrap()(&seen);
+                    // A client that has enough may have hung up.
+                    let _ = write_answer(&mut stream, &seen, &answer);
+                });
             }
         });
-        Server { host, log }
+        server
+    }
+
+    /// Nobody listens any more; what is being answered is.
+    pub(super) fn stop(&self) {
+        self.stopped.store(true, Ordering::SeqCst);
+        // Wakes it up.
+        drop(TcpStream::connect(&self.host));
+        while TcpStream::connect(&self.host).is_ok() {
+            thread::yield_now();
+        }
     }
 
     pub(super) fn seen(&self) -> Vec<Seen> {
@@ -81,16 +128,17 @@ impl Server {
 
     /// `METHOD path` of all requests.
     pub(super) fn lines(&self) -> Vec<String> {
-        self.seen().iter().map(|seen| format!("{} {}", seen.method, seen.path)).collect()
+        self.seen().iter().map(Seen::line).collect()
     }
 }
 
-fn read_request(stream: &TcpStream) -> Seen {
+/// `None` for a connection without a request, and for one that the gate closes.
+fn read_request(stream: &TcpStream, log: &Mutex<Vec<Seen>>, gate: &Mutex<Gate>) -> Option<Seen> {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
-    reader.read_line(&mut line).unwrap();
+    reader.read_line(&mut line).ok()?;
     let mut words = line.split(' ').map(str::to_owned);
-    let (method, path) = (words.next().unwrap(), words.next().unwrap_or_default());
+    let (method, path) = (words.next()?, words.next()?);
     let mut headers = BTreeMap::new();
     loop {
         let mut line = String::new();
@@ -98,10 +146,13 @@ fn read_request(stream: &TcpStream) -> Seen {
         let Some((name, value)) = line.trim_end().split_once(':') else { break };
         headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
     }
-    let length = headers.get("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
-    let mut body = String::new();
-    reader.take(length).read_to_string(&mut body).unwrap();
-    Seen { method, path, headers, body }
+    let mut seen = Seen { method, path, headers, content: Vec::new() };
+    let length = seen.headers.get("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
+    let most = gate.lock().unwrap()(&seen);
+    // A client that gave up leaves less.
+    let read = reader.take(most.unwrap_or(length)).read_to_end(&mut seen.content);
+    log.lock().unwrap().push(seen.clone());
+    (most.is_none() && read.is_ok_and(|count| count as u64 == length)).then_some(seen)
 }
 
 fn write_answer(stream: &mut TcpStream, seen: &Seen, answer: &Answer) -> std::io::Result<()> {

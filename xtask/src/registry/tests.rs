@@ -162,7 +162,7 @@ fn a_fresh_token_that_is_refused_is_final() {
     assert!(error.downcast_ref::<ApiError>().unwrap().is_denied());
     let text = format!("{error:#}");
     assert!(text.contains("401 Unauthorized: UNAUTHORIZED: no"), "{text}");
-    let hint = format!("hint: the credentials (user `user`) may not do this to `{}/acme/engine`", server.host);
+    let hint = format!("hint: the credentials (user `user`) need pull permission on `{}/acme/engine`", server.host);
     assert!(text.ends_with(&hint), "{text}");
     assert_eq!(server.lines().len(), 3);
 
@@ -181,7 +181,7 @@ fn identity_tokens_are_posted() {
     quick(Credentials::from_file(file)).get_manifest(&image(&server)).unwrap();
     let post = &server.seen()[1];
     assert_eq!((post.method.as_str(), post.path.as_str()), ("POST", "/token"));
-    assert!(post.body.contains("grant_type=refresh_token") && post.body.contains("refresh_token=ID%261"));
+    assert!(post.body().contains("grant_type=refresh_token") && post.body().contains("refresh_token=ID%261"));
     assert_eq!(post.authorization(), None);
 }
 
@@ -286,7 +286,7 @@ fn retry_after_is_honoured_as_a_date() {
 }
 
 /// Any week day will do: readers pass it over.
-fn http_date(seconds: i64) -> String {
+pub(super) fn http_date(seconds: i64) -> String {
     let text = rfc3339(seconds);
     let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let month = months[text[5..7].parse::<usize>().unwrap() - 1];

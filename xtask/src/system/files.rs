@@ -65,6 +65,51 @@ pub(crate) fn write_atomically(path: &Utf8Path, contents: &[u8]) -> Result<()> {
     pending.commit(path)
 }
 
+/// Gives existing files new contents: all of them, or none. Permissions stay.
+///
+/// # Errors
+/// A file cannot be written or renamed. The others are then as they were; should even that fail, the
+/// error names the file that is not.
+pub(crate) fn replace_all(files: &[(Utf8PathBuf, Vec<u8>)]) -> Result<()> {
+    let prepared = files.iter().map(|(path, contents)| Replacement::new(path, contents)).collect::<Result<Vec<_>>>()?;
+    interrupt::uninterrupted(|| commit_all(prepared))
+}
+
+/// An existing file, and its new contents beside it.
+struct Replacement<'a> {
+    path: &'a Utf8Path,
+    new: PendingFile,
+    old: Vec<u8>,
+}
+
+impl<'a> Replacement<'a> {
+    fn new(path: &'a Utf8Path, contents: &[u8]) -> Result<Self> {
+        let folder = path.parent().with_context(|| format!("`{path}` has no parent folder"))?;
+        let old = fs::read(path).with_context(|| format!("cannot read `{path}`"))?;
+        let permissions = fs::metadata(path).with_context(|| format!("cannot read `{path}`"))?.permissions();
+        let mut new = PendingFile::create_in(folder)?;
+        new.write_all(contents).with_context(|| format!("cannot write `{path}`"))?;
+        fs::set_permissions(&new.temporary, permissions).with_context(|| format!("cannot write `{path}`"))?;
+        Ok(Replacement { path, new, old })
+    }
+}
+
+fn commit_all(prepared: Vec<Replacement<'_>>) -> Result<()> {
+    let mut done: Vec<(&Utf8Path, Vec<u8>)> = Vec::new();
+    for Replacement { path, new, old } in prepared {
+        if let Err(mut error) = new.commit(path) {
+            for (path, old) in done {
+                if let Err(again) = fs::write(path, old) {
+                    error = error.context(format!("`{path}` was changed and cannot be changed back: {again}"));
+                }
+            }
+            return Err(error);
+        }
+        done.push((path, old));
+    }
+    Ok(())
+}
+
 /// A folder that is removed when the value is dropped, and on an interrupt.
 pub(crate) struct TemporaryFolder(pub(crate) Utf8PathBuf);
 
@@ -99,5 +144,36 @@ impl Drop for TemporaryFolder {
         // What cannot be removed now is swept by the next run.
         let _ = fs::remove_dir_all(&self.0);
         interrupt::finished(self.0.as_std_path());
+    }
+}
+
+/// Adds `text` to the end of a file that others add to as well, as CI's output files are.
+pub(crate) fn append(path: &Utf8Path, text: &str) -> Result<()> {
+    let open = File::options().create(true).append(true).open(path);
+    open.and_then(|mut file| file.write_all(text.as_bytes())).with_context(|| format!("cannot write `{path}`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_renamed_is_changed_back_when_another_cannot_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = Utf8Path::from_path(folder.path()).unwrap();
+        let paths = ["a", "b", "c"].map(|name| folder.join(name));
+        for path in &paths {
+            fs::write(path, "old").unwrap();
+        }
+        let prepared: Vec<_> = paths.iter().map(|path| Replacement::new(path, b"new").unwrap()).collect();
+        fs::remove_file(&prepared[1].new.temporary).unwrap();
+        let error = commit_all(prepared).unwrap_err();
+        assert!(error.to_string().starts_with("cannot rename `"), "{error}");
+        for path in &paths {
+            assert_eq!(fs::read_to_string(path).unwrap(), "old", "{path}");
+        }
+        assert_eq!(folder.read_dir_utf8().unwrap().count(), 3, "no temporary file is left");
+        replace_all(&paths.clone().map(|path| (path, b"new".to_vec()))).unwrap();
+        assert!(paths.iter().all(|path| fs::read_to_string(path).unwrap() == "new"));
     }
 }

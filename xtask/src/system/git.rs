@@ -185,6 +185,30 @@ impl Git {
             .collect())
     }
 
+    /// The branch that is checked out; nothing when HEAD is detached.
+    pub(crate) fn branch(&self) -> Option<String> {
+        self.line(&["symbolic-ref", "--quiet", "--short", "HEAD"])
+    }
+
+    /// A tag such as `v1.2.3` of exactly HEAD.
+    pub(crate) fn version_tag(&self) -> Option<String> {
+        self.line(&["describe", "--exact-match", "--tags", "--match", "v[0-9]*"])
+    }
+
+    /// The branch that a clone of the remote `origin` checks out, as it was when we cloned.
+    pub(crate) fn default_branch(&self) -> Option<String> {
+        let name = self.line(&["symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD"])?;
+        Some(name.strip_prefix("origin/").unwrap_or(&name).to_owned())
+    }
+
+    /// What git prints, where failing means that there is no such thing.
+    fn line(&self, arguments: &[&str]) -> Option<String> {
+        let shell = process::shell_in(&self.root).ok()?;
+        let output = process::output(cmd!(shell, "git {arguments...}")).ok()?;
+        let text = String::from_utf8(output.stdout).ok()?.trim().to_owned();
+        (output.status.success() && !text.is_empty()).then_some(text)
+    }
+
     /// The files and folders that git ignores; folders end with a slash.
     pub(crate) fn ignored(&self) -> Result<Vec<Utf8PathBuf>> {
         let shell = process::shell_in(&self.root)?;

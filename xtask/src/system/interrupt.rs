@@ -13,6 +13,7 @@ use nix::unistd::Pid;
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 static GROUPS: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
 static UNFINISHED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+static WHOLE: Mutex<()> = Mutex::new(());
 
 /// How long children may take to end after SIGTERM before SIGKILL.
 const GRACE: Duration = Duration::from_secs(3);
@@ -24,6 +25,7 @@ pub(crate) fn install() -> Result<()> {
             return;
         }
         end_children();
+        let _whole = lock(&WHOLE);
         for path in lock(&UNFINISHED).iter() {
             // Nothing more can be done about a file that cannot be removed; the next run sweeps it.
             let _ = std::fs::remove_file(path);
@@ -83,6 +85,16 @@ pub(crate) fn leave_to_handler() {
     while INTERRUPTED.load(Ordering::SeqCst) {
         std::thread::park();
     }
+}
+
+/// Runs `work`, which must be done wholly or not at all, without an interrupt in between. It must be short.
+pub(crate) fn uninterrupted<T>(work: impl FnOnce() -> T) -> T {
+    let result = {
+        let _whole = lock(&WHOLE);
+        work()
+    };
+    leave_to_handler();
+    result
 }
 
 /// Remembers a file or folder that an interrupt must remove.

@@ -1,13 +1,16 @@
 //! Running tools: every child is in a process group of its own that ends with us, and a failed
 //! child is reported with its command, its exit status and the end of its output.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use camino::Utf8Path;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use xshell::{Cmd, Shell};
 
 use super::interrupt::Guarded;
@@ -143,6 +146,38 @@ pub(crate) fn run_with_input(cmd: Cmd<'_>, write: impl FnOnce(&mut dyn Write) ->
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
+/// Runs `cmd` with `input` on its standard input, and ends it when it has not answered within
+/// `limit`. Its standard error is thrown away.
+///
+/// # Errors
+/// It cannot be run, or takes too long. No error shows what it printed.
+pub(crate) fn answer_within(cmd: Cmd<'_>, input: &[u8], limit: Duration) -> Result<Output> {
+    let mut command = prepared(cmd);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let (mut child, _guard) = spawn(&mut command)?;
+    let group = Pid::from_raw(i32::try_from(child.id()).context("a process id too large")?);
+    let (stdin, mut stdout) = (child.stdin.take(), child.stdout.take().context("a piped output is there")?);
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let input = input.to_vec();
+    // Left alone when it takes too long: what the child started may hold the pipe for ever.
+    std::thread::spawn(move || {
+        // A child that does not read fails by its answer.
+        let _ = stdin.map(|mut stdin| stdin.write_all(&input));
+        let mut bytes = Vec::new();
+        let read = stdout.read_to_end(&mut bytes);
+        // Nobody waits any more once the child took too long.
+        let _ = sender.send(read.map(|_| bytes));
+    });
+    let answer = receiver.recv_timeout(limit);
+    if answer.is_err() {
+        // A group that ended by itself is just what we want.
+        let _ = killpg(group, Signal::SIGKILL);
+    }
+    let status = child.wait().context("cannot wait for a child process")?;
+    let stdout = answer.map_err(|_| anyhow!("no answer within {:.0?}", limit))?;
+    Ok(Output { status, stdout: stdout.context("cannot read a child's output")?, stderr: String::new() })
+}
+
 /// `cmd` as a command without the variables that an outer `cargo run` sets for us: they would
 /// tell an inner cargo about *our* package.
 fn prepared(cmd: Cmd<'_>) -> Command {
@@ -226,5 +261,41 @@ pub(crate) fn failure(shown: &str, status: ExitStatus, output: &str) -> anyhow::
     match end.is_empty() {
         true => anyhow!("`{shown}` failed ({status})"),
         false => anyhow!("{end}").context(format!("`{shown}` failed ({status})")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use xshell::cmd;
+
+    use super::*;
+
+    #[test]
+    fn a_child_that_does_not_answer_is_ended_with_its_own_children() {
+        let shell = Shell::new().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pid");
+        let script = format!("sleep 600 & echo $! >{}; wait", file.display());
+        let begin = Instant::now();
+        let error =
+            answer_within(cmd!(shell, "sh -c {script}"), b"question", Duration::from_millis(500)).err().unwrap();
+        assert_eq!(error.to_string(), "no answer within 500ms");
+        assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+        let pid = std::fs::read_to_string(file).unwrap();
+        let is_alive =
+            || std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).is_ok_and(|stat| !stat.contains(") Z "));
+        while is_alive() {
+            assert!(begin.elapsed() < Duration::from_secs(5), "`sleep` still runs");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    #[test]
+    fn a_child_is_fed_and_its_answer_read_whatever_its_status() {
+        let shell = Shell::new().unwrap();
+        let output = answer_within(cmd!(shell, "sh -c 'cat; exit 3'"), b"question", Duration::from_secs(20)).unwrap();
+        assert_eq!((output.stdout.as_slice(), output.status.code()), (b"question".as_slice(), Some(3)));
     }
 }

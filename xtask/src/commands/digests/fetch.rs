@@ -17,7 +17,7 @@ use crate::github::archive::read_entry;
 use crate::github::runs::WorkflowRun;
 use crate::image::record::{DigestRecord, RecordedImage};
 use crate::image::reference::{ImageReference, Tag};
-use crate::registry::{Client, Credentials, InspectedImage};
+use crate::registry::{Client, Credentials, RemoteImage};
 use crate::system::files::write_atomically;
 use crate::system::parallel;
 
@@ -101,20 +101,23 @@ fn from_tag(manifest: Option<&Utf8Path>, tag: &Tag) -> Result<DigestRecord> {
         let mut tags = vec![tag.clone()];
         tags.extend(sha_tag.clone());
         let sha_tag = sha_tag.unwrap_or_else(|| tag.clone());
-        Ok((component, RecordedImage::new(&name, image.digest, sha_tag, tags, image.platforms)))
+        Ok((component, RecordedImage::new(&name, image.digest().clone(), sha_tag, tags, image.recorded())))
     });
     Ok(DigestRecord { images: images.into_iter().collect::<Result<BTreeMap<_, _>>>()? })
 }
 
 /// The commit's tag of an image, when it has one: that of the revision its label names. An image that
 /// later commits left as it was has theirs too, which nothing in it tells.
-fn commit_tag(client: &Client, name: &ImageReference, image: &InspectedImage, template: &str) -> Result<Option<Tag>> {
-    let Some(revision) = image.labels.get(REVISION).filter(|revision| is_commit(revision)) else { return Ok(None) };
+fn commit_tag(client: &Client, name: &ImageReference, image: &RemoteImage, template: &str) -> Result<Option<Tag>> {
+    let Some(revision) = image.labels().and_then(|labels| labels.get(REVISION)).filter(|revision| is_commit(revision))
+    else {
+        return Ok(None);
+    };
     let Ok(tag) = template.replace("{short}", &revision[..7]).replace("{full}", revision).parse::<Tag>() else {
         return Ok(None);
     };
     let tagged = client.head_manifest(&name.with_tag(tag.clone()))?;
-    Ok(tagged.filter(|tagged| tagged.digest == image.digest).map(|_| tag))
+    Ok(tagged.filter(|tagged| tagged.digest == *image.digest()).map(|_| tag))
 }
 
 fn is_commit(text: &str) -> bool {

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::Outcome;
+use super::publish::merge;
 use crate::cli::DigestsCommand;
 use crate::image::record::RECORD_PATH;
 use crate::system::cargo;
@@ -17,6 +18,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, command: &DigestsCommand) -> Resu
     match command {
         DigestsCommand::Show(arguments) => show::run(manifest, arguments),
         DigestsCommand::Verify(arguments) => verify::run(manifest, arguments),
+        DigestsCommand::Merge(arguments) => merge::run(manifest, arguments),
         DigestsCommand::Fetch(arguments) => fetch::run(manifest, arguments),
     }
 }

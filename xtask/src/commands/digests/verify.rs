@@ -76,7 +76,7 @@ fn check(client: &Client, recorded: &RecordedImage) -> (Verdict, String) {
         Ok(found) => found,
         Err(error) => return unreadable(client, recorded, &error),
     };
-    if let Some(difference) = difference(recorded, &found.platforms) {
+    if let Some(difference) = difference(recorded, &found.recorded()) {
         return (Verdict::Tampered, difference);
     }
     let tag = &recorded.git_sha_tag;
@@ -95,10 +95,11 @@ fn unreadable(client: &Client, recorded: &RecordedImage, error: &anyhow::Error) 
     if verdict == Verdict::Missing
         && !recorded.platforms.is_empty()
         && let Ok(tagged) = client.inspect(&recorded.git_sha_tag)
-        && tagged.digest != recorded.digest
-        && difference(recorded, &tagged.platforms).is_none()
+        && *tagged.digest() != recorded.digest
+        && difference(recorded, &tagged.recorded()).is_none()
     {
-        let reason = format!("the image of its tag and platforms is `{}`, and no image has its digest", tagged.digest);
+        let reason =
+            format!("the image of its tag and platforms is `{}`, and no image has its digest", tagged.digest());
         return (Verdict::Tampered, reason);
     }
     (verdict, reason)

@@ -15,8 +15,8 @@ use crate::assemble::root_files::{NONROOT, root_files, with_parents};
 use crate::compile::engine::progress_of;
 use crate::compile::executable::{interpreter, scan};
 use crate::image::labels;
+use crate::image::manifest::Descriptor;
 use crate::image::platform::Platform;
-use crate::image::reference::Digest;
 use crate::registry::{Client, Credentials};
 use crate::system::files::{TemporaryFolder, write_atomically};
 use crate::system::parallel;
@@ -25,8 +25,8 @@ use crate::workspace::inputs::FileKind;
 
 /// What a component's image has become.
 pub(crate) struct Built {
-    /// Digest of the manifest, or of the index when there are several platforms.
-    pub(crate) digest: Digest,
+    /// The manifest, or the index when there are several platforms.
+    pub(crate) descriptor: Descriptor,
     /// One image per platform.
     pub(crate) platforms: Vec<AssembledPlatform>,
 }
@@ -37,8 +37,9 @@ pub(crate) type Results = BTreeMap<String, Result<Built>>;
 /// Executables by component and platform.
 type Executables = BTreeMap<(String, Platform), Result<Utf8PathBuf>>;
 
-/// Carries the plan out. A component's failure does not stop the others.
-pub(crate) fn apply(plan: &BuildPlan<'_>, progress: &Progress) -> Result<Results> {
+/// Carries the plan out. A component's failure does not stop the others. While the layout is open, no
+/// other build takes blobs out of it.
+pub(crate) fn apply(plan: &BuildPlan<'_>, progress: &Progress) -> Result<(Layout, Results)> {
     plan.workspace.touch_changed()?;
     let mut executables = match &plan.builder {
         Builder::Native(_) => compile_natively(plan, progress)?,
@@ -78,7 +79,7 @@ pub(crate) fn apply(plan: &BuildPlan<'_>, progress: &Progress) -> Result<Results
     if plan.load {
         load(plan, &layout, &results, progress)?;
     }
-    Ok(results)
+    Ok((layout, results))
 }
 
 fn compile_natively(plan: &BuildPlan<'_>, progress: &Progress) -> Result<Executables> {
@@ -185,8 +186,8 @@ fn build_image(
         check_size(image, &assembled)?;
         platforms.push(assembled);
     }
-    let digest = layout.put(name, platforms.clone())?.digest;
-    Ok(Built { digest, platforms })
+    let descriptor = layout.put(name, platforms.clone())?;
+    Ok(Built { descriptor, platforms })
 }
 
 /// An executable that needs an interpreter must find it; paths of this machine in it are reported.

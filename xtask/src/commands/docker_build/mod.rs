@@ -1,14 +1,15 @@
 //! `docker-build`: images of the components, compiled by an engine or by cargo here.
 
-mod apply;
-mod plan;
-mod report;
+pub(crate) mod apply;
+pub(crate) mod options;
+pub(crate) mod plan;
+pub(crate) mod report;
 
 use anyhow::Result;
 use camino::Utf8Path;
 
-use super::filter::{choose, platforms};
-use super::{Outcome, print};
+use super::filter::choose;
+use super::{Outcome, print, publish};
 use crate::cli::DockerBuildArgs;
 use crate::gather::workspace::Workspace;
 use crate::system::progress::Progress;
@@ -16,8 +17,10 @@ use crate::system::progress::Progress;
 /// Builds the chosen components' images.
 pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &DockerBuildArgs) -> Result<Outcome> {
     let progress = Progress::new();
-    let platforms = platforms(&arguments.platform)?;
-    let (workspace, machine) = Workspace::load_beside(manifest, &platforms, |root| plan::look_around(root, arguments))?;
+    let platforms = options::platforms(&arguments.options.platform)?;
+    let (workspace, machine) = Workspace::load_beside(manifest, &platforms, |root| {
+        options::look_around(root, &arguments.options, arguments.load)
+    })?;
     let chosen = choose(&workspace, &arguments.filter)?;
     if chosen.components.is_empty() {
         if arguments.json {
@@ -35,11 +38,14 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &DockerBuildArgs) -> R
     for (name, reason) in &chosen.reasons {
         progress.say(&format!("{name}: affected ({reason})"));
     }
-    let plan = plan::plan(&workspace, chosen.components, arguments, machine, &progress)?;
+    let plan = plan::plan(&workspace, chosen.components, &arguments.options, arguments.load, machine, &progress)?;
+    if arguments.push {
+        return publish::push(plan, arguments, &progress);
+    }
     if arguments.dry_run {
         print(&report::dry_run(&plan)?)?;
         return Ok(Outcome::Done);
     }
-    let result = apply::apply(&plan, &progress)?;
-    report::report(&plan, &result, arguments.json)
+    let (_layout, results) = apply::apply(&plan, &progress)?;
+    report::report(&plan, &results, arguments.json)
 }

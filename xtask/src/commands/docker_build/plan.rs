@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result, bail};
-use camino::{Utf8Path, Utf8PathBuf};
+use anyhow::{Context, Result};
+use camino::Utf8PathBuf;
 
+use super::options::{Machine, build_args, choose_builder, tags};
 use crate::assemble::base::BaseReference;
-use crate::cli::{BuilderChoice, DockerBuildArgs};
+use crate::cli::BuildOptions;
 use crate::commands::components::image_name;
 use crate::commands::filter::variable;
 use crate::compile::engine::{Engine, EngineBuild};
@@ -17,14 +18,12 @@ use crate::gather::revision::{Revision, Revisions};
 use crate::gather::workspace::Workspace;
 use crate::image::platform::Platform;
 use crate::image::reference::{Digest, ImageReference, Tag};
+use crate::image::tags::commit_tag;
 use crate::image::time::rfc3339;
 use crate::registry::{Client, Credentials};
-use crate::system::cargo::{HostToolchain, host_toolchain};
-use crate::system::parallel;
 use crate::system::progress::Progress;
 use crate::workspace::components::Component;
 use crate::workspace::inputs::{InputHash, Inputs};
-use crate::workspace::selection::split_list;
 use crate::workspace::target::RustTarget;
 
 /// The whole build, planned.
@@ -76,18 +75,20 @@ pub(crate) struct PlannedPlatform {
 pub(crate) fn plan<'a>(
     workspace: &'a Workspace,
     components: Vec<&'a Component>,
-    arguments: &DockerBuildArgs,
+    options: &BuildOptions,
+    load: bool,
     machine: Machine,
     progress: &Progress,
 ) -> Result<BuildPlan<'a>> {
-    let mut build_args = build_args(arguments)?;
+    let mut build_args = build_args(options)?;
     let said = Said {
         version: build_args.remove("VERSION"),
         commit: build_args.remove("COMMIT_SHA"),
         build_date: build_args.remove("BUILD_DATE"),
+        epoch: variable("SOURCE_DATE_EPOCH"),
     };
     let Machine { engine, toolchain } = machine;
-    let (engine, is_native) = choose_builder(engine, arguments, progress)?;
+    let (engine, is_native) = choose_builder(engine, options, load, progress)?;
     let base = base(workspace)?;
     let inputs: Vec<(&Component, Inputs)> =
         components.into_iter().map(|component| Ok((component, workspace.inputs(component)?))).collect::<Result<_>>()?;
@@ -99,7 +100,7 @@ pub(crate) fn plan<'a>(
         (Some(engine), false) => {
             let mut files = BTreeMap::new();
             for component in &chosen {
-                let (paths, builds) = plan_engine(workspace, engine, component, &build_args)?;
+                let (paths, builds) = plan_engine(workspace, engine, component, &build_args, options)?;
                 files.extend(paths);
                 for (build, identity) in builds {
                     let key = (build.platform.clone(), component.name.clone());
@@ -125,6 +126,11 @@ pub(crate) fn plan<'a>(
     };
 
     let mut revisions = Revisions::new(workspace, &|line| progress.say(&format!("warning: {line}")))?;
+    let commit_tag = match revisions.head() {
+        Some((commit, is_dirty)) => commit_tag(&workspace.packages.settings.sha_tag, commit, is_dirty)?,
+        None => "local".parse()?,
+    };
+    let tags: Vec<Tag> = std::iter::once(commit_tag).chain(tags(&options.tag)?).collect();
     let mut images = Vec::new();
     for ((component, inputs), revision) in inputs.iter().zip(revisions.of_all(&inputs)?) {
         let platforms = workspace
@@ -134,6 +140,7 @@ pub(crate) fn plan<'a>(
                 let key = (platform.clone(), component.name.clone());
                 let mut identity = identities.remove(&key).context("a platform was not planned")?;
                 identity.insert("xtask".into(), env!("CARGO_PKG_VERSION").into());
+                identity.extend(said.identity());
                 identity.extend(build_args.iter().map(|(name, value)| (format!("argument {name}"), value.clone())));
                 identity.extend(base.iter().map(|(_, digest)| ("base".to_owned(), digest.to_string())));
                 Ok(PlannedPlatform {
@@ -143,17 +150,17 @@ pub(crate) fn plan<'a>(
                 })
             })
             .collect::<Result<Vec<_>>>()?;
-        images.push(said.image(workspace, component, revision, platforms, arguments)?);
+        images.push(said.image(workspace, component, revision, platforms, &tags)?);
     }
-    let jobs = arguments.jobs.map(usize::from);
+    let jobs = options.jobs.map(usize::from);
     Ok(BuildPlan {
         workspace,
         builder,
-        engine: engine.filter(|_| arguments.load || !is_native),
+        engine: engine.filter(|_| load || !is_native),
         base,
         images,
         jobs: jobs.or(std::thread::available_parallelism().ok().map(usize::from)).unwrap_or(1),
-        load: arguments.load,
+        load: load,
     })
 }
 
@@ -162,106 +169,35 @@ struct Said {
     version: Option<String>,
     commit: Option<String>,
     build_date: Option<String>,
+    /// `SOURCE_DATE_EPOCH`: the time of all images.
+    epoch: Option<String>,
 }
 
 impl Said {
+    /// What of it decides images beside their inputs.
+    fn identity(&self) -> impl Iterator<Item = (String, String)> {
+        let all = [("version", &self.version), ("commit", &self.commit), ("build date", &self.build_date)];
+        let all = all.into_iter().chain([("epoch", &self.epoch)]);
+        all.filter_map(|(name, value)| Some((format!("said {name}"), value.clone()?)))
+    }
+
     fn image<'a>(
         &self,
         workspace: &Workspace,
         component: &'a Component,
         revision: Revision,
         platforms: Vec<PlannedPlatform>,
-        arguments: &DockerBuildArgs,
+        tags: &[Tag],
     ) -> Result<PlannedImage<'a>> {
         Ok(PlannedImage {
             component,
             version: self.version.clone().unwrap_or_else(|| component.package.version.clone()),
             build_date: self.build_date.clone().unwrap_or_else(|| rfc3339(revision.time)),
-            references: references(workspace, component, &revision, &tags(arguments))?,
+            references: references(workspace, component, tags)?,
             created: revision.time,
             commit: self.commit.clone().unwrap_or(revision.commit),
             platforms,
         })
-    }
-}
-
-/// `--tag`, else `CI_IMAGE_TAG`.
-fn tags(arguments: &DockerBuildArgs) -> Vec<String> {
-    match arguments.tag.is_empty() {
-        true => variable("CI_IMAGE_TAG").into_iter().collect(),
-        false => arguments.tag.clone(),
-    }
-}
-
-/// `--build-arg`, else `CI_BUILD_ARGS`.
-fn build_args(arguments: &DockerBuildArgs) -> Result<BTreeMap<String, String>> {
-    let mut list = arguments.build_arg.clone();
-    if list.is_empty() {
-        list = variable("CI_BUILD_ARGS").map(|text| split_list(&text)).unwrap_or_default();
-    }
-    list.iter()
-        .map(|argument| {
-            let (name, value) = argument
-                .split_once('=')
-                .with_context(|| format!("build argument `{argument}` is not of the form NAME=VALUE"))?;
-            let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-            if name.is_empty() || !name.chars().all(plain) || name.starts_with(|c: char| c.is_ascii_digit()) {
-                bail!("`{name}` in build argument `{argument}` is no name of a variable");
-            }
-            Ok((name.to_owned(), value.to_owned()))
-        })
-        .collect()
-}
-
-/// What this machine has to build with, found out while cargo resolves.
-pub(crate) struct Machine {
-    engine: Result<Engine>,
-    toolchain: Result<HostToolchain>,
-}
-
-/// Looks for an engine, if one could be wanted, and asks rustc.
-pub(crate) fn look_around(root: &Utf8Path, arguments: &DockerBuildArgs) -> Machine {
-    let wants_engine = arguments.builder != BuilderChoice::Native || arguments.load;
-    let find = || match wants_engine {
-        true => Engine::find(arguments.buildx_builder.as_deref()),
-        false => Err(anyhow::anyhow!("no container engine is wanted")),
-    };
-    let (engine, toolchain) = parallel::both(find, || host_toolchain(root));
-    Machine { engine, toolchain }
-}
-
-/// The engine, if one answers and is wanted, and whether to build natively.
-fn choose_builder(
-    engine: Result<Engine>,
-    arguments: &DockerBuildArgs,
-    progress: &Progress,
-) -> Result<(Option<Engine>, bool)> {
-    match arguments.builder {
-        BuilderChoice::Docker => {
-            let engine = engine.context("`--builder docker` needs a container engine")?;
-            Ok((Some(engine), false))
-        }
-        BuilderChoice::Native if arguments.buildx_builder.is_some() => {
-            bail!("`--buildx-builder` is about an engine, and `--builder native` uses none")
-        }
-        BuilderChoice::Native if arguments.load => {
-            Ok((Some(engine.context("`--load` needs a container engine")?), true))
-        }
-        BuilderChoice::Native => Ok((None, true)),
-        BuilderChoice::Auto => match engine {
-            Ok(engine) => {
-                progress.say(&format!("builder: `{}` answers, so it compiles", engine.program));
-                Ok((Some(engine), false))
-            }
-            Err(error) if arguments.load || arguments.buildx_builder.is_some() => {
-                Err(error.context("`--load` and `--buildx-builder` need a container engine"))
-            }
-            Err(error) => {
-                let why = format!("{error:#}").lines().next().unwrap_or_default().to_owned();
-                progress.say(&format!("builder: native ({why})"));
-                Ok((None, true))
-            }
-        },
     }
 }
 
@@ -287,6 +223,7 @@ fn plan_engine(
     engine: &Engine,
     component: &Component,
     build_args: &BTreeMap<String, String>,
+    options: &BuildOptions,
 ) -> Result<EnginePlan> {
     let siblings = workspace.components.iter().filter(|other| other.package.folder == component.package.folder);
     let names: Vec<String> = build_args.keys().cloned().collect();
@@ -315,6 +252,8 @@ fn plan_engine(
                 build_args: build_args.clone(),
                 credentials: credentials(workspace),
                 ssh: workspace.lock_text.contains("\"git+ssh://") && std::env::var_os("SSH_AUTH_SOCK").is_some(),
+                cache_from: options.cache_from.clone(),
+                cache_to: options.cache_to.clone(),
             };
             Ok((build, identity))
         })
@@ -335,19 +274,8 @@ fn credentials(workspace: &Workspace) -> Option<Utf8PathBuf> {
     (uses_private && file.is_file()).then_some(file)
 }
 
-/// `REGISTRY/REPOSITORY:TAG` for the commit's tag and each further one.
-fn references(
-    workspace: &Workspace,
-    component: &Component,
-    revision: &Revision,
-    tags: &[String],
-) -> Result<Vec<ImageReference>> {
+/// `REGISTRY/REPOSITORY:TAG` for each tag.
+fn references(workspace: &Workspace, component: &Component, tags: &[Tag]) -> Result<Vec<ImageReference>> {
     let name = image_name(workspace, &component.name)?;
-    let commit = match revision.commit.split_once('-') {
-        Some((commit, mark)) => format!("sha-{}-{mark}", &commit[..commit.len().min(7)]),
-        None if revision.commit == "unknown" => "local".to_owned(),
-        None => format!("sha-{}", &revision.commit[..revision.commit.len().min(7)]),
-    };
-    let all = std::iter::once(&commit).chain(tags);
-    all.map(|tag| Ok(name.with_tag(tag.parse::<Tag>()?))).collect()
+    Ok(tags.iter().map(|tag| name.with_tag(tag.clone())).collect())
 }

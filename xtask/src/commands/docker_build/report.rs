@@ -32,7 +32,7 @@ pub(crate) fn report(plan: &BuildPlan<'_>, results: &Results, as_json: bool) -> 
                 "size": platform.size,
                 "input-hash": planned.input_hash,
                 "revision": image.commit,
-                "index": built.digest,
+                "index": built.descriptor.digest,
                 "loaded": plan.load.then(|| image.references.iter().map(ToString::to_string).collect::<Vec<_>>()),
             }));
         }

@@ -1,0 +1,33 @@
+//! Arguments of `manifests`.
+
+use camino::Utf8PathBuf;
+use clap::Args;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    cargo xtask manifests                          pin them to artifacts/docker/docker-image-digests.json\n  \
+    cargo xtask manifests --check                  in CI: show a diff and exit 1 when one is not pinned\n  \
+    cargo xtask manifests --placeholder            nginx:alpine for all our images; without it, back again\n  \
+    cargo xtask manifests --digests staging.json   pin them to another record\n\n\
+    Which files: `manifests` in [workspace.metadata.docker], [\"k8s\"] without it.")]
+pub(crate) struct ManifestsArgs {
+    /// Write nothing; show what differs and exit 1 when something does.
+    #[arg(long)]
+    pub(crate) check: bool,
+
+    /// Swap in `nginx:alpine` for images of our components; also with XTASK_IMAGES=placeholder.
+    #[arg(long)]
+    pub(crate) placeholder: bool,
+
+    /// Digest record to pin to [default: artifacts/docker/docker-image-digests.json].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) digests: Option<Utf8PathBuf>,
+
+    /// Write nothing; list the images that would change.
+    #[arg(long, conflicts_with = "check")]
+    pub(crate) dry_run: bool,
+
+    /// Print the images as JSON.
+    #[arg(long, conflicts_with = "check")]
+    pub(crate) json: bool,
+}

@@ -1,0 +1,152 @@
+//! Builds what the registry lacks and pushes it, by digest and under the tag of its inputs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::{Context, Result};
+
+use super::lookup::Decision;
+use super::plan::PlannedComponent;
+use crate::assemble::layout::Layout;
+use crate::commands::docker_build;
+use crate::commands::docker_build::apply::Built;
+use crate::commands::docker_build::plan::BuildPlan;
+use crate::commands::table::bytes;
+use crate::image::platform::Platform;
+use crate::image::record::RecordedPlatform;
+use crate::image::reference::{ImageReference, Repository, Tag};
+use crate::registry::{Client, FetchedManifest, LayoutSource, Transferred, transfer};
+use crate::system::parallel;
+use crate::system::progress::Progress;
+
+/// Uploads at once when `--jobs` does not say.
+pub(crate) const UPLOADS: usize = 4;
+
+/// A component's image, whole in the registry.
+pub(crate) struct Published {
+    /// The component.
+    pub(crate) name: String,
+    /// Its repository.
+    pub(crate) repository: ImageReference,
+    /// Its manifest or index.
+    pub(crate) manifest: FetchedManifest,
+    /// The image of each platform.
+    pub(crate) platforms: BTreeMap<Platform, RecordedPlatform>,
+    /// What was sent; nothing when the image was there.
+    pub(crate) sent: Option<Transferred>,
+    /// Tags known to name it.
+    pub(crate) named_by: BTreeSet<Tag>,
+}
+
+impl Published {
+    /// Gives it a tag, unless it has it.
+    ///
+    /// # Errors
+    /// As [`Client::tag`].
+    pub(crate) fn tag(&self, client: &Client, tag: &Tag, is_immutable: bool) -> Result<()> {
+        if self.named_by.contains(tag) {
+            return Ok(());
+        }
+        client.tag(&self.repository, tag, is_immutable, &self.manifest).map(drop)
+    }
+}
+
+/// Results by component.
+pub(crate) type Outcomes = BTreeMap<String, Result<Published>>;
+
+/// Carries the plan out, tags apart. A component's failure does not stop the others.
+///
+/// # Errors
+/// What stops all: the compiler cannot be run, the layout cannot be opened.
+pub(crate) fn apply(
+    client: &Client,
+    mut build: BuildPlan<'_>,
+    planned: Vec<PlannedComponent>,
+    uploads: usize,
+    progress: &Progress,
+) -> Result<Outcomes> {
+    let mut outcomes = Outcomes::new();
+    let mut to_push = Vec::new();
+    // Images share blobs: a repository that is there has some of them.
+    let mut mount_from: Vec<Repository> = Vec::new();
+    for component in planned {
+        let PlannedComponent { name, repository, inputs_tag, decision, .. } = component;
+        match decision {
+            Decision::Adopt { image, named_by, .. } => {
+                mount_from = vec![repository.repository.clone()];
+                let platforms = image.recorded();
+                let (key, manifest) = (name.clone(), image.manifest);
+                let published = Published { name, repository, manifest, platforms, sent: None, named_by };
+                // Found by another tag, it gets that of its inputs, which the next run asks for.
+                let tagged = published.tag(client, &inputs_tag, false);
+                outcomes.insert(key, tagged.map(|()| published));
+            }
+            Decision::Build { .. } => to_push.push((name, repository, inputs_tag)),
+        }
+    }
+    if to_push.is_empty() {
+        return Ok(outcomes);
+    }
+    let wanted: BTreeSet<&str> = to_push.iter().map(|(name, ..)| name.as_str()).collect();
+    build.images.retain(|image| wanted.contains(image.component.name.as_str()));
+    let (layout, mut results) = docker_build::apply::apply(&build, progress)?;
+    let mut work = Vec::new();
+    for (name, repository, inputs_tag) in to_push {
+        match results.remove(&name).with_context(|| format!("`{name}` was not built")) {
+            Ok(Ok(built)) => work.push((name, repository, inputs_tag, built)),
+            Ok(Err(error)) | Err(error) => drop(outcomes.insert(name, Err(error))),
+        }
+    }
+    let pushed = parallel::map(work, uploads, |(name, repository, inputs_tag, built)| {
+        let pushed = push(client, &layout, (&name, &repository, &inputs_tag), built, &mount_from, uploads, progress);
+        (name, pushed)
+    });
+    outcomes.extend(pushed);
+    Ok(outcomes)
+}
+
+/// Pushes one built image.
+fn push(
+    client: &Client,
+    layout: &Layout,
+    (name, repository, inputs_tag): (&str, &ImageReference, &Tag),
+    built: Built,
+    mount_from: &[Repository],
+    uploads: usize,
+    progress: &Progress,
+) -> Result<Published> {
+    let manifest = FetchedManifest { bytes: layout.read_document(&built.descriptor)?, descriptor: built.descriptor };
+    let platforms: BTreeMap<Platform, RecordedPlatform> = built
+        .platforms
+        .into_iter()
+        .map(|image| {
+            let recorded = RecordedPlatform { digest: image.manifest.digest, config: image.config, size: image.size };
+            (image.platform, recorded)
+        })
+        .collect();
+    let total = bytes(platforms.values().map(|image| image.size).sum());
+    let task = progress.task(name, &format!("pushing {total} to {}", repository.name()));
+    let sent_bytes = AtomicU64::new(0);
+    let on_bytes = |count: u64| {
+        let sent = sent_bytes.fetch_add(count, Ordering::Relaxed) + count;
+        task.update(&format!("pushed {} of {total}", bytes(sent)));
+    };
+    let source = LayoutSource { dir: layout.dir().to_owned() };
+    let transferred = transfer(client, &source, &manifest.descriptor, repository, mount_from, uploads, &on_bytes);
+    let tagged = transferred.and_then(|sent| client.tag(repository, inputs_tag, false, &manifest).map(|_| sent));
+    match tagged.with_context(|| format!("cannot push `{name}` to `{}`", repository.name())) {
+        Ok(sent) => {
+            let done = match sent.uploaded + sent.mounted + sent.manifests {
+                0 => format!("{} had it already", repository.name()),
+                _ => format!("pushed {} to {}", bytes(sent.sent_bytes), repository.name()),
+            };
+            task.done(&done);
+            let (name, repository) = (name.to_owned(), repository.clone());
+            Ok(Published { name, repository, manifest, platforms, sent: Some(sent), named_by: BTreeSet::new() })
+        }
+        Err(error) => {
+            task.done("not pushed");
+            Err(error)
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! The end of a publication: tags, then the files that say what was published.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail};
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::apply::{Outcomes, Published};
+use super::plan::LOOKUPS;
+use super::summary;
+use crate::commands::filter::variable;
+use crate::gather::workspace::Workspace;
+use crate::image::record::{DigestRecord, RECORD_PATH, RecordedImage};
+use crate::image::reference::{ImageReference, Tag};
+use crate::image::service_manifest::{SERVICE_MANIFEST_PATH, ServiceManifest};
+use crate::image::tags::Tags;
+use crate::registry::Client;
+use crate::system::files::{append, write_atomically};
+use crate::system::parallel;
+use crate::system::progress::Progress;
+
+/// The images of all components, or an error once all failures and all that was pushed are named.
+///
+/// # Errors
+/// One component failed.
+pub(crate) fn all_or_what_was_pushed(outcomes: Outcomes, progress: &Progress) -> Result<Vec<Published>> {
+    let mut published = Vec::new();
+    let mut failed = Vec::new();
+    for (name, outcome) in outcomes {
+        match outcome {
+            Ok(image) => published.push(image),
+            Err(error) => {
+                eprint!("{name}: {}", crate::commands::shown(&error));
+                failed.push(name);
+            }
+        }
+    }
+    if failed.is_empty() {
+        return Ok(published);
+    }
+    for image in published.iter().filter(|image| image.sent.is_some()) {
+        progress.say(&format!("pushed {}@{}, without tags", image.repository.name(), image.manifest.descriptor.digest));
+    }
+    bail!(
+        "not published: {}; the digest record is as it was\nwhat was pushed is found again by its inputs: the next \
+         run pushes only the rest",
+        failed.join(", ")
+    )
+}
+
+/// Gives all images all tags.
+///
+/// # Errors
+/// An immutable tag that names another image, a lost race; all of them, with the tags that were set.
+pub(crate) fn tag(client: &Client, published: &[Published], tags: &Tags, progress: &Progress) -> Result<()> {
+    let work: Vec<_> = published.iter().flat_map(|image| tags.all.iter().map(move |tag| (image, tag))).collect();
+    let results = parallel::map(work, LOOKUPS, |(image, tag)| {
+        let reference = image.repository.with_tag(tag.tag.clone());
+        (reference, image.tag(client, &tag.tag, tag.is_immutable))
+    });
+    let (set, failed): (Vec<_>, Vec<_>) = results.into_iter().partition(|(_, result)| result.is_ok());
+    if failed.is_empty() {
+        return Ok(());
+    }
+    for (reference, _) in &set {
+        progress.say(&format!("tagged {reference}"));
+    }
+    let errors: Vec<String> =
+        failed.iter().filter_map(|(_, result)| Some(format!("{:#}", result.as_ref().err()?))).collect();
+    bail!("not all tags were set, and the digest record is as it was\n{}", errors.join("\n"))
+}
+
+/// The previous record: what `path` holds, or nothing when there is no such file.
+///
+/// # Errors
+/// A record that cannot be read or is damaged.
+pub(crate) fn previous_record(path: &Utf8Path) -> Result<DigestRecord> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => DigestRecord::parse(&text).with_context(|| {
+            format!(
+                "cannot read `{path}`\ndelete it to begin a new record, or fetch it again: `cargo xtask digests fetch`"
+            )
+        }),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(DigestRecord::default()),
+        Err(error) => Err(error).with_context(|| format!("cannot read `{path}`")),
+    }
+}
+
+/// Where the record is: `--digests`, or the usual place.
+pub(crate) fn record_path(workspace: &Workspace, asked: Option<&Utf8Path>) -> Result<Utf8PathBuf> {
+    match asked {
+        Some(path) => absolute(path),
+        None => Ok(workspace.root().join(RECORD_PATH)),
+    }
+}
+
+/// A path of the command line, which is relative to the current folder.
+///
+/// # Errors
+/// There is no current folder.
+pub(crate) fn absolute(path: &Utf8Path) -> Result<Utf8PathBuf> {
+    camino::absolute_utf8(path).with_context(|| format!("cannot find `{path}`"))
+}
+
+/// The record of `published` and of what is carried on from the previous one.
+pub(crate) fn record(published: &[Published], tags: &Tags, carried: BTreeMap<String, RecordedImage>) -> DigestRecord {
+    let all: Vec<Tag> = tags.all.iter().map(|tag| tag.tag.clone()).collect();
+    let fresh = published.iter().map(|image| {
+        let digest = image.manifest.descriptor.digest.clone();
+        let entry =
+            RecordedImage::new(&image.repository, digest, tags.commit.clone(), all.clone(), image.platforms.clone());
+        (image.name.clone(), entry)
+    });
+    DigestRecord { images: carried.into_iter().chain(fresh).collect() }
+}
+
+/// Writes the record, the service manifest and what CI reads.
+///
+/// # Errors
+/// Files that cannot be written; each is whole or as it was.
+pub(crate) fn write(
+    workspace: &Workspace,
+    path: &Utf8Path,
+    record: &DigestRecord,
+    previous: &DigestRecord,
+    tags: &Tags,
+    asked: &[Tag],
+) -> Result<()> {
+    write_atomically(path, record.to_text().as_bytes())?;
+    let repositories: Vec<(String, ImageReference)> = record
+        .images
+        .iter()
+        .map(|(name, image)| Ok((name.clone(), image.repository.parse()?)))
+        .collect::<Result<_>>()?;
+    write_service_manifest(workspace, tags, asked, true, &repositories)?;
+    if let Some(output) = variable("GITHUB_OUTPUT") {
+        append(Utf8Path::new(&output), &summary::outputs(record)).context("cannot write `GITHUB_OUTPUT`")?;
+    }
+    if let Some(file) = variable("GITHUB_STEP_SUMMARY") {
+        append(Utf8Path::new(&file), &summary::markdown(record, previous))
+            .context("cannot write `GITHUB_STEP_SUMMARY`")?;
+    }
+    Ok(())
+}
+
+/// Writes the service manifest: under the tag that was asked for, else the commit's.
+///
+/// # Errors
+/// A file that cannot be written.
+pub(crate) fn write_service_manifest(
+    workspace: &Workspace,
+    tags: &Tags,
+    asked: &[Tag],
+    push: bool,
+    repositories: &[(String, ImageReference)],
+) -> Result<()> {
+    let manifest = ServiceManifest::new(asked.first().unwrap_or(&tags.commit), push, repositories);
+    write_atomically(&workspace.root().join(SERVICE_MANIFEST_PATH), manifest.to_text().as_bytes())
+}

@@ -1,0 +1,277 @@
+//! `publish`: what the registry lacks is built and pushed, everything is tagged, and the digests are
+//! recorded.
+
+mod apply;
+mod finish;
+mod lookup;
+pub(crate) mod merge;
+mod plan;
+mod rehearse;
+mod report;
+mod summary;
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail};
+use camino::Utf8Path;
+
+use self::apply::Published;
+use super::components::image_name_in;
+use super::docker_build::plan::BuildPlan;
+use super::docker_build::{self, options};
+use super::filter::{choose, variable};
+use super::manifests;
+use super::{Outcome, print};
+use crate::cli::{DockerBuildArgs, PublishArgs, RegistryOptions};
+use crate::gather::ci::CiState;
+use crate::gather::workspace::Workspace;
+use crate::image::part::{Part, PartImage, PartPlatform};
+use crate::image::platform::Platform;
+use crate::image::record::{DigestRecord, RecordedImage};
+use crate::image::reference::{ImageReference, Tag};
+use crate::image::tags::{GitReference, TagRules, Tags};
+use crate::registry::{Client, Credentials};
+use crate::system::files::write_atomically;
+use crate::system::progress::Progress;
+use crate::workspace::settings::Latest;
+
+/// Where `publish` writes; changes there leave the tree clean.
+const OUTPUT: &str = "artifacts/docker";
+
+/// Publishes the chosen components.
+pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &PublishArgs) -> Result<Outcome> {
+    let progress = Progress::new();
+    let platforms = options::platforms(&arguments.options.platform)?;
+    let look_around = |root: &Utf8Path| options::look_around(root, &arguments.options, false);
+    let (workspace, machine) = Workspace::load_beside(manifest, &platforms, look_around)?;
+    let asked = options::tags(&arguments.options.tag)?;
+    let ci = ci_state(&workspace)?;
+    let tags = tags(&workspace, &ci, &asked)?;
+    let chosen = choose(&workspace, &arguments.filter)?;
+    for (name, reason) in &chosen.reasons {
+        progress.say(&format!("{name}: affected ({reason})"));
+    }
+    let names: Vec<String> = chosen.components.iter().map(|component| component.name.clone()).collect();
+    let repositories: Vec<(String, ImageReference)> = workspace
+        .components
+        .iter()
+        .map(|component| {
+            let repository = image_name_in(&workspace, &component.name, arguments.registry.registry.as_ref())?;
+            Ok((component.name.clone(), repository))
+        })
+        .collect::<Result<_>>()?;
+    let (published, others): (Vec<_>, Vec<_>) = repositories.into_iter().partition(|(name, _)| names.contains(name));
+    if arguments.rehearse {
+        return rehearse::from_plan(&workspace, &tags, &asked, &published, arguments.dry_run);
+    }
+    let why_not = why_not_pushed(&ci)?;
+    let build = docker_build::plan::plan(&workspace, chosen.components, &arguments.options, false, machine, &progress)?;
+    if let Some(why) = why_not {
+        return rehearse::build_only(build, &why, &tags, &asked, &published, arguments.dry_run, &progress);
+    }
+    check_clean(&ci, arguments, &progress)?;
+    let run = Run { arguments, workspace: &workspace, tags, asked, ci, progress: &progress };
+    run.publish(build, &others)
+}
+
+/// `docker-build --push`: what was asked for is built, pushed, and tagged with the commit and `asked`; nothing is
+/// recorded.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn push(build: BuildPlan<'_>, arguments: &DockerBuildArgs, progress: &Progress) -> Result<Outcome> {
+    let workspace = build.workspace;
+    let mut ci = ci_state(workspace)?;
+    if let Some(why) = why_not_pushed(&ci)? {
+        bail!("`--push` is refused: {why}");
+    }
+    // Names of branches and versions are for `publish`, which records what they are.
+    ci.reference = GitReference::Detached;
+    let tags = tags(workspace, &ci, &options::tags(&arguments.options.tag)?)?;
+    let client = client(&arguments.registry)?;
+    let planned = plan::plan(&client, &build, arguments.registry.registry.as_ref(), &tags, true)?;
+    if arguments.dry_run {
+        print(&(report::tags(&planned, &tags) + &report::builds(build, &planned)?))?;
+        return Ok(Outcome::Done);
+    }
+    let uploads = arguments.options.jobs.map_or(apply::UPLOADS, usize::from);
+    let outcomes = apply::apply(&client, build, planned, uploads, progress)?;
+    let published = finish::all_or_what_was_pushed(outcomes, progress)?;
+    finish::tag(&client, &published, &tags, progress)?;
+    let record = finish::record(&published, &tags, BTreeMap::new());
+    print(&report::published(&record, &DigestRecord::default(), arguments.json)?)?;
+    Ok(Outcome::Done)
+}
+
+/// What a run is about.
+struct Run<'a> {
+    arguments: &'a PublishArgs,
+    workspace: &'a Workspace,
+    tags: Tags,
+    /// Tags of `--tag` and `CI_IMAGE_TAG`.
+    asked: Vec<Tag>,
+    ci: CiState,
+    progress: &'a Progress,
+}
+
+impl Run<'_> {
+    fn publish(&self, build: BuildPlan<'_>, others: &[(String, ImageReference)]) -> Result<Outcome> {
+        let arguments = self.arguments;
+        let client = client(&arguments.registry)?;
+        // Without tags nothing immutable is in the way.
+        let tags = match arguments.by_digest {
+            true => Tags { commit: self.tags.commit.clone(), all: Vec::new() },
+            false => self.tags.clone(),
+        };
+        let path = finish::record_path(self.workspace, arguments.digests.as_deref())?;
+        let previous = match arguments.by_digest {
+            true => DigestRecord::default(),
+            false => finish::previous_record(&path)?,
+        };
+        let registry = arguments.registry.registry.as_ref();
+        let planned = plan::plan(&client, &build, registry, &tags, arguments.rebuild)?;
+        let carried = plan::carried(&client, &previous, others)?;
+        let text = report::plan(&planned, &tags, &carried, &path);
+        if arguments.dry_run {
+            print(&(text + &report::builds(build, &planned)?))?;
+            return Ok(Outcome::Done);
+        }
+        eprint!("{}", report::decisions(&planned));
+        let hashes = planned.iter().map(|component| (component.name.clone(), component.hashes.clone())).collect();
+        let uploads = arguments.options.jobs.map_or(apply::UPLOADS, usize::from);
+        let outcomes = apply::apply(&client, build, planned, uploads, self.progress)?;
+        let published = finish::all_or_what_was_pushed(outcomes, self.progress)?;
+        if arguments.by_digest {
+            let part = part(&self.ci.commit, &published, &hashes)?;
+            write_atomically(&path, part.to_text().as_bytes())?;
+            print(&report::part(&published, arguments.json.then_some(&part))?)?;
+            eprintln!("wrote {path}; `cargo xtask digests merge` joins it with the others");
+            return Ok(Outcome::Done);
+        }
+        let release = Release {
+            workspace: self.workspace,
+            tags: &tags,
+            asked: &self.asked,
+            path: &path,
+            previous,
+            carried,
+            with_manifests: !arguments.no_manifests,
+            as_json: arguments.json,
+        };
+        release.finish(&client, published, self.progress)
+    }
+}
+
+/// What the end of a publication needs.
+struct Release<'a> {
+    workspace: &'a Workspace,
+    tags: &'a Tags,
+    /// Tags of `--tag` and `CI_IMAGE_TAG`.
+    asked: &'a [Tag],
+    /// Where the record goes.
+    path: &'a Utf8Path,
+    previous: DigestRecord,
+    /// Entries of components that are not published now.
+    carried: BTreeMap<String, RecordedImage>,
+    with_manifests: bool,
+    as_json: bool,
+}
+
+impl Release<'_> {
+    /// Tags all images, then records them.
+    fn finish(self, client: &Client, published: Vec<Published>, progress: &Progress) -> Result<Outcome> {
+        finish::tag(client, &published, self.tags, progress)?;
+        let record = finish::record(&published, self.tags, self.carried);
+        finish::write(self.workspace, self.path, &record, &self.previous, self.tags, self.asked)?;
+        print(&report::published(&record, &self.previous, self.as_json)?)?;
+        eprintln!("wrote {}", self.path);
+        if self.with_manifests {
+            let pins = manifests::plan(self.workspace, &record)
+                .and_then(|plan| manifests::apply(&plan).map(|()| plan))
+                .context("the images are published and recorded, but the manifests are not pinned")?;
+            for path in pins.changed_paths() {
+                eprintln!("pinned {path}");
+            }
+        }
+        Ok(Outcome::Done)
+    }
+}
+
+/// Input hash by component and platform.
+type Hashes = BTreeMap<String, BTreeMap<Platform, String>>;
+
+fn part(commit: &str, published: &[Published], hashes: &Hashes) -> Result<Part> {
+    let images = published
+        .iter()
+        .map(|image| {
+            let of_component = hashes.get(&image.name).context("a component without inputs")?;
+            let platforms = image
+                .platforms
+                .iter()
+                .map(|(platform, recorded)| {
+                    let input_hash = of_component.get(platform).context("a platform without inputs")?.clone();
+                    Ok((platform.clone(), PartPlatform { image: recorded.clone(), input_hash }))
+                })
+                .collect::<Result<_>>()?;
+            Ok((image.name.clone(), PartImage { repository: image.repository.name(), platforms }))
+        })
+        .collect::<Result<_>>()?;
+    Ok(Part { commit: commit.to_owned(), images })
+}
+
+/// A client with all credentials that CI and the user's configuration hold.
+pub(crate) fn client(options: &RegistryOptions) -> Result<Client> {
+    Ok(Client::new(Credentials::from_environment()).allowing_plain_http(options.insecure_registry.clone()))
+}
+
+/// HEAD, its branch, tag or pull request, and whether the tree differs.
+pub(crate) fn ci_state(workspace: &Workspace) -> Result<CiState> {
+    let own: Vec<&Utf8Path> = workspace.packages.settings.manifests.iter().map(|path| path.as_path()).collect();
+    CiState::gather(workspace.root(), &[&[Utf8Path::new(OUTPUT)], own.as_slice()].concat())
+}
+
+/// The tags of this build.
+pub(crate) fn tags(workspace: &Workspace, ci: &CiState, asked: &[Tag]) -> Result<Tags> {
+    let settings = &workspace.packages.settings;
+    let rules = TagRules {
+        commit: &ci.commit,
+        is_dirty: !ci.changed.is_empty(),
+        reference: &ci.reference,
+        sha_template: &settings.sha_tag,
+        latest_is_release: settings.latest == Latest::Release,
+        extra: asked,
+        mutable: &settings.mutable_tags,
+    };
+    rules.tags()
+}
+
+/// Why nothing may be pushed; nothing when it may.
+fn why_not_pushed(ci: &CiState) -> Result<Option<String>> {
+    match variable("CI_PUSH").as_deref() {
+        None | Some("true" | "1") => {}
+        Some("false" | "0") => return Ok(Some("`CI_PUSH` is false".to_owned())),
+        Some(other) => bail!("`CI_PUSH` is `{other}`; it can be `true` or `false`"),
+    }
+    Ok(match &ci.reference {
+        GitReference::PullRequest(_) => Some("this is a pull request".to_owned()),
+        _ => None,
+    })
+}
+
+/// A tree with changes is published only when asked for.
+fn check_clean(ci: &CiState, arguments: &PublishArgs, progress: &Progress) -> Result<()> {
+    if ci.changed.is_empty() || arguments.allow_dirty {
+        return Ok(());
+    }
+    let shown: Vec<&str> = ci.changed.iter().take(5).map(String::as_str).collect();
+    let more = match ci.changed.len() - shown.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let text = format!("the tree differs from its commit: {}{more}", shown.join(", "));
+    if arguments.dry_run {
+        progress.say(&format!("warning: {text}; `publish` would refuse without `--allow-dirty`"));
+        return Ok(());
+    }
+    bail!("{text}\ncommit first, or publish under a `-dirty` tag with `--allow-dirty`")
+}

@@ -1,0 +1,115 @@
+//! What will be built, adopted, pushed and tagged, and why.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail};
+
+use super::lookup::{Decision, Wanted, look_up};
+use crate::commands::components::image_name_in;
+use crate::commands::docker_build::plan::{BuildPlan, PlannedImage};
+use crate::image::platform::Platform;
+use crate::image::record::{DigestRecord, RecordedImage};
+use crate::image::reference::{Digest, ImageReference, Registry, Tag};
+use crate::image::tags::{Tags, inputs_tag};
+use crate::registry::Client;
+use crate::system::parallel;
+
+/// Requests to the registry at once, where nothing else bounds them.
+pub(crate) const LOOKUPS: usize = 8;
+
+/// One component's publication.
+pub(crate) struct PlannedComponent {
+    /// The component.
+    pub(crate) name: String,
+    /// Its repository.
+    pub(crate) repository: ImageReference,
+    /// The tag under which an image of these inputs is found.
+    pub(crate) inputs_tag: Tag,
+    /// Input hash of each platform.
+    pub(crate) hashes: BTreeMap<Platform, String>,
+    /// Build or adopt.
+    pub(crate) decision: Decision,
+}
+
+/// Asks the registry about each image of `build` and decides. `tags` are those that it will get;
+/// nothing with `--by-digest`.
+///
+/// # Errors
+/// As [`look_up`], for all components at once.
+pub(crate) fn plan(
+    client: &Client,
+    build: &BuildPlan<'_>,
+    registry: Option<&Registry>,
+    tags: &Tags,
+    rebuild: bool,
+) -> Result<Vec<PlannedComponent>> {
+    let planned = parallel::map(build.images.iter().collect(), LOOKUPS, |image: &PlannedImage<'_>| {
+        let name = image.component.name.clone();
+        let repository = image_name_in(build.workspace, &name, registry)?;
+        let hashes: BTreeMap<Platform, String> =
+            image.platforms.iter().map(|planned| (planned.platform.clone(), planned.input_hash.to_string())).collect();
+        let inputs_tag = inputs_tag(&joint_hash(hashes.values()));
+        let wanted =
+            Wanted { repository: &repository, hashes: hashes.clone(), inputs_tag: &inputs_tag, tags: &tags.all };
+        let decision = look_up(client, &wanted, rebuild).with_context(|| format!("cannot publish `{name}`"))?;
+        Ok(PlannedComponent { name, repository, inputs_tag, hashes, decision })
+    });
+    all_or_all_errors(planned)
+}
+
+/// The hash of an image: its platform's, or one over those of its platforms (in their order).
+pub(crate) fn joint_hash<'a>(mut hashes: impl ExactSizeIterator<Item = &'a String>) -> String {
+    match hashes.len() {
+        1 => hashes.next().cloned().unwrap_or_default(),
+        _ => Digest::of(hashes.map(|hash| format!("{hash}\n")).collect::<String>().as_bytes()).hex().to_owned(),
+    }
+}
+
+/// The results, or one error that tells all that went wrong.
+pub(crate) fn all_or_all_errors<T>(results: Vec<Result<T>>) -> Result<Vec<T>> {
+    let mut good = Vec::new();
+    let mut errors = Vec::new();
+    for result in results {
+        match result {
+            Ok(value) => good.push(value),
+            Err(error) => errors.push(error),
+        }
+    }
+    match errors.len() {
+        0 => Ok(good),
+        1 => Err(errors.remove(0)),
+        _ => {
+            let texts: Vec<String> = errors.iter().map(|error| format!("{error:#}")).collect();
+            bail!("{}", texts.join("\n"))
+        }
+    }
+}
+
+/// The entries of the previous record for components that are not published now, checked: the
+/// registry still has them.
+///
+/// # Errors
+/// An entry of another repository than the component has now; an image that is gone.
+pub(crate) fn carried(
+    client: &Client,
+    previous: &DigestRecord,
+    others: &[(String, ImageReference)],
+) -> Result<BTreeMap<String, RecordedImage>> {
+    let entries: Vec<_> =
+        others.iter().filter_map(|(name, repository)| Some((name, repository, previous.images.get(name)?))).collect();
+    let checked = parallel::map(entries, LOOKUPS, |(name, repository, entry)| {
+        let mend = "publish all components to begin a new record";
+        if entry.repository != repository.name() {
+            bail!(
+                "the previous record has `{name}` in `{}`, and it belongs to `{}` now\n{mend}",
+                entry.repository,
+                repository.name()
+            );
+        }
+        if client.head_manifest(&entry.image)?.is_none() {
+            bail!("the previous record names `{}`, which the registry does not have any more\n{mend}", entry.image);
+        }
+        Ok((name.clone(), entry.clone()))
+    });
+    Ok(all_or_all_errors(checked)?.into_iter().collect())
+}

@@ -1,0 +1,77 @@
+//! Publications that push nothing.
+
+use anyhow::{Context, Result, bail};
+
+use super::finish::write_service_manifest;
+use crate::commands::docker_build;
+use crate::commands::docker_build::plan::BuildPlan;
+use crate::commands::{Outcome, print};
+use crate::gather::workspace::Workspace;
+use crate::image::reference::{ImageReference, Tag};
+use crate::image::service_manifest::SERVICE_MANIFEST_PATH;
+use crate::image::tags::Tags;
+use crate::system::progress::Progress;
+
+/// `--rehearse`: the service manifest from the plan alone.
+pub(crate) fn from_plan(
+    workspace: &Workspace,
+    tags: &Tags,
+    asked: &[Tag],
+    repositories: &[(String, ImageReference)],
+    dry_run: bool,
+) -> Result<Outcome> {
+    if dry_run {
+        print(&format!("write  {SERVICE_MANIFEST_PATH}\n"))?;
+        return Ok(Outcome::Done);
+    }
+    write_service_manifest(workspace, tags, asked, false, repositories)?;
+    eprintln!("rehearsal: nothing was built or pushed\nwrote {}", workspace.root().join(SERVICE_MANIFEST_PATH));
+    Ok(Outcome::Done)
+}
+
+/// Builds all, pushes nothing, asks no registry.
+pub(crate) fn build_only(
+    build: BuildPlan<'_>,
+    why: &str,
+    tags: &Tags,
+    asked: &[Tag],
+    repositories: &[(String, ImageReference)],
+    dry_run: bool,
+    progress: &Progress,
+) -> Result<Outcome> {
+    progress.say(&format!("{why}: images are built and not pushed"));
+    if dry_run {
+        print(&(docker_build::report::dry_run(&build)? + &format!("write  {SERVICE_MANIFEST_PATH}\n")))?;
+        return Ok(Outcome::Done);
+    }
+    let workspace = build.workspace;
+    let outcome = match build.engine.as_ref().is_some_and(|engine| engine.is_silent) {
+        true => call_silent_engine(&build, progress)?,
+        false => {
+            let (_layout, results) = docker_build::apply::apply(&build, progress)?;
+            docker_build::report::report(&build, &results, false)?
+        }
+    };
+    if matches!(outcome, Outcome::Done) {
+        write_service_manifest(workspace, tags, asked, false, repositories)?;
+        eprintln!("wrote {}", workspace.root().join(SERVICE_MANIFEST_PATH));
+    }
+    Ok(outcome)
+}
+
+/// A stub in the engine's place gets each call that an engine would get, and is believed when it exits 0.
+fn call_silent_engine(build: &BuildPlan<'_>, progress: &Progress) -> Result<Outcome> {
+    let engine = build.engine.as_ref().context("no engine is planned")?;
+    let folder = build.workspace.output().join("tmp/rehearsal");
+    for image in &build.images {
+        for planned in &image.platforms {
+            let Some(engine_build) = &planned.engine_build else { bail!("no engine build is planned") };
+            engine_build.rehearse(engine, build.workspace.root(), &folder.join(&image.component.name))?;
+        }
+    }
+    progress.say(&format!(
+        "rehearsal: `{}` exits 0 and prints nothing, so it is taken for a stub; nothing was built",
+        engine.program
+    ));
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,95 @@
+//! What CI shows and hands on: texts from the records.
+
+use crate::commands::table::bytes;
+use crate::image::record::{DigestRecord, RecordedImage};
+
+/// Lines for `GITHUB_OUTPUT`: the record as `digest-json`, and each component's image by digest.
+pub(crate) fn outputs(record: &DigestRecord) -> String {
+    let json = serde_json::to_string(record).expect("text keys and no failing parts");
+    let mut text = format!("digest-json={json}\n");
+    for (name, image) in &record.images {
+        text.push_str(&format!("{name}={}\n", image.image));
+    }
+    text
+}
+
+/// A table for `GITHUB_STEP_SUMMARY`, with what changed against the previous record.
+pub(crate) fn markdown(record: &DigestRecord, previous: &DigestRecord) -> String {
+    let mut text = String::from(
+        "## Published images\n\n| component | tags | digest | size | change | pull |\n|---|---|---|--:|---|---|\n",
+    );
+    for (name, image) in &record.images {
+        let tags: Vec<String> = image.tags.iter().map(|tag| format!("`{tag}`")).collect();
+        text.push_str(&format!(
+            "| {name} | {} | `{}` | {} | {} | `docker pull {}` |\n",
+            tags.join(" "),
+            image.digest,
+            bytes(size(image)),
+            change(image, previous.images.get(name)),
+            image.image
+        ));
+    }
+    text + "\n"
+}
+
+/// `new`, `unchanged`, or how much larger or smaller.
+pub(crate) fn change(image: &RecordedImage, previous: Option<&RecordedImage>) -> String {
+    let Some(previous) = previous else { return "new".to_owned() };
+    if previous.digest == image.digest {
+        return "unchanged".to_owned();
+    }
+    let (new, old) = (size(image), size(previous));
+    match new.cmp(&old) {
+        std::cmp::Ordering::Greater => format!("changed, {} larger", bytes(new - old)),
+        std::cmp::Ordering::Less => format!("changed, {} smaller", bytes(old - new)),
+        std::cmp::Ordering::Equal => "changed".to_owned(),
+    }
+}
+
+/// Compressed bytes of all platforms.
+pub(crate) fn size(image: &RecordedImage) -> u64 {
+    image.platforms.values().map(|platform| platform.size).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::image::record::RecordedPlatform;
+    use crate::image::reference::{Digest, Tag};
+
+    fn record(content: &str, size: u64) -> DigestRecord {
+        let digest = Digest::of(content.as_bytes());
+        let platform = RecordedPlatform { digest: digest.clone(), config: digest.clone(), size };
+        let tags: Vec<Tag> = ["sha-9c68c4a", "main"].map(|tag| tag.parse().unwrap()).into();
+        let platforms = BTreeMap::from([("linux/amd64".parse().unwrap(), platform)]);
+        let repository = "ghcr.io/acme/engine".parse().unwrap();
+        let image = RecordedImage::new(&repository, digest, tags[0].clone(), tags, platforms);
+        DigestRecord { images: BTreeMap::from([("engine".to_owned(), image)]) }
+    }
+
+    #[test]
+    fn outputs_are_lines_that_a_workflow_reads() {
+        let text = outputs(&record("a", 1));
+        let (json, engine) = text.split_once('\n').unwrap();
+        let json = json.strip_prefix("digest-json=").unwrap();
+        assert_eq!(DigestRecord::parse(json).unwrap(), record("a", 1));
+        assert_eq!(engine, format!("engine=ghcr.io/acme/engine@{}\n", Digest::of(b"a")));
+    }
+
+    #[test]
+    fn the_summary_tells_what_changed() {
+        let (old, new) = (record("a", 2 << 20), record("b", 3 << 20));
+        for (record, previous, change) in [
+            (&old, &DigestRecord::default(), "| new |"),
+            (&old, &old, "| unchanged |"),
+            (&new, &old, "| changed, 1.0 MiB larger |"),
+            (&old, &new, "| changed, 1.0 MiB smaller |"),
+        ] {
+            let text = markdown(record, previous);
+            assert!(text.contains("| engine | `sha-9c68c4a` `main` | `sha256:"), "{text}");
+            assert!(text.contains(change), "{text}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! What is built, as git and CI tell it.
+
+use anyhow::{Context, Result};
+use camino::Utf8Path;
+use serde_json::Value;
+
+use crate::image::tags::GitReference;
+use crate::system::git::Git;
+
+/// The commit and what it is a build of.
+#[derive(Clone, Debug)]
+pub(crate) struct CiState {
+    /// HEAD, 40 hex digits; `GITHUB_SHA` where there is no git.
+    pub(crate) commit: String,
+    /// Files that differ from it, but those `publish` writes itself.
+    pub(crate) changed: Vec<String>,
+    /// Branch, tag or pull request.
+    pub(crate) reference: GitReference,
+}
+
+impl CiState {
+    /// Asks git and GitHub's variables (docs.github.com, "Variables reference"); `own` are folders that
+    /// `publish` writes to.
+    ///
+    /// # Errors
+    /// No commit is known; git refuses the repository.
+    pub(crate) fn gather(root: &Utf8Path, own: &[&Utf8Path]) -> Result<Self> {
+        let git = Git::open(root)?;
+        let head = git.as_ref().and_then(|git| git.head.as_ref()).map(|head| head.hash.clone());
+        let commit = head.or_else(|| variable("GITHUB_SHA")).context(
+            "images are tagged with the commit, and there is none here\nmake a first commit, or set `GITHUB_SHA`",
+        )?;
+        let changed = match &git {
+            Some(git) => git.changed_paths(&Default::default())?,
+            None => Default::default(),
+        };
+        let changed = changed.iter().filter(|path| !own.iter().any(|own| path.starts_with(own)));
+        let reference = match variable("GITHUB_REF") {
+            Some(reference) => github(&reference, git.as_ref()),
+            None => local(git.as_ref()),
+        };
+        Ok(CiState { commit, changed: changed.map(ToString::to_string).collect(), reference })
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|text| !text.is_empty())
+}
+
+fn github(reference: &str, git: Option<&Git>) -> GitReference {
+    let event: Value = variable("GITHUB_EVENT_PATH")
+        .and_then(|path| std::fs::read(path).ok())
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+        .unwrap_or_default();
+    // `pull_request_target` runs under the base branch's name.
+    if variable("GITHUB_EVENT_NAME").is_some_and(|event| event.starts_with("pull_request")) {
+        let named = reference.strip_prefix("refs/pull/").and_then(|rest| rest.split('/').next());
+        let number = named.and_then(|number| number.parse().ok()).or_else(|| event["number"].as_u64());
+        return GitReference::PullRequest(number);
+    }
+    if let Some(number) = reference.strip_prefix("refs/pull/") {
+        return GitReference::PullRequest(number.split('/').next().and_then(|number| number.parse().ok()));
+    }
+    if let Some(tag) = reference.strip_prefix("refs/tags/") {
+        return GitReference::Tag(tag.to_owned());
+    }
+    match reference.strip_prefix("refs/heads/") {
+        Some(name) => {
+            let said = event["repository"]["default_branch"].as_str();
+            branch(name, said.map(str::to_owned), git)
+        }
+        None => GitReference::Detached,
+    }
+}
+
+fn local(git: Option<&Git>) -> GitReference {
+    let Some(git) = git else { return GitReference::Detached };
+    match (git.branch(), git.version_tag()) {
+        (Some(name), _) => branch(&name, None, Some(git)),
+        (None, Some(tag)) => GitReference::Tag(tag),
+        (None, None) => GitReference::Detached,
+    }
+}
+
+fn branch(name: &str, default: Option<String>, git: Option<&Git>) -> GitReference {
+    let default = default.or_else(|| git.and_then(Git::default_branch));
+    // Without a remote nothing says which branch is the default one; these two usually are.
+    let is_default = default.map_or(matches!(name, "main" | "master"), |default| default == name);
+    GitReference::Branch { name: name.to_owned(), is_default }
+}

@@ -1,0 +1,10 @@
+//! Pure: what Kubernetes manifests say, and how their images are pinned.
+
+pub(crate) mod edit;
+#[cfg(test)]
+mod generated;
+pub(crate) mod mark;
+pub(crate) mod pin;
+pub(crate) mod repositories;
+pub(crate) mod workload;
+pub(crate) mod yaml;

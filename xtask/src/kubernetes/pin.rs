@@ -1,0 +1,380 @@
+//! Pinning: the images of a YAML text replaced in place, byte for byte the same otherwise.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::edit::{Addition, Edits};
+use super::mark::{FOREIGN, Mark, PLACEHOLDER_NAME, PLACEHOLDER_TAG};
+use super::repositories::Repositories;
+use super::workload::{Site, sites};
+use super::yaml::{Document, NodeId, Value, YamlError, parse};
+use crate::image::record::{DigestRecord, RecordedImage};
+
+/// What the images of our components become.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Images<'a> {
+    /// `repository@digest` of the record.
+    Recorded(&'a DigestRecord),
+    /// The placeholder, with the component in a comment at the end of the line.
+    Placeholder,
+}
+
+/// A pinned text.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Pinned {
+    /// The text with its images replaced.
+    pub(crate) text: String,
+    /// All images of our components in it, changed or not, in the text's order.
+    pub(crate) images: Vec<PinnedImage>,
+    /// Texts that name an image of ours where no container does (a variable, a field of some custom
+    /// resource), with their lines. They are left as they are.
+    pub(crate) left: Vec<(usize, String)>,
+}
+
+/// An image of one of our components.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PinnedImage {
+    /// Line of the text as it was, from 1.
+    pub(crate) line: usize,
+    /// The component.
+    pub(crate) component: String,
+    /// The reference as it was.
+    pub(crate) from: String,
+    /// The reference now; the same when there was nothing to do.
+    pub(crate) to: String,
+}
+
+/// Why an image, and so its text, cannot be pinned.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    /// Line, from 1.
+    pub(crate) line: usize,
+    /// Column, from 1, where it helps.
+    pub(crate) column: Option<usize>,
+    /// What is wrong and what mends it.
+    pub(crate) message: String,
+}
+
+impl From<YamlError> for Refusal {
+    fn from(error: YamlError) -> Self {
+        Refusal { line: error.line, column: Some(error.column), message: format!("no valid YAML: {}", error.message) }
+    }
+}
+
+/// Replaces the images of our components in `text`, whose file has the name `file`.
+///
+/// # Errors
+/// All refusals of the text, in its order.
+pub(crate) fn pin(
+    text: &str,
+    file: &str,
+    repositories: &Repositories,
+    images: Images<'_>,
+) -> Result<Pinned, Vec<Refusal>> {
+    let documents = parse(text).map_err(|error| vec![error.into()])?;
+    let mut pinning = Pinning { text, repositories, images, edits: Edits::default(), found: Vec::new() };
+    let mut refusals = Vec::new();
+    for (number, document) in documents.iter().enumerate() {
+        // Placeholders of one line share a mark.
+        let mut lines: BTreeMap<usize, Vec<Site>> = BTreeMap::new();
+        for site in sites(document, file) {
+            if let Some(value) = image_of(document, site) {
+                lines.entry(document.nodes[value].line).or_default().push(site);
+            }
+        }
+        for (line, sites) in lines {
+            refusals.extend(pinning.line(number, document, line, &sites).err());
+        }
+    }
+    if !refusals.is_empty() {
+        return Err(refusals);
+    }
+    let left = documents.iter().flat_map(|document| others(document, file, repositories)).collect();
+    let Pinning { edits, found, .. } = pinning;
+    let new = edits.apply(text);
+    edits.check(&documents, &new).map_err(|line| {
+        vec![refusal(line, "replacing images here would change more than images; write each on a line of its own")]
+    })?;
+    Ok(Pinned { text: new, images: found, left })
+}
+
+/// Lines and texts of scalars that are references to our images, tag or digest included, and no sites.
+fn others(document: &Document<'_>, file: &str, repositories: &Repositories) -> Vec<(usize, String)> {
+    let known: BTreeSet<NodeId> = sites(document, file)
+        .into_iter()
+        .flat_map(|site| match site {
+            Site::Image(id) => vec![document.target(id)],
+            Site::Kustomization(entry) => {
+                ["name", "newName"].iter().filter_map(|key| document.get(entry, key)).collect()
+            }
+        })
+        .collect();
+    let scalars = document.nodes.iter().enumerate().filter_map(|(id, node)| match &node.value {
+        Value::Scalar(text, _) => Some((id, node.line, text)),
+        _ => None,
+    });
+    scalars
+        .filter(|(id, _, text)| text.contains([':', '@']) && !known.contains(id) && repositories.has(text))
+        .map(|(_, line, text)| (line, text.to_string()))
+        .collect()
+}
+
+/// The scalar whose repository decides which component an image is of.
+fn image_of(document: &Document<'_>, site: Site) -> Option<NodeId> {
+    match site {
+        Site::Image(id) => Some(id),
+        Site::Kustomization(entry) => document.get(entry, "newName").or_else(|| document.get(entry, "name")),
+    }
+}
+
+struct Pinning<'a> {
+    text: &'a str,
+    repositories: &'a Repositories,
+    images: Images<'a>,
+    edits: Edits,
+    found: Vec<PinnedImage>,
+}
+
+impl Pinning<'_> {
+    /// Replaces what one line names.
+    fn line(&mut self, number: usize, document: &Document<'_>, line: usize, sites: &[Site]) -> Result<(), Refusal> {
+        let start = image_of(document, sites[0]).map_or(0, |id| document.nodes[id].start);
+        let mark = Mark::of_line(self.text, start);
+        let placeholders = sites.iter().filter(|site| is_placeholder(document, **site)).count();
+        let mut marked = mark.components.iter();
+        if !mark.components.is_empty() && mark.components.len() != placeholders {
+            return Err(refusal(
+                line,
+                format!(
+                    "the comment `{}` names {} of {placeholders} placeholders; write the images by hand and remove it",
+                    mark.text(),
+                    mark.components.len()
+                ),
+            ));
+        }
+        let mut named = Vec::new();
+        for site in sites {
+            let component = match is_placeholder(document, *site) {
+                true => marked.next().cloned().filter(|name| name != FOREIGN),
+                false => self.component(document, *site)?,
+            };
+            named.push((*site, component));
+        }
+        let mut left = Vec::new();
+        for (site, component) in named {
+            let Some(component) = component else {
+                left.extend(is_placeholder(document, site).then(|| FOREIGN.to_owned()));
+                continue;
+            };
+            let is_marked = match site {
+                Site::Image(id) => self.image(number, document, id, &component)?,
+                Site::Kustomization(entry) => self.kustomization(number, document, entry, &component)?,
+            };
+            left.extend(is_marked.then_some(component));
+        }
+        if left.iter().all(|name| name == FOREIGN) {
+            left.clear();
+        }
+        if left != mark.components {
+            self.edits.replace(mark.range, Mark::comment(&left));
+        }
+        Ok(())
+    }
+
+    /// The component that a value which is no placeholder is an image of.
+    fn component(&self, document: &Document<'_>, site: Site) -> Result<Option<String>, Refusal> {
+        let Some(written) = image_of(document, site) else { return Ok(None) };
+        let line = document.nodes[written].line;
+        let refuse = |message: String| Err(refusal(line, message));
+        let node = &document.nodes[document.target(written)];
+        let Value::Scalar(content, style) = &node.value else {
+            if self.text[node.start..].starts_with("{{") {
+                return refuse("the image is a template, and could be one of ours; write the reference itself".into());
+            }
+            return refuse(
+                "the image is no text; write `registry/repository:tag` or `registry/repository@digest`".into(),
+            );
+        };
+        let is_plain = *style == saphyr_parser::ScalarStyle::Plain;
+        if let Some(kind) = is_plain.then(|| plain_kind(content)).flatten() {
+            return refuse(format!("the image is {kind}, no text; write `registry/repository:tag`, or quote it"));
+        }
+        let reference = content.trim();
+        if let Some(component) = self.repositories.component_of_template(reference) {
+            return refuse(format!(
+                "the image `{reference}` is a template, and could be one of `{component}`; write the reference itself"
+            ));
+        }
+        let Some(component) = self.repositories.component(reference) else { return Ok(None) };
+        let cannot = match () {
+            () if written != document.target(written) => "is an alias, and what it stands for is used elsewhere",
+            () if node.anchor != 0 => "has an anchor, and changing it would change each place that uses it",
+            () if node.tag.is_some() => "has a tag",
+            () if document.content_range(written, self.text).is_none() => {
+                "is written as a block, over several lines or with escapes"
+            }
+            () => return Ok(Some(component.to_owned())),
+        };
+        refuse(format!("the image `{reference}` of `{component}` {cannot}; write it out as plain or quoted text"))
+    }
+
+    /// The recorded image of `component`.
+    fn recorded<'r>(
+        record: &'r DigestRecord,
+        component: &str,
+        line: usize,
+        from: &str,
+    ) -> Result<&'r RecordedImage, Refusal> {
+        record.images.get(component).ok_or_else(|| {
+            refusal(
+                line,
+                format!(
+                    "`{from}` is an image of `{component}`, which the digest record lacks; `cargo xtask publish \
+                     {component}` adds it"
+                ),
+            )
+        })
+    }
+
+    /// Replaces a whole reference. Gives whether it is a placeholder now.
+    fn image(&mut self, number: usize, document: &Document<'_>, id: NodeId, component: &str) -> Result<bool, Refusal> {
+        let line = document.nodes[id].line;
+        let from = document.text(id).unwrap_or_default().to_owned();
+        let to = match self.images {
+            Images::Recorded(record) => Self::recorded(record, component, line, &from)?.image.to_string(),
+            Images::Placeholder => format!("{PLACEHOLDER_NAME}:{PLACEHOLDER_TAG}"),
+        };
+        self.scalar(number, document, id, &to)?;
+        self.found.push(PinnedImage { line, component: component.to_owned(), from, to });
+        Ok(matches!(self.images, Images::Placeholder))
+    }
+
+    /// Replaces what an entry of a kustomization's `images` says. Gives whether it is a placeholder now.
+    ///
+    /// kustomize takes `digest` when it has one; with `newTag` as well, its versions differ in whether
+    /// the tag is shown. So a tag becomes the digest, and where there is neither, a digest is added.
+    fn kustomization(
+        &mut self,
+        number: usize,
+        document: &Document<'_>,
+        entry: NodeId,
+        component: &str,
+    ) -> Result<bool, Refusal> {
+        let [name, new_name, tag, digest] =
+            ["name", "newName", "newTag", "digest"].map(|key| document.entry(entry, key));
+        let Some((key, site)) = new_name.or(name) else { return Ok(false) };
+        let line = document.nodes[site].line;
+        let text = |entry: Option<(NodeId, NodeId)>| entry.and_then(|(_, value)| document.text(value));
+        let repository = text(Some((key, site))).unwrap_or_default();
+        let from = match (text(digest), text(tag)) {
+            (Some(digest), _) => format!("{repository}@{digest}"),
+            (None, Some(tag)) => format!("{repository}:{tag}"),
+            (None, None) => repository.to_owned(),
+        };
+        let mut added = Vec::new();
+        let to = match self.images {
+            Images::Recorded(record) => {
+                let image = Self::recorded(record, component, line, &from)?;
+                if new_name.is_some() {
+                    self.scalar(number, document, site, &image.repository)?;
+                } else if self.repositories.names(repository) != Some(&*image.repository) {
+                    added.push(("newName", image.repository.clone()));
+                }
+                let value = image.digest.to_string();
+                match (digest, tag) {
+                    (Some((_, digest)), _) => self.scalar(number, document, digest, &value)?,
+                    (None, Some(tag)) => self.pair(number, document, tag, "digest", &value)?,
+                    (None, None) => added.push(("digest", value)),
+                }
+                image.image.to_string()
+            }
+            // The manifests that the entry is about carry the placeholder themselves.
+            Images::Placeholder if new_name.is_none() => from.clone(),
+            Images::Placeholder => {
+                self.scalar(number, document, site, PLACEHOLDER_NAME)?;
+                match (digest, tag) {
+                    (Some(_), Some(_)) => {
+                        let message = format!("`{from}` has `digest` and `newTag`; remove `newTag`");
+                        return Err(refusal(line, message));
+                    }
+                    (Some(digest), None) => self.pair(number, document, digest, "newTag", PLACEHOLDER_TAG)?,
+                    (None, Some((_, tag))) => self.scalar(number, document, tag, PLACEHOLDER_TAG)?,
+                    (None, None) => added.push(("newTag", PLACEHOLDER_TAG.to_owned())),
+                }
+                format!("{PLACEHOLDER_NAME}:{PLACEHOLDER_TAG}")
+            }
+        };
+        if !added.is_empty() {
+            let range = document.content_range(site, self.text).ok_or_else(|| not_plain(document, site))?;
+            let addition = Addition { document: number, mapping: entry, key, after: site, content: range };
+            self.edits.add(document, self.text, addition, &added);
+        }
+        self.found.push(PinnedImage { line, component: component.to_owned(), from, to });
+        Ok(matches!(self.images, Images::Placeholder) && new_name.is_some())
+    }
+
+    /// Renames a key and replaces its value.
+    fn pair(
+        &mut self,
+        number: usize,
+        document: &Document<'_>,
+        (key, value): (NodeId, NodeId),
+        new_key: &str,
+        new_value: &str,
+    ) -> Result<(), Refusal> {
+        self.scalar(number, document, key, new_key)?;
+        self.scalar(number, document, value, new_value)
+    }
+
+    /// Replaces the content of a scalar; its quotes stay.
+    fn scalar(&mut self, number: usize, document: &Document<'_>, id: NodeId, new: &str) -> Result<(), Refusal> {
+        let node = &document.nodes[id];
+        let plain = node.anchor == 0 && node.tag.is_none();
+        let range = document.content_range(id, self.text).filter(|_| plain).ok_or_else(|| not_plain(document, id))?;
+        if self.text[range.clone()] != *new {
+            self.edits.scalar(number, id, range, new);
+        }
+        Ok(())
+    }
+}
+
+/// Whether this is the placeholder: a mark at the end of its line tells whose.
+fn is_placeholder(document: &Document<'_>, site: Site) -> bool {
+    let Some(text) = image_of(document, site).and_then(|id| document.text(id)) else { return false };
+    match site {
+        Site::Image(_) => {
+            text.strip_prefix(PLACEHOLDER_NAME).and_then(|rest| rest.strip_prefix(':')) == Some(PLACEHOLDER_TAG)
+        }
+        Site::Kustomization(_) => text == PLACEHOLDER_NAME,
+    }
+}
+
+/// What YAML makes of an unquoted scalar that is no text (core schema, and YAML 1.1's booleans, which
+/// Kubernetes' parser still reads).
+fn plain_kind(content: &str) -> Option<&'static str> {
+    match content {
+        "" | "~" | "null" | "Null" | "NULL" => return Some("empty"),
+        "true" | "True" | "TRUE" | "false" | "False" | "FALSE" => return Some("a truth value"),
+        "yes" | "Yes" | "YES" | "no" | "No" | "NO" | "on" | "On" | "ON" | "off" | "Off" | "OFF" => {
+            return Some("a truth value");
+        }
+        _ => {}
+    }
+    let number =
+        content.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c)) && content.parse::<f64>().is_ok();
+    number.then_some("a number")
+}
+
+fn not_plain(document: &Document<'_>, id: NodeId) -> Refusal {
+    refusal(
+        document.nodes[id].line,
+        "this belongs to one of our images; write it as plain or quoted text on one line, without anchor, alias or tag",
+    )
+}
+
+fn refusal(line: usize, message: impl Into<String>) -> Refusal {
+    Refusal { line, column: None, message: message.into() }
+}
+
+#[cfg(test)]
+#[path = "pin_tests.rs"]
+mod tests;

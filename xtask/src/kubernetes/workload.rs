@@ -1,0 +1,122 @@
+//! Where manifests name images.
+
+use std::collections::BTreeSet;
+
+use super::yaml::{Document, NodeId, Value};
+
+/// Keys whose lists hold containers, in every kind that has a pod's specification somewhere.
+const CONTAINER_LISTS: &[&str] = &["containers", "initContainers", "ephemeralContainers"];
+
+/// A place that names an image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Site {
+    /// The value of `image` of a container or of a Compose service: a whole reference.
+    Image(NodeId),
+    /// An entry of a kustomization's `images`.
+    Kustomization(NodeId),
+}
+
+/// The places of `document` that name images, in the text's order; `file` is its file's name.
+///
+/// Containers are looked for at any depth, so that items of a `List`, pods within custom
+/// resources, and kinds that do not exist yet are found.
+pub(crate) fn sites(document: &Document<'_>, file: &str) -> Vec<Site> {
+    // One place may be reached on several ways: by aliases and merges.
+    let mut found = BTreeSet::new();
+    for (id, node) in document.nodes.iter().enumerate() {
+        if !matches!(node.value, Value::Mapping(_)) {
+            continue;
+        }
+        for key in CONTAINER_LISTS {
+            let list = document.get(id, key);
+            let containers = list.map(|list| document.items(list)).unwrap_or_default();
+            found.extend(containers.iter().filter_map(|container| document.get(*container, "image")).map(Site::Image));
+        }
+    }
+    let root = document.root();
+    let at_root = |key: &str| root.and_then(|root| document.get(root, key));
+    if is_kustomization(document, file) {
+        let images = at_root("images").map(|images| document.items(images)).unwrap_or_default();
+        found.extend(images.iter().map(|entry| Site::Kustomization(document.target(*entry))));
+    } else if at_root("kind").is_none() && at_root("apiVersion").is_none() {
+        let services = at_root("services").and_then(|services| document.entries(services)).unwrap_or_default();
+        found.extend(services.iter().filter_map(|(_, service)| document.get(*service, "image")).map(Site::Image));
+    }
+    let mut found: Vec<_> = found.into_iter().collect();
+    found.sort_by_key(|site| match site {
+        Site::Image(id) | Site::Kustomization(id) => *id,
+    });
+    found
+}
+
+/// kustomize takes a file of this name for a kustomization without `kind`, too.
+fn is_kustomization(document: &Document<'_>, file: &str) -> bool {
+    let root = document.root();
+    let text = |key: &str| root.and_then(|root| document.get(root, key)).and_then(|id| document.text(id));
+    let kustomize = text("apiVersion").is_none_or(|version| version.starts_with("kustomize.config.k8s.io/"));
+    match text("kind") {
+        Some(kind) => kustomize && ["Kustomization", "Component"].contains(&kind),
+        None => kustomize && ["kustomization.yaml", "kustomization.yml"].contains(&file),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kubernetes::yaml::parse;
+
+    /// Texts of the image values found.
+    fn images(text: &str, file: &str) -> Vec<String> {
+        let documents = parse(text).unwrap();
+        let mut found = Vec::new();
+        for document in &documents {
+            for site in sites(document, file) {
+                found.push(match site {
+                    Site::Image(id) => document.text(id).unwrap_or("?").to_owned(),
+                    Site::Kustomization(id) => {
+                        format!("name {}", document.text(document.get(id, "name").unwrap()).unwrap())
+                    }
+                });
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn containers_of_every_kind_and_depth() {
+        let pod = "spec: {initContainers: [{image: a}], containers: [{image: b}, {name: none}], ephemeralContainers: [{image: c}]}";
+        let kinds = [
+            format!("kind: Pod\n{pod}"),
+            format!("kind: PodTemplate\ntemplate: {{{pod}}}"),
+            format!("kind: Deployment\nspec: {{template: {{{pod}}}}}"),
+            format!("kind: CronJob\nspec: {{jobTemplate: {{spec: {{template: {{{pod}}}}}}}}}"),
+            format!("kind: List\nitems: [{{kind: Deployment, spec: {{template: {{{pod}}}}}}}]"),
+            format!("kind: Rollout\napiVersion: argoproj.io/v1alpha1\nspec: {{template: {{{pod}}}}}"),
+        ];
+        for kind in &kinds {
+            assert_eq!(images(kind, "x.yaml"), ["a", "b", "c"], "{kind}");
+        }
+        assert_eq!(images(&kinds.join("\n---\n"), "x.yaml").len(), 18);
+    }
+
+    #[test]
+    fn other_images_are_none_of_ours() {
+        let text =
+            "kind: ConfigMap\ndata: {image: a, containers: 'image: b'}\nspec: {image: c, containers: {image: d}}";
+        assert!(images(text, "x.yaml").is_empty());
+        assert!(images("kind: Service\nservices: {a: {image: b}}", "x.yaml").is_empty());
+    }
+
+    #[test]
+    fn compose_services_and_kustomizations() {
+        assert_eq!(images("services:\n  a: {image: x}\n  b: {build: .}\n", "compose.yaml"), ["x"]);
+        let base = "x-base: &base {image: x}\nservices:\n  a: {<<: *base}\n  b: {<<: *base}\n";
+        assert_eq!(images(base, "compose.yaml"), ["x"], "one place, though two services have it");
+        let entries = "images:\n- name: x\n- {name: y, newName: z}\n";
+        assert_eq!(images(entries, "kustomization.yaml"), ["name x", "name y"]);
+        assert_eq!(images(&format!("kind: Component\n{entries}"), "other.yaml"), ["name x", "name y"]);
+        assert!(images(entries, "other.yaml").is_empty());
+        let flux = format!("apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\n{entries}");
+        assert!(images(&flux, "kustomization.yaml").is_empty());
+    }
+}

@@ -1,0 +1,312 @@
+//! Writing: manifests, and blobs from a stream.
+
+use std::io::{self, Read};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use ureq::Body;
+use ureq::http::{Method, Response, Uri};
+
+use super::client::{ApiRequest, Client, PUSH, retry_after, with_wait};
+use super::download::unwrap;
+use super::error::ApiError;
+use super::http::{Failure, drain, is_same_host, shown};
+use super::pull::{DIGEST_HEADER, header};
+use super::retry::{Attempts, is_retryable};
+use crate::image::manifest::Descriptor;
+use crate::image::reference::{Digest, ImageReference, Repository};
+
+/// How a blob came to be in a repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arrival {
+    /// It was there.
+    Existed,
+    /// The registry took it from another repository.
+    Mounted,
+    /// It was sent.
+    Sent,
+}
+
+/// A blob to be pushed.
+pub(super) struct Outgoing<'a> {
+    /// Its digest and size.
+    pub(super) descriptor: &'a Descriptor,
+    /// Opens its content; again for each try.
+    pub(super) open: &'a dyn Fn() -> Result<Box<dyn Read + Send + 'a>>,
+    /// Called with each number of bytes sent.
+    pub(super) on_bytes: &'a (dyn Fn(u64) + Sync),
+}
+
+/// What the registry made of the request for an upload.
+enum Session {
+    Mounted,
+    Upload(Uri),
+}
+
+/// What became of sending a blob once.
+enum Sent {
+    Done,
+    /// Worth another session: waited for already when that was needed.
+    Again,
+}
+
+impl Client {
+    /// Writes a manifest or index under `target`'s tag, or by its digest when there is no tag.
+    /// All that it leads to must be there.
+    ///
+    /// # Errors
+    /// [`ApiError`] within the chain when the registry refuses; a digest that it makes of the
+    /// bytes and we do not; the registry cannot be asked.
+    pub(crate) fn put_manifest(&self, target: &ImageReference, media_type: &str, bytes: &[u8]) -> Result<Digest> {
+        let digest = Digest::of(bytes);
+        let selector = target.tag.as_ref().map_or(digest.as_str(), |tag| tag.as_str());
+        let put = || {
+            ensure!(
+                target.digest.as_ref().is_none_or(|expected| *expected == digest),
+                "the manifest's digest is `{digest}`"
+            );
+            let mut request = ApiRequest::new(Method::PUT, target, PUSH, format!("manifests/{selector}"));
+            request.headers.push(("Content-Type", media_type.to_owned()));
+            request.body = bytes;
+            let response = self.send(&request, &mut self.attempts())?;
+            check_echo(&response, &digest)?;
+            drain(response);
+            Ok(())
+        };
+        put().with_context(|| match &target.tag {
+            Some(tag) => format!("cannot push `{}:{tag}`", target.name()),
+            None => format!("cannot push `{}@{digest}`", target.name()),
+        })?;
+        Ok(digest)
+    }
+
+    /// Whether `target`'s repository has a blob.
+    ///
+    /// # Errors
+    /// The registry cannot be asked, or refuses.
+    pub(super) fn has_blob(&self, target: &ImageReference, digest: &Digest, attempts: &mut Attempts) -> Result<bool> {
+        let request = ApiRequest::new(Method::HEAD, target, PUSH, format!("blobs/{digest}"));
+        match self.send(&request, attempts) {
+            Ok(response) => {
+                drain(response);
+                Ok(true)
+            }
+            Err(error) => match error.downcast_ref::<ApiError>().map(|answer| answer.status) {
+                // 405: it does not tell; sending the blob does no harm.
+                Some(404 | 405) => Ok(false),
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// Makes a blob exist in `target`'s repository: it is there, or one of the repositories
+    /// `mount_from` of the same registry has it, or it is sent.
+    ///
+    /// # Errors
+    /// [`ApiError`] within the chain when the registry refuses; content that cannot be read; the
+    /// registry cannot be asked.
+    pub(super) fn push_blob(
+        &self,
+        target: &ImageReference,
+        blob: &Outgoing<'_>,
+        mount_from: &[Repository],
+    ) -> Result<Arrival> {
+        let digest = &blob.descriptor.digest;
+        self.push_tries(target, blob, mount_from)
+            .with_context(|| format!("cannot push blob `{digest}` to `{}`", target.name()))
+    }
+
+    fn push_tries(&self, target: &ImageReference, blob: &Outgoing<'_>, mount_from: &[Repository]) -> Result<Arrival> {
+        let digest = &blob.descriptor.digest;
+        let mut attempts = self.attempts();
+        if self.has_blob(target, digest, &mut attempts)? {
+            return Ok(Arrival::Existed);
+        }
+        let mut source = self.mount_source(target, digest, mount_from, &mut attempts);
+        let mut renewed = false;
+        loop {
+            let session = match self.begin_upload(target, digest, source.take(), &mut attempts)? {
+                Session::Mounted => return Ok(Arrival::Mounted),
+                Session::Upload(session) => session,
+            };
+            match self.send_blob(target, blob, &session, &mut attempts, &mut renewed)? {
+                Sent::Done => return Ok(Arrival::Sent),
+                // The answer may have been lost on the way, not the blob.
+                Sent::Again if self.has_blob(target, digest, &mut attempts)? => return Ok(Arrival::Sent),
+                Sent::Again => {}
+            }
+        }
+    }
+
+    /// The repository to mount from: the only one, else the first that has the blob. One that may
+    /// not be read has it not.
+    fn mount_source<'r>(
+        &self,
+        target: &ImageReference,
+        digest: &Digest,
+        mount_from: &'r [Repository],
+        attempts: &mut Attempts,
+    ) -> Option<&'r Repository> {
+        let others: Vec<_> = mount_from.iter().filter(|source| **source != target.repository).collect();
+        match others.as_slice() {
+            [only] => Some(only),
+            several => several.iter().copied().find(|source| {
+                let source = ImageReference::new(target.registry.clone(), (*source).clone());
+                let request = ApiRequest::new(Method::HEAD, &source, "pull", format!("blobs/{digest}"));
+                self.send(&request, attempts).map(drain).is_ok()
+            }),
+        }
+    }
+
+    /// Asks for an upload session, or for a mount: a refused one gives a session, by the same
+    /// answer (202) or by another request.
+    fn begin_upload(
+        &self,
+        target: &ImageReference,
+        digest: &Digest,
+        source: Option<&Repository>,
+        attempts: &mut Attempts,
+    ) -> Result<Session> {
+        let request = ApiRequest::new(Method::POST, target, PUSH, "blobs/uploads/".to_owned());
+        if let Some(source) = source {
+            let mut mount = request.clone();
+            mount.path = format!("blobs/uploads/?mount={digest}&from={source}");
+            mount.also_reads = Some(source);
+            match self.send(&mount, attempts) {
+                Ok(response) if response.status().as_u16() == 201 => {
+                    drain(response);
+                    return Ok(Session::Mounted);
+                }
+                Ok(response) => return self.session(&mount, response),
+                // Whatever it has against a mount, it may have nothing against an upload.
+                Err(error) if error.downcast_ref::<ApiError>().is_some_and(|answer| answer.status < 500) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let response = self.send(&request, attempts).map_err(|error| match error.downcast_ref::<ApiError>() {
+            Some(answer) if answer.is_not_found() => {
+                let hint = "hint: some registries want a repository to be created before the first push";
+                anyhow!(hint).context(answer.clone())
+            }
+            _ => error,
+        })?;
+        self.session(&request, response)
+    }
+
+    fn session(&self, request: &ApiRequest<'_>, response: Response<Body>) -> Result<Session> {
+        let url = self.url(request)?;
+        let session = self.http.location(&url, &response);
+        drain(response);
+        Ok(Session::Upload(session.context("the registry names no place to upload to")?))
+    }
+
+    /// Sends a blob into a session once (distribution-spec, pushing a blob monolithically).
+    fn send_blob(
+        &self,
+        target: &ImageReference,
+        blob: &Outgoing<'_>,
+        session: &Uri,
+        attempts: &mut Attempts,
+        renewed: &mut bool,
+    ) -> Result<Sent> {
+        let request = ApiRequest::new(Method::PUT, target, PUSH, String::new());
+        let Descriptor { digest, size, .. } = blob.descriptor;
+        let url = with_digest(session, digest)?;
+        // A session elsewhere carries its permission in its address; ours is for the registry alone.
+        let is_registry = is_same_host(session, &self.url(&request)?);
+        let authorization = match is_registry {
+            true => self.auth.authorize(&self.http, &request, attempts)?,
+            false => None,
+        };
+        let mut content = Content { inner: (blob.open)()?, left: *size, on_bytes: blob.on_bytes, failure: None };
+        self.count();
+        let answer = self.http.upload(&url, *size, &mut content, authorization.as_ref().map(|value| value.reveal()));
+        if let Some(failure) = content.failure {
+            return Err(unwrap(failure).context("cannot read what is to be sent"));
+        }
+        let response = match answer {
+            Ok(response) => response,
+            Err(Failure::Connection(_)) if attempts.wait(None) => return Ok(Sent::Again),
+            Err(failure) => return Err(failure.into_error()),
+        };
+        match response.status().as_u16() {
+            200..=299 => {
+                check_echo(&response, digest)?;
+                drain(response);
+                Ok(Sent::Done)
+            }
+            401 if is_registry && !*renewed => {
+                *renewed = true;
+                self.auth.answer(&self.http, &request, authorization.as_ref(), response, attempts)?;
+                Ok(Sent::Again)
+            }
+            status => {
+                let retry_after = retry_after(&response);
+                let host = session.authority().map_or("", |authority| authority.as_str());
+                let error = ApiError::read(host, response);
+                // A registry that was started anew does not know the session.
+                let is_lost = status == 404
+                    || matches!(error.code.as_deref(), Some("BLOB_UPLOAD_UNKNOWN" | "BLOB_UPLOAD_INVALID"));
+                if (is_retryable(status) || is_lost) && attempts.wait(retry_after) {
+                    return Ok(Sent::Again);
+                }
+                if is_retryable(status) {
+                    return Err(with_wait(error, retry_after));
+                }
+                match is_registry {
+                    true => Err(self.auth.explain(error, &request, authorization.as_ref())),
+                    false => Err(anyhow::Error::new(error).context(format!("`{}` refuses the upload", shown(session)))),
+                }
+            }
+        }
+    }
+}
+
+/// The address that ends an upload session: its own, with the digest.
+fn with_digest(session: &Uri, digest: &Digest) -> Result<Uri> {
+    let separator = if session.query().is_some() { '&' } else { '?' };
+    let text = format!("{session}{separator}digest=sha256%3A{}", digest.hex());
+    // The error would repeat the address, query and all.
+    text.parse().ok().context("the registry names no valid place to upload to")
+}
+
+/// Refuses a registry that stored something else than it was sent. Saying nothing is allowed.
+fn check_echo(response: &Response<Body>, sent: &Digest) -> Result<()> {
+    match header(response, DIGEST_HEADER) {
+        Some(echoed) if echoed != sent.as_str() => {
+            bail!("the registry says that it stored `{}`, but was sent `{sent}`", echoed.escape_debug())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A blob's content on its way: exactly as long as announced, counted, and with its own failure
+/// kept apart from the connection's.
+struct Content<'a> {
+    inner: Box<dyn Read + Send + 'a>,
+    left: u64,
+    on_bytes: &'a (dyn Fn(u64) + Sync),
+    failure: Option<io::Error>,
+}
+
+impl Read for Content<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
+        if most == 0 {
+            return Ok(0);
+        }
+        let failure = loop {
+            match self.inner.read(&mut buffer[..most]) {
+                Ok(0) => break io::Error::other(format!("it ends {} bytes early", self.left)),
+                Ok(count) => {
+                    self.left -= count as u64;
+                    (self.on_bytes)(count as u64);
+                    return Ok(count);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => break error,
+            }
+        };
+        self.failure = Some(failure);
+        Err(io::Error::other("the source failed"))
+    }
+}

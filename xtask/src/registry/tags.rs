@@ -1,0 +1,121 @@
+//! The tags of a repository.
+
+use std::collections::BTreeSet;
+use std::io::Read;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::Deserialize;
+use ureq::Body;
+use ureq::http::{Method, Response, Uri};
+
+use super::client::{ApiRequest, Client};
+use super::error::ApiError;
+use super::http::is_same_host;
+use super::retry::Attempts;
+use crate::image::reference::{ImageReference, Tag};
+
+/// Tags asked for at once; registries may give fewer.
+const PAGE: u32 = 1000;
+/// A page is this many bytes at most: a thousand of the longest tags are a tenth of it.
+const MAX_PAGE: u64 = 4 * 1024 * 1024;
+/// More pages than any repository has.
+const MAX_PAGES: usize = 10_000;
+
+#[derive(Deserialize)]
+struct TagList {
+    /// `null` in a repository without tags, as registry 2.8 writes it.
+    tags: Option<Vec<String>>,
+}
+
+impl Client {
+    /// All tags of the repository, sorted; none when it does not exist.
+    ///
+    /// # Errors
+    /// The registry cannot be asked, refuses, or does not follow the specification.
+    pub(crate) fn tags(&self, repository: &ImageReference) -> Result<Vec<Tag>> {
+        self.all_tags(repository).with_context(|| format!("cannot list the tags of `{}`", repository.name()))
+    }
+
+    fn all_tags(&self, repository: &ImageReference) -> Result<Vec<Tag>> {
+        let request = ApiRequest::new(Method::GET, repository, "pull", format!("tags/list?n={PAGE}"));
+        let mut url = self.url(&request)?;
+        let mut tags = BTreeSet::new();
+        for _ in 0..MAX_PAGES {
+            let (page, next) = match self.page(&request, &url) {
+                Err(error) if error.downcast_ref::<ApiError>().is_some_and(ApiError::is_not_found) => break,
+                page => page?,
+            };
+            // What is no tag by the specification can be neither pulled nor removed by it.
+            tags.extend(page.into_iter().filter_map(|text| text.parse::<Tag>().ok()));
+            let Some(next) = next else { return Ok(tags.into_iter().collect()) };
+            ensure!(next != url, "a page of the list leads to itself");
+            ensure!(is_same_host(&next, &url), "the list goes on at another host");
+            url = next;
+        }
+        Ok(tags.into_iter().collect())
+    }
+
+    /// One page, and where the next one is.
+    fn page(&self, request: &ApiRequest<'_>, url: &Uri) -> Result<(Vec<String>, Option<Uri>)> {
+        let mut attempts: Attempts = self.attempts();
+        loop {
+            let response = self.send_to(url.clone(), request, &mut attempts)?;
+            let next = next_link(&response).map(|link| self.http.resolve(url, &link)).transpose()?;
+            let length = response.body().content_length();
+            let mut bytes = Vec::new();
+            let read = response.into_body().into_reader().take(MAX_PAGE + 1).read_to_end(&mut bytes);
+            ensure!(bytes.len() as u64 <= MAX_PAGE, "a page of the list is larger than 4 MiB");
+            if read.is_err() || length.is_some_and(|length| length > bytes.len() as u64) {
+                if attempts.wait(None) {
+                    continue;
+                }
+                bail!("the connection was cut within the list");
+            }
+            let list: TagList = serde_json::from_slice(&bytes).context("the list is not valid")?;
+            return Ok((list.tags.unwrap_or_default(), next));
+        }
+    }
+}
+
+/// The address of the next page (RFC 8288, `Link: <…>; rel="next"`).
+fn next_link(response: &Response<Body>) -> Option<String> {
+    let links = response.headers().get_all("Link").iter().filter_map(|value| value.to_str().ok());
+    links.flat_map(targets).find(|(_, relation)| relation == "next").map(|(target, _)| target)
+}
+
+/// Addresses and relations of one header, which may hold several links.
+fn targets(header: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for part in header.split('<').skip(1) {
+        let Some((target, parameters)) = part.split_once('>') else { continue };
+        let relation = parameters.split([';', ',']).find_map(|parameter| {
+            let (name, value) = parameter.split_once('=')?;
+            name.trim().eq_ignore_ascii_case("rel").then(|| value.trim().trim_matches('"').to_ascii_lowercase())
+        });
+        found.push((target.trim().to_owned(), relation.unwrap_or_default()));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_read_in_all_their_forms() {
+        let next = |header: &str| {
+            targets(header).into_iter().find(|(_, relation)| relation == "next").map(|(target, _)| target)
+        };
+        let cases = [
+            ("</v2/a/tags/list?last=b&n=2>; rel=\"next\"", Some("/v2/a/tags/list?last=b&n=2")),
+            ("<https://r.io/v2/a/tags/list?last=b%2Cc>;rel=next", Some("https://r.io/v2/a/tags/list?last=b%2Cc")),
+            ("</first>; rel=\"first\", </next>; title=\"x\"; rel=\"next\"", Some("/next")),
+            ("</prev>; rel=\"prev\"", None),
+            ("</unclosed; rel=\"next\"", None),
+            ("", None),
+        ];
+        for (header, expected) in cases {
+            assert_eq!(next(header).as_deref(), expected, "{header}");
+        }
+    }
+}

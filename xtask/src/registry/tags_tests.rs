@@ -1,0 +1,47 @@
+//! Lists of tags as registries give them.
+
+use super::push_tests::{client, target};
+use super::test_registry::error;
+use super::test_server::{Answer, Server};
+
+#[test]
+fn tags_come_from_all_pages_in_all_forms_of_links() {
+    for form in ["relative", "query", "absolute", "array"] {
+        let server = Server::start(move |seen| {
+            let (path, query) = seen.path.split_once('?').unwrap();
+            let next = |query: &str| match form {
+                "relative" => format!("<{path}?{query}>; rel=\"next\""),
+                "query" => format!("<?{query}>; rel=next"),
+                "array" => format!("</x>; rel=\"prev\", <{path}?{query}>; rel=\"next\""),
+                _ => format!("<http://{}{path}?{query}>; rel=\"next\"", seen.headers["host"]),
+            };
+            match query {
+                "n=1000" => Answer::new(200, r#"{"name":"acme/app","tags":["v2","latest"]}"#)
+                    .header("Link", next("last=v2&n=2")),
+                "last=v2&n=2" => {
+                    Answer::new(200, r#"{"name":"acme/app","tags":["v10","v2"]}"#).header("Link", next("last=v10"))
+                }
+                "last=v10" => Answer::new(200, r#"{"name":"acme/app","tags":["a"]}"#),
+                other => panic!("{other}"),
+            }
+        });
+        let tags = client().tags(&target(&server)).unwrap();
+        assert_eq!(tags.iter().map(|tag| tag.as_str()).collect::<Vec<_>>(), ["a", "latest", "v10", "v2"], "{form}");
+    }
+}
+
+#[test]
+fn repositories_without_tags_have_none_and_lists_that_lead_astray_are_refused() {
+    for answer in [|| Answer::new(404, error("NAME_UNKNOWN", "unknown")), || Answer::new(200, r#"{"tags":null}"#)] {
+        let server = Server::start(move |_| answer());
+        assert!(client().tags(&target(&server)).unwrap().is_empty());
+    }
+    for link in ["<https://evil.example/v2/x>; rel=\"next\"", "<?n=1000>; rel=\"next\""] {
+        let server = Server::start(move |_| Answer::new(200, r#"{"tags":["a"]}"#).header("Link", link));
+        let error = format!("{:#}", client().tags(&target(&server)).unwrap_err());
+        assert!(error.contains("at another host") || error.contains("leads to itself"), "{error}");
+        assert_eq!(server.lines().len(), 1);
+    }
+    let server = Server::start(|_| Answer::new(200, "[]"));
+    assert!(client().tags(&target(&server)).is_err());
+}

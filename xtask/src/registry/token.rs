@@ -1,0 +1,194 @@
+//! Tokens (distribution's token and OAuth 2 specifications): where they come from, and one request
+//! for one.
+
+use std::fmt::Write as _;
+use std::io::Read;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+use ureq::http::{Method, Uri};
+
+use super::client::{retry_after, with_wait};
+use super::credentials::{Credential, Secret};
+use super::error::ApiError;
+use super::http::{Exchange, Failure, Http, shown};
+use super::retry::{Attempts, is_retryable};
+use crate::image::reference::Registry;
+
+/// How long a token lasts when the service does not say (distribution's token specification).
+const DEFAULT_LIFE: u64 = 60;
+/// Tokens are large, but not this large.
+const MAX_TOKEN: u64 = 1024 * 1024;
+
+/// Where tokens come from. A registry may name another host, as Docker Hub does, and that host
+/// gets the registry's credentials: so it must be https, or where plain text may go for a registry
+/// that is spoken to in it.
+///
+/// # Errors
+/// No valid address; one that would get credentials in plain text.
+pub(super) fn token_realm(http: &Http, realm: &str, registry: &Registry) -> Result<Uri> {
+    let url: Uri = realm.parse().ok().with_context(|| format!("registry `{registry}` names no valid token service"))?;
+    let plain_here = url.scheme_str() == Some("http") && http.is_plain(registry) && http.may_be_plain(&url);
+    ensure!(
+        url.scheme_str() == Some("https") || plain_here,
+        "registry `{registry}` names a token service without https, `{}`: no credentials go there",
+        shown(&url)
+    );
+    Ok(url)
+}
+
+/// What a token is asked for.
+pub(super) struct Ticket<'a> {
+    /// The service's address.
+    pub(super) realm: Uri,
+    /// How it calls the registry.
+    pub(super) service: Option<&'a str>,
+    /// What the token must be good for; scopes are separated by spaces.
+    pub(super) scope: &'a str,
+}
+
+#[derive(Deserialize)]
+struct TokenAnswer {
+    token: Option<String>,
+    access_token: Option<String>,
+    expires_in: Option<u64>,
+}
+
+/// Asks the service for a token, and gives the `Authorization` value with the moment it ends.
+///
+/// # Errors
+/// [`ApiError`] within the chain when the service refuses; no answer; no token in it.
+pub(super) fn fetch_token(
+    http: &Http,
+    ticket: &Ticket<'_>,
+    credential: Option<&Credential>,
+    attempts: &mut Attempts,
+) -> Result<(Secret, Instant)> {
+    let mut fields: Vec<(&str, &str)> = Vec::new();
+    fields.extend(ticket.service.map(|service| ("service", service)));
+    // A challenge may name several scopes, each its own parameter.
+    fields.extend(ticket.scope.split(' ').filter(|s| !s.is_empty()).map(|scope| ("scope", scope)));
+
+    let mut headers = Vec::new();
+    let mut authorization = None;
+    let (method, url, body) = match credential {
+        Some(Credential::IdentityToken(token)) => {
+            fields.push(("grant_type", "refresh_token"));
+            fields.push(("client_id", "cargo-xtask"));
+            fields.push(("refresh_token", token.reveal()));
+            headers.push(("Content-Type", "application/x-www-form-urlencoded".to_owned()));
+            (Method::POST, ticket.realm.clone(), form(&fields).into_bytes())
+        }
+        other => {
+            if let Some(Credential::Password { username, password }) = other {
+                authorization = Some(basic(username, password));
+            }
+            let separator = if ticket.realm.query().is_some() { '&' } else { '?' };
+            let url = format!("{}{separator}{}", ticket.realm, form(&fields));
+            (Method::GET, url.parse().context("its address is not valid")?, Vec::new())
+        }
+    };
+    let exchange = Exchange { method, url, headers: &headers, body: &body };
+    loop {
+        let sent = Instant::now();
+        let response = match http.exchange(&exchange, authorization.as_ref().map(Secret::reveal)) {
+            Ok(response) => response,
+            Err(Failure::Connection(_)) if attempts.wait(None) => continue,
+            Err(failure) => return Err(failure.into_error()),
+        };
+        let status = response.status().as_u16();
+        let host = ticket.realm.authority().map_or("", |authority| authority.as_str());
+        if is_retryable(status) {
+            let wait = retry_after(&response);
+            if attempts.wait(wait) {
+                continue;
+            }
+            return Err(with_wait(ApiError::read(host, response), wait));
+        }
+        if status != 200 {
+            return Err(ApiError::read(host, response).into());
+        }
+        let mut bytes = Vec::new();
+        if response.into_body().into_reader().take(MAX_TOKEN).read_to_end(&mut bytes).is_err() {
+            if attempts.wait(None) {
+                continue;
+            }
+            bail!("the connection was cut");
+        }
+        // The body is the secret: no error may show it.
+        let answer: TokenAnswer = serde_json::from_slice(&bytes).ok().context("its answer is not valid")?;
+        let token = answer
+            .token
+            .filter(|token| !token.is_empty())
+            .or(answer.access_token)
+            .context("its answer holds no token")?;
+        let life = answer.expires_in.unwrap_or(DEFAULT_LIFE).min(24 * 3600);
+        // Renewed a little early: a token that ends on the way costs a refusal.
+        let ends = sent + Duration::from_secs(life - life / 8);
+        return Ok((Secret::new(format!("Bearer {token}")), ends));
+    }
+}
+
+/// Fields as `application/x-www-form-urlencoded`.
+fn form(fields: &[(&str, &str)]) -> String {
+    let mut text = String::new();
+    for (name, value) in fields {
+        if !text.is_empty() {
+            text.push('&');
+        }
+        text.push_str(name);
+        text.push('=');
+        for byte in value.bytes() {
+            match byte {
+                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                    text.push(char::from(byte));
+                }
+                byte => write!(text, "%{byte:02X}").expect("a string takes all"),
+            }
+        }
+    }
+    text
+}
+
+/// The `Authorization` value of a user.
+pub(super) fn basic(username: &str, password: &Secret) -> Secret {
+    Secret::new(format!("Basic {}", STANDARD.encode(format!("{username}:{}", password.reveal()))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_go_over_https_or_stay_here() {
+        let mut http = Http::new();
+        let remote: Registry = "ghcr.io".parse().unwrap();
+        let local: Registry = "localhost:5000".parse().unwrap();
+        assert!(token_realm(&http, "https://auth.ghcr.io/token?x=y", &remote).is_ok());
+        assert!(token_realm(&http, "http://127.0.0.1:5001/token", &local).is_ok());
+        for (realm, registry) in [
+            ("http://ghcr.io/token", &remote),
+            ("http://127.0.0.1/token", &remote),
+            ("http://auth.example/token", &local),
+            ("/token", &remote),
+            ("ftp://ghcr.io/token", &remote),
+        ] {
+            assert!(token_realm(&http, realm, registry).is_err(), "{realm}");
+        }
+        let allowed: Registry = "registry.lan:5000".parse().unwrap();
+        assert!(token_realm(&http, "http://registry.lan:5000/token", &allowed).is_err());
+        http.allow_plain(vec![allowed.clone()]);
+        assert!(token_realm(&http, "http://registry.lan:5000/token", &allowed).is_ok());
+        assert!(token_realm(&http, "http://other.lan/token", &allowed).is_err());
+        assert!(token_realm(&http, "http://registry.lan:5000/token", &remote).is_err());
+    }
+
+    #[test]
+    fn forms_are_escaped() {
+        let fields = [("scope", "repository:a/b:pull,push"), ("service", "a&b=c é")];
+        assert_eq!(form(&fields), "scope=repository%3Aa%2Fb%3Apull%2Cpush&service=a%26b%3Dc%20%C3%A9");
+    }
+}

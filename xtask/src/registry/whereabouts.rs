@@ -1,0 +1,79 @@
+//! Where in its registry a blob is known to be, so that images pushed side by side send what they
+//! share once and mount it from each other.
+
+use std::collections::HashMap;
+use std::sync::{Condvar, Mutex, MutexGuard};
+
+use crate::image::reference::{Digest, Registry, Repository};
+
+/// What a client has learned. Threads share it.
+#[derive(Default)]
+pub(super) struct Whereabouts {
+    blobs: Mutex<HashMap<(Registry, Digest), Place>>,
+    changed: Condvar,
+}
+
+enum Place {
+    /// A thread looks for it or sends it.
+    OnItsWay,
+    /// It is there.
+    In(Repository),
+}
+
+/// What to do about a blob.
+pub(super) enum Turn<'a> {
+    /// Nobody else is at it: look, send it, and say where it is.
+    Ours(Claim<'a>),
+    /// It is in this repository.
+    In(Repository),
+}
+
+/// The sole right to send a blob to a registry; given back on drop.
+pub(super) struct Claim<'a> {
+    of: &'a Whereabouts,
+    key: (Registry, Digest),
+}
+
+impl Whereabouts {
+    /// Where the blob is; waits while another thread sends it, which saves sending it twice.
+    pub(super) fn turn(&self, registry: &Registry, digest: &Digest) -> Turn<'_> {
+        let key = (registry.clone(), digest.clone());
+        let mut blobs = self.blobs();
+        loop {
+            match blobs.get(&key) {
+                Some(Place::In(repository)) => return Turn::In(repository.clone()),
+                Some(Place::OnItsWay) => {
+                    blobs = self.changed.wait(blobs).unwrap_or_else(|poisoned| poisoned.into_inner());
+                }
+                None => {
+                    blobs.insert(key.clone(), Place::OnItsWay);
+                    return Turn::Ours(Claim { of: self, key });
+                }
+            }
+        }
+    }
+
+    fn blobs(&self) -> MutexGuard<'_, HashMap<(Registry, Digest), Place>> {
+        // Every change is one insertion or removal: a panic elsewhere leaves it true.
+        self.blobs.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl Claim<'_> {
+    /// The blob is in `repository` now.
+    pub(super) fn arrived(self, repository: &Repository) {
+        self.of.blobs().insert(self.key.clone(), Place::In(repository.clone()));
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        let mut blobs = self.of.blobs();
+        if matches!(blobs.get(&self.key), Some(Place::OnItsWay)) {
+            // It did not arrive: the next thread tries.
+            blobs.remove(&self.key);
+        }
+        drop(blobs);
+        self.of.changed.notify_all();
+    }
+}

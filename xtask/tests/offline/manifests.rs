@@ -1,0 +1,195 @@
+//! `manifests`: which files are pinned, when nothing is written, and the way to placeholders and back.
+
+use std::os::unix::fs::PermissionsExt;
+
+use crate::support::Fixture;
+
+const RECORD: &str = "artifacts/docker/docker-image-digests.json";
+const POD: &str = "kind: Pod\nspec:\n  containers:\n    - image: localhost:5000/one:main   # why\n";
+
+fn digest(name: &str) -> String {
+    crate::support::image::digest(name.as_bytes())
+}
+
+fn pinned(name: &str) -> String {
+    format!("localhost:5000/{name}@{}", digest(name))
+}
+
+/// A record of `names`, as `publish` writes it.
+fn record(names: &[&str]) -> String {
+    let entries: serde_json::Map<_, _> = names
+        .iter()
+        .map(|name| {
+            let entry = serde_json::json!({
+                "repository": format!("localhost:5000/{name}"),
+                "digest": digest(name),
+                "image": pinned(name),
+                "gitShaTag": format!("localhost:5000/{name}:sha-1234567"),
+            });
+            ((*name).to_owned(), entry)
+        })
+        .collect();
+    serde_json::Value::Object(entries).to_string()
+}
+
+fn fixture() -> Fixture {
+    let fixture = Fixture::simple(&["one", "two"]);
+    fixture.write(RECORD, &record(&["one", "two"])).write("k8s/pod.yaml", POD);
+    fixture
+}
+
+#[test]
+fn images_are_pinned_and_nothing_else_changes() {
+    let fixture = fixture();
+    fixture.write("k8s/sub/list.yml", "kind: List\r\nitems:\r\n- spec: {containers: [{image: 'localhost:5000/two'}]}");
+    fixture.write("k8s/readme.md", "image: localhost:5000/one:main\n");
+    let output = fixture.xtask("manifests").ok().says("2 images of our components in 2 files, 2 of them changed");
+    let expected = format!(
+        "changed k8s/pod.yaml\n  4: localhost:5000/one:main -> {}\nchanged k8s/sub/list.yml\n  3: localhost:5000/two -> {}\n",
+        pinned("one"),
+        pinned("two")
+    );
+    assert_eq!(output.stdout, expected);
+    assert_eq!(fixture.read("k8s/pod.yaml"), POD.replace("localhost:5000/one:main", &pinned("one")));
+    let list = format!("kind: List\r\nitems:\r\n- spec: {{containers: [{{image: '{}'}}]}}", pinned("two"));
+    assert_eq!(fixture.read("k8s/sub/list.yml"), list);
+    assert_eq!(fixture.read("k8s/readme.md"), "image: localhost:5000/one:main\n");
+    assert_eq!(fixture.xtask("manifests").ok().says("all up to date").stdout, "");
+    assert_eq!(fixture.xtask("manifests --check").ok().stdout, "");
+}
+
+#[test]
+fn check_shows_a_diff_and_a_dry_run_a_list_and_both_write_nothing() {
+    let fixture = fixture();
+    let output = fixture.xtask("manifests --check").fails();
+    assert!(output.stdout.starts_with("--- k8s/pod.yaml (committed)\n+++ k8s/pod.yaml (pinned)\n"), "{output:?}");
+    let changed = format!("\n-    - image: localhost:5000/one:main   # why\n+    - image: {}   # why\n", pinned("one"));
+    assert!(output.stdout.contains(&changed), "{output:?}");
+    output.says("error: 1 of 1 manifests differ\nrun `cargo xtask manifests`\n");
+    let output = fixture.xtask("manifests --dry-run").ok();
+    assert!(output.stdout.starts_with("would change k8s/pod.yaml\n  4: "), "{output:?}");
+    let json = fixture.xtask("manifests --dry-run --json").ok().json();
+    assert_eq!(json["changed"][0], "k8s/pod.yaml");
+    assert_eq!(json["images"][0]["component"], "one");
+    assert_eq!(json["images"][0]["line"], 4);
+    assert_eq!(json["images"][0]["to"], pinned("one"));
+    assert_eq!(fixture.read("k8s/pod.yaml"), POD);
+    fixture.xtask("manifests --check --dry-run").misused();
+}
+
+#[test]
+fn placeholders_need_no_record_and_go_away_without_a_trace() {
+    let fixture = fixture();
+    fixture.remove(RECORD);
+    fixture.xtask("manifests --placeholder").ok();
+    let swapped = POD.replace("localhost:5000/one:main   # why", "nginx:alpine   # why # xtask placeholder: one");
+    assert_eq!(fixture.read("k8s/pod.yaml"), swapped);
+    fixture.xtask("manifests --check").env("XTASK_IMAGES", "placeholder").ok();
+    fixture
+        .xtask("manifests")
+        .fails()
+        .says(&format!("error: no digest record `{RECORD}`\n`cargo xtask publish` writes it"));
+    fixture.write(RECORD, &record(&["one"]));
+    fixture.xtask("manifests --check --placeholder").ok();
+    fixture.xtask("manifests").ok();
+    assert_eq!(fixture.read("k8s/pod.yaml"), POD.replace("localhost:5000/one:main", &pinned("one")));
+    fixture.xtask("manifests").env("XTASK_IMAGES", "nothing").fails().says("`XTASK_IMAGES=nothing` is unknown");
+}
+
+#[test]
+fn what_cannot_be_pinned_is_told_at_once_and_no_file_changes() {
+    let fixture = fixture();
+    fixture.write(RECORD, &record(&["one"]));
+    fixture.write("k8s/a.yaml", "containers:\n- image: localhost:5000/two:main\n- image: 5\n");
+    fixture.write("k8s/z.yaml", "a: [b\nc: d\n");
+    fixture
+        .xtask("manifests")
+        .fails()
+        .says("error: manifests cannot be pinned, and none was changed\ncaused by: `k8s/a.yaml:2`: `localhost:5000/two:main`")
+        .says("is an image of `two`, which the digest record lacks; `cargo xtask publish two` adds it\n")
+        .says("`k8s/a.yaml:3`: the image is a number, no text")
+        .says("`k8s/z.yaml:2:");
+    assert_eq!(fixture.read("k8s/pod.yaml"), POD);
+    std::fs::write(fixture.path("k8s/z.yaml"), b"a: \xff\n").unwrap();
+    fixture.xtask("manifests").fails().says("cannot read `k8s/z.yaml`");
+    assert_eq!(fixture.read("k8s/pod.yaml"), POD);
+}
+
+#[test]
+fn all_files_change_or_none() {
+    // For root, no folder is read-only; the name of the temporary file is then taken by a folder.
+    let fixture = fixture();
+    fixture.write("k8s/x/pod.yaml", POD).write("k8s/y/pod.yaml", POD);
+    let script = fixture
+        .script("break.sh", "#!/bin/sh\nfor n in 0 1 2 3 4 5; do mkdir -p k8s/y/.tmp-$$-$n; done\nexec \"$@\"\n");
+    let mut command = std::process::Command::new(script);
+    crate::support::clean(&mut command, fixture.root());
+    let output = command.arg(env!("CARGO_BIN_EXE_xtask")).arg("manifests").output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains("cannot create `") && error.contains("k8s/y/.tmp-"), "{error}");
+    for file in ["k8s/pod.yaml", "k8s/x/pod.yaml", "k8s/y/pod.yaml"] {
+        assert_eq!(fixture.read(file), POD, "{file}");
+    }
+    let left = fixture.path("k8s/x").read_dir().unwrap().count();
+    assert_eq!(left, 1, "no temporary file is left");
+}
+
+#[test]
+fn settings_name_the_files_and_what_is_missing_is_an_error() {
+    let fixture = fixture();
+    fixture.append("Cargo.toml", "[workspace.metadata.docker]\nmanifests = [\"deploy\", \"compose.yaml\"]\n");
+    fixture.write("compose.yaml", "services:\n  one: {image: localhost:5000/one}\n");
+    fixture.xtask("manifests").fails().says("`deploy`, which `manifests` in `[workspace.metadata.docker]`");
+    fixture.write("deploy/.hidden/pod.yaml", POD).write("deploy/pod.yaml", POD);
+    fixture.link("deploy/linked-folder", "../k8s").link("deploy/linked.yaml", "../elsewhere.yaml");
+    fixture.write("elsewhere.yaml", POD).link("deploy/same.yaml", "pod.yaml");
+    let changed = fixture.xtask("manifests --json").ok().json()["changed"].clone();
+    assert_eq!(changed, serde_json::json!(["compose.yaml", "deploy/linked.yaml", "deploy/pod.yaml"]));
+    assert!(fixture.path("deploy/linked.yaml").is_symlink() && fixture.path("deploy/same.yaml").is_symlink());
+    assert!(fixture.read("elsewhere.yaml").contains(&pinned("one")));
+    assert_eq!(fixture.read("k8s/pod.yaml"), POD, "not entered, and not configured");
+    assert_eq!(fixture.read("deploy/.hidden/pod.yaml"), POD);
+}
+
+#[test]
+fn without_manifests_there_is_nothing_to_pin() {
+    let fixture = Fixture::simple(&["one"]);
+    let output = fixture.xtask("manifests").ok().says("nothing to pin: no YAML file in `k8s`");
+    assert_eq!(output.stdout, "");
+    fixture.write("k8s/pod.yaml", "kind: Pod\n");
+    fixture.xtask("manifests").fails().says("no digest record");
+}
+
+#[test]
+fn another_record_and_what_environments_name() {
+    let fixture = fixture();
+    fixture.append("Cargo.toml", "[workspace.metadata.docker.environments.staging]\nregistry = \"registry.stage\"\n");
+    let staging = record(&["one", "two"]).replace("localhost:5000", "registry.stage");
+    fixture.write("staging.json", &staging);
+    fixture.xtask("manifests --digests ../staging.json").within(fixture.path("k8s")).ok();
+    let promoted = POD.replace("localhost:5000/one:main", &pinned("one").replace("localhost:5000", "registry.stage"));
+    assert_eq!(fixture.read("k8s/pod.yaml"), promoted);
+    fixture.xtask("manifests").ok();
+    assert_eq!(fixture.read("k8s/pod.yaml"), POD.replace("localhost:5000/one:main", &pinned("one")));
+    fixture.xtask("manifests --digests missing.json").fails().says("cannot read the digest record `missing.json`");
+    fixture.write("bad.json", "{\"one\": {}}");
+    fixture
+        .xtask("manifests --digests bad.json")
+        .fails()
+        .says("cannot use `bad.json`")
+        .says("`one` in the digest record is wrong");
+}
+
+#[test]
+fn permissions_stay_and_images_elsewhere_are_told() {
+    let fixture = fixture();
+    fixture.append("k8s/pod.yaml", "      env: [{name: SIDECAR, value: \"localhost:5000/two:1\"}]\n");
+    let path = fixture.path("k8s/pod.yaml");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+    fixture
+        .xtask("manifests")
+        .ok()
+        .says("note: `k8s/pod.yaml:5`: `localhost:5000/two:1` is not the image of a container, and is left alone");
+    assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o640);
+}
