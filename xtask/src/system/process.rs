@@ -179,7 +179,8 @@ pub(crate) fn answer_within(cmd: Cmd<'_>, input: &[u8], limit: Duration) -> Resu
 }
 
 /// `cmd` as a command without the variables that an outer `cargo run` sets for us: they would
-/// tell an inner cargo about *our* package.
+/// tell an inner cargo about *our* package. Nor does any child need a registry's password: build
+/// scripts, of all dependencies, run below us.
 fn prepared(cmd: Cmd<'_>) -> Command {
     let mut command = Command::from(cmd);
     for (name, _) in std::env::vars_os() {
@@ -187,7 +188,7 @@ fn prepared(cmd: Cmd<'_>) -> Command {
         let ours = name.starts_with("CARGO_PKG_")
             || ["CARGO", "CARGO_MANIFEST_DIR", "CARGO_MANIFEST_PATH", "CARGO_BIN_NAME", "CARGO_CRATE_NAME"]
                 .contains(&name);
-        if ours {
+        if ours || name.starts_with("CI_REGISTRY_PASSWORD") {
             command.env_remove(name);
         }
     }

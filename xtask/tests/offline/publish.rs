@@ -140,3 +140,23 @@ fn a_registry_that_cannot_be_reached_fails_before_anything_is_built() {
     assert!(failed.stderr.contains("cannot publish `api`") && failed.stderr.contains("cannot reach"), "{failed:?}");
     assert!(!fixture.path("target/docker/oci").exists() && !fixture.path(RECORD).exists());
 }
+
+#[test]
+fn build_scripts_do_not_see_the_registrys_password() {
+    let fixture = Fixture::simple(&["app"]);
+    let script = r#"fn main() {
+    let seen: Vec<_> = std::env::vars().filter(|(name, _)| name.starts_with("CI_REGISTRY_")).collect();
+    std::fs::write("seen", format!("{seen:?}")).unwrap();
+}
+"#;
+    fixture.write("app/build.rs", script);
+    fixture.write(".gitignore", "/target\n/app/seen\n").git_init();
+    fixture
+        .build("")
+        .env("CI_REGISTRY_USERNAME", "somebody")
+        .env("CI_REGISTRY_PASSWORD", "hunter2hunter2")
+        .env("CI_REGISTRY_PASSWORD_STAGING", "hunter2hunter2")
+        .ok()
+        .says_nothing_of("hunter2");
+    assert_eq!(fixture.read("app/seen"), "[(\"CI_REGISTRY_USERNAME\", \"somebody\")]");
+}
