@@ -47,7 +47,7 @@ pub(crate) struct RecordedPlatform {
     pub(crate) digest: Digest,
     /// The image config: what engines without a registry call the image's id.
     pub(crate) config: Digest,
-    /// Compressed bytes: config and layers.
+    /// Compressed bytes of layers, config and manifest: all that a pull of it alone fetches.
     pub(crate) size: u64,
 }
 

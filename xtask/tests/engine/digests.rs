@@ -59,7 +59,7 @@ fn image(layout: &Path, architecture: &str, text: &str) -> (Value, Value) {
     });
     let mut manifest = blob(layout, "manifest.v1+json", manifest.to_string().as_bytes());
     manifest["platform"] = json!({"architecture": architecture, "os": "linux"});
-    let size = config["size"].as_u64().unwrap() + layer["size"].as_u64().unwrap();
+    let size: u64 = [&config, &layer, &manifest].map(|part| part["size"].as_u64().unwrap()).iter().sum();
     let recorded = json!({"digest": manifest["digest"], "config": config["digest"], "size": size});
     (manifest, recorded)
 }
