@@ -89,7 +89,7 @@ pub(crate) fn push(build: BuildPlan<'_>, arguments: &DockerBuildArgs, progress: 
     ci.reference = GitReference::Detached;
     let tags = tags(workspace, &ci, &options::tags(&arguments.options.tag)?)?;
     let client = client(&arguments.registry)?;
-    let planned = plan::plan(&client, &build, arguments.registry.registry.as_ref(), &tags, true)?;
+    let planned = plan::plan(&client, &build, arguments.registry.registry.as_ref(), &tags, true, !arguments.dry_run)?;
     if arguments.dry_run {
         print(&(report::tags(&planned, &tags) + &report::builds(build, &planned)?))?;
         return Ok(Outcome::Done);
@@ -129,7 +129,7 @@ impl Run<'_> {
             false => finish::previous_record(&path)?,
         };
         let registry = arguments.registry.registry.as_ref();
-        let planned = plan::plan(&client, &build, registry, &tags, arguments.rebuild)?;
+        let planned = plan::plan(&client, &build, registry, &tags, arguments.rebuild, !arguments.dry_run)?;
         let carried = plan::carried(&client, &previous, others)?;
         let text = report::plan(&planned, &tags, &carried, &path);
         if arguments.dry_run {
