@@ -11,6 +11,7 @@ mod edit;
 mod engine;
 mod interrupt;
 mod machine;
+mod manifests;
 mod measure;
 mod native;
 mod report;
@@ -63,6 +64,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
             Group::Xtask => xtask::run(&bench, &mut report),
             Group::Native => native::run(&bench, &mut report),
             Group::Sizes => sizes::run(&bench, &mut report),
+            Group::Manifests => manifests::run(&bench, &mut report),
             Group::Engine => engine::run(&bench, &mut report),
         };
         if let Err(error) = result {
