@@ -86,6 +86,8 @@ pub(crate) enum Group {
     Sizes,
     /// `manifests` over many files.
     Manifests,
+    /// `publish` beside `skopeo copy`, and of what is published already; needs a registry.
+    Publish,
     /// `docker-build --builder docker` beside cargo-chef's and naive Dockerfiles.
     Engine,
 }
@@ -97,6 +99,7 @@ impl fmt::Display for Group {
             Group::Native => "native",
             Group::Sizes => "sizes",
             Group::Manifests => "manifests",
+            Group::Publish => "publish",
             Group::Engine => "engine",
         })
     }
@@ -127,7 +130,7 @@ impl PeerKind {
 impl Cli {
     /// The groups to run, each once, in the order in which they profit from each other.
     pub(crate) fn chosen_groups(&self) -> Vec<Group> {
-        let all = [Group::Xtask, Group::Native, Group::Sizes, Group::Manifests, Group::Engine];
+        let all = [Group::Xtask, Group::Native, Group::Sizes, Group::Manifests, Group::Publish, Group::Engine];
         all.into_iter().filter(|group| self.groups.is_empty() || self.groups.contains(group)).collect()
     }
 

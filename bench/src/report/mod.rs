@@ -71,6 +71,7 @@ fn title(group: Group) -> &'static str {
         Group::Xtask => "The xtask itself",
         Group::Native => "Native builder beside plain cargo",
         Group::Manifests => "Pinning manifests",
+        Group::Publish => "Publishing beside skopeo",
         Group::Sizes => "Generated workspaces, native builder beside plain cargo",
         Group::Engine => "Engine: cargo xtask beside hand-written Dockerfiles",
     }
