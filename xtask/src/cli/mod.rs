@@ -1,11 +1,13 @@
 //! The command line: clap types, nothing else.
 
 mod build;
+mod registry;
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use build::{BuilderChoice, DockerBuildArgs};
+pub(crate) use registry::{ListArgs, PromoteArgs, RegistryCommand};
 
 /// Takes a Rust workspace to running pods: images, digests, manifests, smoke tests.
 #[derive(Debug, Parser)]
@@ -37,6 +39,11 @@ pub(crate) enum Command {
     Dockerfiles(DockerfilesArgs),
     /// Build the images of all components, or of some.
     DockerBuild(DockerBuildArgs),
+    /// Copy published images to another environment, by digest.
+    Promote(PromoteArgs),
+    /// Look into registries.
+    #[command(subcommand)]
+    Registry(RegistryCommand),
     /// Show each tool the other commands need: found or missing, and how to mend it.
     Doctor(DoctorArgs),
 }

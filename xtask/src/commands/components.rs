@@ -9,7 +9,7 @@ use super::table::table;
 use super::{Outcome, print};
 use crate::cli::ComponentsArgs;
 use crate::gather::workspace::Workspace;
-use crate::image::reference::ImageReference;
+use crate::image::reference::{ImageReference, Registry};
 use crate::workspace::settings::repository_name;
 
 /// Lists the chosen components.
@@ -77,11 +77,31 @@ fn folder_name(folder: &Utf8Path) -> &str {
 /// Registry and repository of a component's images: `CI_REGISTRY` and the owner part of
 /// `GITHUB_REPOSITORY` win over the settings.
 pub(crate) fn image_name(workspace: &Workspace, component: &str) -> Result<ImageReference> {
+    image_name_in(workspace, component, None)
+}
+
+/// As [`image_name`], in `registry` when one is given.
+pub(crate) fn image_name_in(
+    workspace: &Workspace,
+    component: &str,
+    registry: Option<&Registry>,
+) -> Result<ImageReference> {
     let settings = &workspace.packages.settings;
-    let registry = variable("CI_REGISTRY").unwrap_or_else(|| settings.registry.clone());
-    let repository = variable("GITHUB_REPOSITORY");
-    let owner = repository.as_deref().and_then(|name| name.split_once('/')).map(|(owner, _)| owner);
-    let repository = repository_name(&settings.repository, component, owner);
     let wrong = || format!("`registry` and `repository` give no valid image name for `{component}`");
-    Ok(ImageReference::new(registry.parse().with_context(wrong)?, repository.parse().with_context(wrong)?))
+    let registry = match registry {
+        Some(registry) => registry.clone(),
+        None => own_registry(workspace).with_context(wrong)?,
+    };
+    let repository = repository_name(&settings.repository, component, repository_owner().as_deref());
+    Ok(ImageReference::new(registry, repository.parse().with_context(wrong)?))
+}
+
+/// The registry of the workspace's images: `CI_REGISTRY` wins over the settings.
+pub(crate) fn own_registry(workspace: &Workspace) -> Result<Registry> {
+    variable("CI_REGISTRY").unwrap_or_else(|| workspace.packages.settings.registry.clone()).parse()
+}
+
+/// What `{owner}` in a repository template stands for: the owner part of `GITHUB_REPOSITORY`.
+pub(crate) fn repository_owner() -> Option<String> {
+    variable("GITHUB_REPOSITORY")?.split_once('/').map(|(owner, _)| owner.to_owned())
 }

@@ -5,6 +5,8 @@ mod docker_build;
 mod dockerfiles;
 mod doctor;
 mod filter;
+mod promote;
+mod registry_list;
 mod table;
 
 use std::ffi::OsString;
@@ -14,7 +16,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Parser;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, RegistryCommand};
 use crate::system::{interrupt, process};
 
 /// Parses, dispatches, prints the error.
@@ -37,6 +39,8 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Components(arguments) => components::run(manifest, arguments),
         Command::Dockerfiles(arguments) => dockerfiles::run(manifest, arguments),
         Command::DockerBuild(arguments) => docker_build::run(manifest, arguments),
+        Command::Promote(arguments) => promote::run(manifest, arguments),
+        Command::Registry(RegistryCommand::List(arguments)) => registry_list::run(manifest, arguments),
         Command::Doctor(arguments) => doctor::run(manifest, arguments),
     });
     interrupt::leave_to_handler();
@@ -68,7 +72,7 @@ fn print(text: &str) -> Result<()> {
 }
 
 /// `error: …`, then the chain of causes.
-fn shown(error: &anyhow::Error) -> String {
+pub(crate) fn shown(error: &anyhow::Error) -> String {
     let mut text = format!("error: {error}\n");
     for cause in error.chain().skip(1) {
         text.push_str(&format!("caused by: {cause}\n"));

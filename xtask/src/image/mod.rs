@@ -5,6 +5,8 @@
 pub(crate) mod labels;
 pub(crate) mod manifest;
 pub(crate) mod platform;
+pub(crate) mod promotion;
 pub(crate) mod record;
 pub(crate) mod reference;
+pub(crate) mod tags;
 pub(crate) mod time;

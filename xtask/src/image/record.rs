@@ -62,6 +62,11 @@ impl DigestRecord {
             serde_json::from_str(text).context("the digest record is no JSON object")?;
         let mut images = BTreeMap::new();
         for (name, entry) in entries {
+            ensure!(
+                is_component_name(&name),
+                "`{}` in the digest record is no name of a component",
+                name.escape_debug()
+            );
             let wrong = || format!("`{name}` in the digest record is wrong");
             let image: RecordedImage = serde_json::from_value(entry).with_context(wrong)?;
             image.check().with_context(wrong)?;
@@ -105,6 +110,12 @@ impl RecordedImage {
         );
         Ok(())
     }
+}
+
+/// Names become words of shells, cells of tables and `NAME=value` lines; cargo's names of binaries are
+/// fit for that.
+fn is_component_name(name: &str) -> bool {
+    !name.is_empty() && !name.starts_with('-') && name.chars().all(|c| c.is_alphanumeric() || "-_.+".contains(c))
 }
 
 #[cfg(test)]
@@ -151,6 +162,8 @@ mod tests {
         assert!(error("repository", "ghcr.io/acme/other").contains("not of `repository`"));
         assert!(error("gitShaTag", "ghcr.io/acme/other:sha-1").contains("`gitShaTag` is"));
         assert!(error("digest", "sha256:12").contains("is not a digest"));
+        let renamed = record().to_text().replacen("engine", "a\\nPATH=/tmp", 1);
+        assert!(DigestRecord::parse(&renamed).unwrap_err().to_string().contains("is no name of a component"));
         assert!(DigestRecord::parse("[]").unwrap_err().to_string().contains("no JSON object"));
     }
 }

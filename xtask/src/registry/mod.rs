@@ -10,19 +10,25 @@ mod client;
 mod credential_helper;
 mod credentials;
 mod download;
+mod downloader;
 mod error;
 mod http;
+mod inspect;
 mod pull;
 mod push;
 mod retry;
+mod tagging;
 mod tags;
 mod token;
 mod transfer;
 mod whereabouts;
 
 pub(crate) use client::Client;
-pub(crate) use credentials::Credentials;
-pub(crate) use error::ApiError;
+pub(crate) use credentials::{Credentials, Secret};
+pub(crate) use downloader::{Answer, Downloader};
+pub(crate) use error::{ApiError, WrongContent};
+pub(crate) use inspect::RemoteImage;
+pub(crate) use pull::FetchedManifest;
 pub(crate) use retry::RetryPolicy;
 pub(crate) use transfer::{ImageSource, LayoutSource, RegistrySource, Transferred, transfer};
 

@@ -7,7 +7,7 @@ use ureq::Body;
 use ureq::http::{Method, Response};
 
 use super::client::{ApiRequest, Client};
-use super::error::ApiError;
+use super::error::{ApiError, WrongContent};
 use crate::image::manifest::{Descriptor, MANIFEST_TYPES};
 use crate::image::reference::{Digest, ImageReference};
 
@@ -142,10 +142,12 @@ pub(super) fn header<'a>(response: &'a Response<Body>, name: &str) -> Option<&'a
 
 /// Refuses what the registry sent for something else.
 pub(super) fn same_digest(found: &Digest, expected: &Digest) -> Result<()> {
-    ensure!(found == expected, "the registry sent `{found}` for `{expected}`");
+    if found != expected {
+        bail!(WrongContent(format!("the registry sent `{found}` for `{expected}`")));
+    }
     Ok(())
 }
 
-fn is_not_found(error: &anyhow::Error) -> bool {
+pub(super) fn is_not_found(error: &anyhow::Error) -> bool {
     error.downcast_ref::<ApiError>().is_some_and(ApiError::is_not_found)
 }

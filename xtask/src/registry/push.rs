@@ -98,6 +98,25 @@ impl Client {
         }
     }
 
+    /// Whether images may be pushed to `target`'s repository: asks for an upload and cancels it, so that a
+    /// refusal comes before anything is built (distribution-spec, "Cancel a blob upload").
+    ///
+    /// # Errors
+    /// The registry refuses, or cannot be asked.
+    pub(crate) fn check_push(&self, target: &ImageReference) -> Result<()> {
+        let mut attempts = self.attempts();
+        let begun = self.begin_upload(target, &Digest::of(b""), None, &mut attempts);
+        let Session::Upload(session) = begun.with_context(|| format!("cannot push to `{}`", target.name()))? else {
+            return Ok(());
+        };
+        let request = ApiRequest::new(Method::DELETE, target, PUSH, String::new());
+        if is_same_host(&session, &self.url(&request)?) {
+            // Not all registries know how; they forget sessions by themselves.
+            let _ = self.send_to(session, &request, &mut attempts).map(drain);
+        }
+        Ok(())
+    }
+
     /// Makes a blob exist in `target`'s repository: it is there, or one of the repositories
     /// `mount_from` of the same registry has it, or it is sent.
     ///

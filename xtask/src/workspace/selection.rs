@@ -66,19 +66,27 @@ impl Selection {
 /// # Errors
 /// `Unknown service(s) requested: …`, with the nearest names.
 pub(crate) fn select<'a>(components: &'a [Component], names: &[String]) -> Result<Vec<&'a Component>> {
-    let known = || components.iter().map(|component| component.name.as_str());
-    let unknown: Vec<_> = names.iter().filter(|name| !known().any(|known| known == name.as_str())).collect();
-    if !unknown.is_empty() {
-        let list: Vec<_> = unknown.iter().map(|name| name.as_str()).collect();
-        bail!(
-            "Unknown service(s) requested: {}{}\ncomponents of this workspace: {}",
-            list.join(", "),
-            did_you_mean(&list, known()),
-            known().collect::<Vec<_>>().join(", ")
-        );
-    }
+    known_names(names, components.iter().map(|component| component.name.as_str()), "this workspace")?;
     let names: BTreeSet<_> = names.iter().map(String::as_str).collect();
     Ok(components.iter().filter(|component| names.is_empty() || names.contains(component.name.as_str())).collect())
+}
+
+/// Sees to it that all `names` are among those that `place` has.
+///
+/// # Errors
+/// `Unknown service(s) requested: …`, with the nearest names.
+pub(crate) fn known_names<'a>(names: &[String], known: impl IntoIterator<Item = &'a str>, place: &str) -> Result<()> {
+    let known: Vec<&str> = known.into_iter().collect();
+    let unknown: Vec<_> = names.iter().map(String::as_str).filter(|name| !known.contains(name)).collect();
+    if !unknown.is_empty() {
+        bail!(
+            "Unknown service(s) requested: {}{}\ncomponents of {place}: {}",
+            unknown.join(", "),
+            did_you_mean(&unknown, known.iter().copied()),
+            known.join(", ")
+        );
+    }
+    Ok(())
 }
 
 /// Splits a comma or newline separated list, as CI systems pass it.

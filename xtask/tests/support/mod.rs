@@ -5,6 +5,7 @@
 // Each test program uses its own part of this.
 #![allow(dead_code, unused_imports)]
 
+pub(crate) mod http;
 pub(crate) mod image;
 mod run;
 
