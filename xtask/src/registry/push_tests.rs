@@ -197,7 +197,7 @@ fn a_refused_mount_falls_back_to_an_upload() {
         let (memory, image) = one_image();
         let done = push(&client(), (&memory, &image), &target(&server), &["acme/base"]).unwrap();
         assert_eq!((done.uploaded, done.mounted), (2, 0), "{refusal}");
-        assert_eq!(count(&server, "POST", "from=acme/base") > 0, true, "{refusal}");
+        assert!(count(&server, "POST", "from=acme/base") > 0, "{refusal}");
         if refusal == "202" {
             assert_eq!(count(&server, "POST", "/uploads/"), 0, "the session of the refused mount is used");
         }

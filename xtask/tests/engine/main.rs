@@ -13,6 +13,8 @@ mod large;
 mod names;
 mod others;
 mod platforms;
+mod private;
+mod promote;
 mod staleness;
 
 #[path = "../support/engine.rs"]

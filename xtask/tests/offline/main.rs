@@ -14,6 +14,7 @@ mod interrupts;
 mod nested;
 mod promote;
 mod purity;
+mod registry_interrupts;
 mod registry_list;
 mod repeatable;
 mod revisions;
