@@ -4,6 +4,7 @@ mod build;
 mod digests;
 mod manifests;
 mod publish;
+mod registry;
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand};
@@ -12,6 +13,7 @@ pub(crate) use build::{BuildOptions, BuilderChoice, DockerBuildArgs, RegistryOpt
 pub(crate) use digests::{DigestsCommand, FetchArgs, ShowArgs, VerifyArgs};
 pub(crate) use manifests::ManifestsArgs;
 pub(crate) use publish::{MergeArgs, PublishArgs};
+pub(crate) use registry::{ListArgs, PromoteArgs, RegistryCommand};
 
 /// Takes a Rust workspace to running pods: images, digests, manifests, smoke tests.
 #[derive(Debug, Parser)]
@@ -51,6 +53,11 @@ pub(crate) enum Command {
     /// The digest record: show it, check it against the registry, get that of CI.
     #[command(subcommand)]
     Digests(DigestsCommand),
+    /// Copy published images to another environment, by digest.
+    Promote(PromoteArgs),
+    /// Look into registries.
+    #[command(subcommand)]
+    Registry(RegistryCommand),
     /// Show each tool the other commands need: found or missing, and how to mend it.
     Doctor(DoctorArgs),
 }

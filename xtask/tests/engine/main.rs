@@ -14,6 +14,8 @@ mod large;
 mod names;
 mod others;
 mod platforms;
+mod private;
+mod promote;
 mod staleness;
 
 #[path = "../support/engine.rs"]
