@@ -2,7 +2,8 @@
 //!
 //! `cargo test -p xtask --test engine -- --ignored` runs all, one after the other. Besides Rust and
 //! an engine with `rust:1.95-bookworm` (or a way to pull it) they use, on Debian: `apt-get install
-//! git skopeo umoci podman qemu-user-static`, `kubectl` and `oras`; a registry at `LAB_REGISTRY` that
+//! git skopeo umoci podman
+//! qemu-user-static docker-registry`, `kubectl` and `oras`; a registry at `LAB_REGISTRY` that
 //! lets images be deleted, and the cluster of `KUBECONFIG`, which pulls from it.
 
 mod bases;
@@ -16,9 +17,17 @@ mod others;
 mod platforms;
 mod private;
 mod promote;
+mod publish;
+mod publish_tags;
 mod staleness;
 
 #[path = "../support/engine.rs"]
 mod parts;
+#[path = "../support/project.rs"]
+mod project;
+#[path = "../support/proxy.rs"]
+mod proxy;
+#[path = "../support/registry.rs"]
+mod registry;
 #[path = "../support/mod.rs"]
 mod support;
