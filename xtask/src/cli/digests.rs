@@ -4,7 +4,7 @@ use camino::Utf8PathBuf;
 use clap::{Args, Subcommand};
 
 use super::MergeArgs;
-use crate::image::reference::Tag;
+use crate::image::reference::{Registry, Tag};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DigestsCommand {
@@ -63,6 +63,10 @@ pub(crate) struct VerifyArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) digests: Option<Utf8PathBuf>,
 
+    /// Speak plain http with this registry, though it is not this machine. May be repeated.
+    #[arg(long, value_name = "HOST")]
+    pub(crate) insecure_registry: Vec<Registry>,
+
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
@@ -95,6 +99,10 @@ pub(crate) struct FetchArgs {
     /// When no run has the record any more, make one of the images that have this tag in the registry.
     #[arg(long, value_name = "TAG")]
     pub(crate) fallback_tag: Option<Tag>,
+
+    /// Speak plain http with this registry, though it is not this machine. May be repeated.
+    #[arg(long, value_name = "HOST")]
+    pub(crate) insecure_registry: Vec<Registry>,
 
     /// Where to write it [default: artifacts/docker/docker-image-digests.json of the workspace].
     #[arg(long, value_name = "FILE")]

@@ -3,6 +3,7 @@
 mod build;
 mod digests;
 mod manifests;
+mod matrix;
 mod publish;
 mod registry;
 
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand};
 pub(crate) use build::{BuildOptions, BuilderChoice, DockerBuildArgs, RegistryOptions};
 pub(crate) use digests::{DigestsCommand, FetchArgs, ShowArgs, VerifyArgs};
 pub(crate) use manifests::ManifestsArgs;
+pub(crate) use matrix::MatrixArgs;
 pub(crate) use publish::{MergeArgs, PublishArgs};
 pub(crate) use registry::{ListArgs, PromoteArgs, RegistryCommand};
 
@@ -58,6 +60,8 @@ pub(crate) enum Command {
     /// Look into registries.
     #[command(subcommand)]
     Registry(RegistryCommand),
+    /// Print the CI matrix as JSON: each platform and the runner that builds it.
+    Matrix(MatrixArgs),
     /// Show each tool the other commands need: found or missing, and how to mend it.
     Doctor(DoctorArgs),
 }

@@ -7,6 +7,7 @@ mod dockerfiles;
 mod doctor;
 mod filter;
 mod manifests;
+mod matrix;
 mod promote;
 mod publish;
 mod registry_list;
@@ -47,6 +48,7 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Digests(command) => digests::run(manifest, command),
         Command::Promote(arguments) => promote::run(manifest, arguments),
         Command::Registry(RegistryCommand::List(arguments)) => registry_list::run(manifest, arguments),
+        Command::Matrix(arguments) => matrix::run(manifest, arguments),
         Command::Doctor(arguments) => doctor::run(manifest, arguments),
     });
     interrupt::leave_to_handler();

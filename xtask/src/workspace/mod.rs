@@ -7,6 +7,7 @@ pub(crate) mod components;
 pub(crate) mod context;
 pub(crate) mod inputs;
 pub(crate) mod lockfile;
+pub(crate) mod matrix;
 pub(crate) mod names;
 pub(crate) mod packages;
 pub(crate) mod reach;

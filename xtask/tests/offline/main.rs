@@ -15,6 +15,7 @@ mod failures;
 mod images;
 mod interrupts;
 mod manifests;
+mod matrix;
 mod nested;
 mod promote;
 mod publish;

@@ -16,7 +16,7 @@ use crate::github::api::{GitHub, Search, Wanted, token};
 use crate::github::archive::read_entry;
 use crate::github::runs::WorkflowRun;
 use crate::image::record::{DigestRecord, RecordedImage};
-use crate::image::reference::{ImageReference, Tag};
+use crate::image::reference::{ImageReference, Registry, Tag};
 use crate::registry::{Client, Credentials, RemoteImage};
 use crate::system::files::write_atomically;
 use crate::system::parallel;
@@ -69,7 +69,7 @@ fn find(manifest: Option<&Utf8Path>, arguments: &FetchArgs) -> Result<Option<Dig
         ),
         (Search::Nothing(why), Some(tag)) => {
             eprintln!("{why}; the images tagged `{tag}` instead");
-            if arguments.dry_run { Ok(None) } else { from_tag(manifest, tag).map(Some) }
+            if arguments.dry_run { Ok(None) } else { from_tag(manifest, tag, &arguments.insecure_registry).map(Some) }
         }
     }
 }
@@ -85,9 +85,9 @@ fn read(archive: &[u8]) -> Result<DigestRecord> {
 }
 
 /// A record of what all components' images with `tag` are in the registry.
-fn from_tag(manifest: Option<&Utf8Path>, tag: &Tag) -> Result<DigestRecord> {
+fn from_tag(manifest: Option<&Utf8Path>, tag: &Tag, insecure: &[Registry]) -> Result<DigestRecord> {
     let workspace = Workspace::load(manifest, &[])?;
-    let client = Client::new(Credentials::from_environment());
+    let client = Client::new(Credentials::from_environment()).allowing_plain_http(insecure.to_vec());
     let names: Vec<(String, ImageReference)> = workspace
         .components
         .iter()

@@ -37,7 +37,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &VerifyArgs) -> Result
     let entries: BTreeMap<String, Value> =
         serde_json::from_str(&read_record(&path)?).with_context(|| format!("`{path}` is no JSON object"))?;
     ensure!(!entries.is_empty(), "`{path}` names no image");
-    let client = Client::new(Credentials::from_environment());
+    let client = Client::new(Credentials::from_environment()).allowing_plain_http(arguments.insecure_registry.clone());
     let findings = parallel::map(entries.into_iter().collect(), AT_ONCE, |(name, entry)| finding(&client, name, entry));
     if arguments.json {
         print(&(serde_json::to_string_pretty(&findings)? + "\n"))?;
