@@ -3,7 +3,10 @@
 pub(crate) mod edit;
 #[cfg(test)]
 mod generated;
+pub(crate) mod json;
+pub(crate) mod local;
 pub(crate) mod mark;
+pub(crate) mod naming;
 pub(crate) mod pin;
 pub(crate) mod repositories;
 pub(crate) mod workload;

@@ -14,7 +14,8 @@ use super::{Outcome, print};
 use crate::cli::ManifestsArgs;
 use crate::gather::workspace::Workspace;
 use crate::image::record::{DigestRecord, RECORD_PATH};
-use crate::kubernetes::pin::{Images, Pinned, Refusal, pin};
+use crate::kubernetes::naming::Refusal;
+use crate::kubernetes::pin::{Images, Pinned, pin};
 use crate::kubernetes::repositories::{Naming, Repositories};
 use crate::system::{files::replace_all, parallel};
 
