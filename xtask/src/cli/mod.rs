@@ -1,11 +1,13 @@
 //! The command line: clap types, nothing else.
 
 mod build;
+mod smoke;
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use build::{BuilderChoice, DockerBuildArgs};
+pub(crate) use smoke::SmokeArgs;
 
 /// Takes a Rust workspace to running pods: images, digests, manifests, smoke tests.
 #[derive(Debug, Parser)]
@@ -37,6 +39,8 @@ pub(crate) enum Command {
     Dockerfiles(DockerfilesArgs),
     /// Build the images of all components, or of some.
     DockerBuild(DockerBuildArgs),
+    /// Check that the cluster runs exactly the recorded images, ready and healthy, or say why not.
+    Smoke(SmokeArgs),
     /// Show each tool the other commands need: found or missing, and how to mend it.
     Doctor(DoctorArgs),
 }

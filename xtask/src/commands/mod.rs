@@ -5,6 +5,7 @@ mod docker_build;
 mod dockerfiles;
 mod doctor;
 mod filter;
+mod smoke;
 mod table;
 
 use std::ffi::OsString;
@@ -37,6 +38,7 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Components(arguments) => components::run(manifest, arguments),
         Command::Dockerfiles(arguments) => dockerfiles::run(manifest, arguments),
         Command::DockerBuild(arguments) => docker_build::run(manifest, arguments),
+        Command::Smoke(arguments) => smoke::run(manifest, arguments),
         Command::Doctor(arguments) => doctor::run(manifest, arguments),
     });
     interrupt::leave_to_handler();

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 /// Folders of `src` that plan.
-const PLANNING: &[&str] = &["workspace", "image", "dockerfile"];
+const PLANNING: &[&str] = &["workspace", "image", "dockerfile", "kubernetes"];
 
 const EFFECTS: &[&str] = &[
     "std::fs",
@@ -15,6 +15,7 @@ const EFFECTS: &[&str] = &[
     "crate::gather",
     "crate::system",
     "crate::registry",
+    "crate::cluster",
     "crate::compile",
     "crate::commands",
     "xshell",
