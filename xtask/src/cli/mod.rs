@@ -6,6 +6,7 @@ mod manifests;
 mod matrix;
 mod publish;
 mod registry;
+mod smoke;
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand};
@@ -16,6 +17,7 @@ pub(crate) use manifests::ManifestsArgs;
 pub(crate) use matrix::MatrixArgs;
 pub(crate) use publish::{MergeArgs, PublishArgs};
 pub(crate) use registry::{ListArgs, PromoteArgs, RegistryCommand};
+pub(crate) use smoke::SmokeArgs;
 
 /// Takes a Rust workspace to running pods: images, digests, manifests, smoke tests.
 #[derive(Debug, Parser)]
@@ -62,6 +64,8 @@ pub(crate) enum Command {
     Registry(RegistryCommand),
     /// Print the CI matrix as JSON: each platform and the runner that builds it.
     Matrix(MatrixArgs),
+    /// Check that the cluster runs exactly the recorded images, ready and healthy, or say why not.
+    Smoke(SmokeArgs),
     /// Show each tool the other commands need: found or missing, and how to mend it.
     Doctor(DoctorArgs),
 }

@@ -11,6 +11,7 @@ mod matrix;
 mod promote;
 mod publish;
 mod registry_list;
+mod smoke;
 mod table;
 
 use std::ffi::OsString;
@@ -49,6 +50,7 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Promote(arguments) => promote::run(manifest, arguments),
         Command::Registry(RegistryCommand::List(arguments)) => registry_list::run(manifest, arguments),
         Command::Matrix(arguments) => matrix::run(manifest, arguments),
+        Command::Smoke(arguments) => smoke::run(manifest, arguments),
         Command::Doctor(arguments) => doctor::run(manifest, arguments),
     });
     interrupt::leave_to_handler();

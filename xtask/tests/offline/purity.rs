@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 /// Folders and files of `src` that plan.
 const PLANNING: &[&str] = &["workspace", "image", "dockerfile", "kubernetes", "github/runs.rs", "github/archive.rs"];
+/// Folders of `src` that plan.
+const PLANNING: &[&str] = &["workspace", "image", "dockerfile", "kubernetes"];
 
 const EFFECTS: &[&str] = &[
     "std::fs",
@@ -15,6 +17,7 @@ const EFFECTS: &[&str] = &[
     "crate::gather",
     "crate::system",
     "crate::registry",
+    "crate::cluster",
     "crate::compile",
     "crate::commands",
     "xshell",
