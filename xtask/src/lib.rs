@@ -1,7 +1,5 @@
 //! Takes a Rust workspace to running pods.
 //!
-//! Planning is pure (`workspace`, `image`, `dockerfile`, `kubernetes`: data in, data out). Effects live in `gather`
-//! (what a workspace is), `compile`, `assemble`, `registry` and `system`; `commands` ties them together.
 //! Planning is pure (`workspace`, `image`, `dockerfile`, `kubernetes`: data in, data out). Effects live in
 //! `gather` (what a workspace is), `compile`, `assemble`, `registry`, `cluster` and `system`; `commands` ties
 //! them together.

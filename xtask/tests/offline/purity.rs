@@ -5,8 +5,6 @@ use std::path::{Path, PathBuf};
 
 /// Folders and files of `src` that plan.
 const PLANNING: &[&str] = &["workspace", "image", "dockerfile", "kubernetes", "github/runs.rs", "github/archive.rs"];
-/// Folders of `src` that plan.
-const PLANNING: &[&str] = &["workspace", "image", "dockerfile", "kubernetes"];
 
 const EFFECTS: &[&str] = &[
     "std::fs",
