@@ -165,7 +165,8 @@ impl Client {
         mount_from: &'r [Repository],
         attempts: &mut Attempts,
     ) -> Option<&'r Repository> {
-        let others: Vec<_> = mount_from.iter().filter(|source| **source != target.repository).collect();
+        let may = |source: &&Repository| **source != target.repository && self.whereabouts.may_mount(target, source);
+        let others: Vec<_> = mount_from.iter().filter(may).collect();
         match others.as_slice() {
             [only] => Some(only),
             several => several.iter().copied().find(|source| {
@@ -197,7 +198,9 @@ impl Client {
                 }
                 Ok(response) => return self.session(&mount, response),
                 // Whatever it has against a mount, it may have nothing against an upload.
-                Err(error) if error.downcast_ref::<ApiError>().is_some_and(|answer| answer.status < 500) => {}
+                Err(error) if error.downcast_ref::<ApiError>().is_some_and(|answer| answer.status < 500) => {
+                    self.whereabouts.refuse_mount(target, source);
+                }
                 Err(error) => return Err(error),
             }
         }

@@ -5,6 +5,8 @@
 //! git skopeo umoci podman
 //! qemu-user-static docker-registry`, `kubectl` and `oras`; a registry at `LAB_REGISTRY` that
 //! lets images be deleted, and the cluster of `KUBECONFIG`, which pulls from it.
+//! git skopeo umoci podman qemu-user-static docker-registry openssl`, `kubectl` and `oras`; a registry at
+//! `LAB_REGISTRY` that lets images be deleted, and the cluster of `KUBECONFIG`, which pulls from it.
 
 mod bases;
 mod context;
@@ -20,6 +22,7 @@ mod promote;
 mod publish;
 mod publish_tags;
 mod staleness;
+mod tokens;
 
 #[path = "../support/engine.rs"]
 mod parts;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,17 +26,32 @@ pub(crate) struct PrivateRegistry {
 }
 
 impl PrivateRegistry {
-    /// An empty one.
+    /// An empty one that wants the password with each request.
     pub(crate) fn start() -> Self {
+        Self::with_auth(|folder| {
+            fs::write(folder.join("htpasswd"), format!("{USER}:{HASH}\n")).expect("a file");
+            format!("htpasswd: {{realm: test, path: {}/htpasswd}}", folder.display())
+        })
+    }
+
+    /// An empty one that wants tokens of a service whose address is `realm` and whose certificate is
+    /// the file `certificate`.
+    pub(crate) fn with_tokens(realm: &str, certificate: &Path) -> Self {
+        let certificate = certificate.display();
+        Self::with_auth(|_| {
+            format!("token: {{realm: \"{realm}\", service: test, issuer: test, rootcertbundle: {certificate}}}")
+        })
+    }
+
+    fn with_auth(auth: impl FnOnce(&Path) -> String) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let port = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
         let path = folder.path().display();
-        fs::write(folder.path().join("htpasswd"), format!("{USER}:{HASH}\n")).expect("a file");
         let config = format!(
             "version: 0.1\nlog: {{level: warn}}\n\
              storage: {{filesystem: {{rootdirectory: {path}/data}}, delete: {{enabled: true}}}}\n\
-             http: {{addr: \"127.0.0.1:{port}\"}}\n\
-             auth: {{htpasswd: {{realm: test, path: {path}/htpasswd}}}}\n"
+             http: {{addr: \"127.0.0.1:{port}\"}}\nauth: {{{}}}\n",
+            auth(folder.path())
         );
         fs::write(folder.path().join("config.yml"), config).expect("a file");
         let log = fs::File::create(folder.path().join("log")).expect("a file");

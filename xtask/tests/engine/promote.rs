@@ -10,6 +10,7 @@ use crate::parts::{registry, run, tool, unique, wait_for};
 use crate::private::{PASSWORD, PrivateRegistry, USER, Wire};
 use crate::support::image::digest;
 use crate::support::{Fixture, Xtask};
+use crate::tokens::TokenRegistry;
 
 const OCI: &str = "application/vnd.oci.image";
 const RECORD: &str = "artifacts/docker/docker-image-digests.json";
@@ -328,4 +329,40 @@ fn an_interrupted_promotion_is_taken_up_where_it_was() {
     let sent = wire.sent() - before;
     assert!(sent >= SMALL as u64 && sent < (SMALL + 100_000) as u64, "{sent} bytes: the larger blob was there");
     assert_eq!(skopeo_digest(&format!("{place}:main")), found);
+}
+
+#[test]
+#[ignore = "needs registries"]
+fn tokens_are_good_for_pushing_and_for_mounting_where_both_may_be_read() {
+    let target = TokenRegistry::start();
+    let host = target.registry.host();
+    let scene = Scene::new(&host, "");
+    let environment =
+        |name: &str| format!("{name} = {{ registry = \"{host}\", repository = \"{name}/{{component}}\" }}\n");
+    scene.fixture.append("Cargo.toml", &(environment("live") + &environment("forbidden")));
+    let found = scene.publish("one", "a", &[2000, 300_000], &["amd64", "arm64"]);
+    scene.promote("").ok();
+    let staged = scene.name("one");
+    let pushing = format!("repository:{staged}:pull,push");
+    // The first request is refused for `pull` and tells who gives tokens; that for pushing is known then.
+    assert_eq!(target.scopes(), [format!("repository:{staged}:pull"), pushing]);
+    assert_eq!(skopeo_digest(&format!("{host}/{staged}:main")), found);
+
+    let uploads = target.registry.answered("PUT", "/blobs/uploads/", 201);
+    let onward = |to: &str| {
+        let run = scene.xtask(&format!("promote --from staging --to {to}"));
+        let upper = to.to_uppercase();
+        let run = run.env("CI_REGISTRY_USERNAME_STAGING", USER).env("CI_REGISTRY_PASSWORD_STAGING", PASSWORD);
+        run.env(&format!("CI_REGISTRY_USERNAME_{upper}"), USER).env(&format!("CI_REGISTRY_PASSWORD_{upper}"), PASSWORD)
+    };
+    onward("live").ok().says("one: copied 0 B to");
+    assert_eq!(target.registry.answered("PUT", "/blobs/uploads/", 201), uploads, "all blobs are mounted");
+    let both = format!("repository:live/one:pull,push repository:{staged}:pull");
+    assert!(target.scopes().contains(&both), "{:#?}", target.scopes());
+    assert_eq!(skopeo_digest(&format!("{host}/live/one:main")), found);
+
+    // A token that does not allow pushing says so.
+    onward("forbidden").fails().says(&format!("need push permission on `{host}/forbidden/one`"));
+    let wrong = scene.promote("").env("CI_REGISTRY_PASSWORD_STAGING", "wrong");
+    wrong.fails().says("answered 401 Unauthorized: incorrect username or password").says("are wrong, or have expired");
 }
