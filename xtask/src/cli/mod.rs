@@ -2,12 +2,14 @@
 
 mod build;
 mod manifests;
+mod smoke;
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use build::{BuilderChoice, DockerBuildArgs};
 pub(crate) use manifests::ManifestsArgs;
+pub(crate) use smoke::SmokeArgs;
 
 /// Takes a Rust workspace to running pods: images, digests, manifests, smoke tests.
 #[derive(Debug, Parser)]
@@ -41,6 +43,8 @@ pub(crate) enum Command {
     DockerBuild(DockerBuildArgs),
     /// Pin the images of the manifests to the digest record, byte for byte otherwise.
     Manifests(ManifestsArgs),
+    /// Check that the images run, ready and healthy, or say why not.
+    Smoke(SmokeArgs),
     /// Show each tool the other commands need: found or missing, and how to mend it.
     Doctor(DoctorArgs),
 }
