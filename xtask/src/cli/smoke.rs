@@ -11,10 +11,15 @@ use clap::Args;
     cargo xtask smoke --apply                                apply the manifests, then check\n  \
     cargo xtask smoke --apply --dry-run                      let the API server validate them\n  \
     cargo xtask smoke --context kind-ci --namespace staging --ready-within 30s\n  \
-    cargo xtask smoke --report smoke.json --report smoke.xml\n\n\
+    cargo xtask smoke --report smoke.json --report smoke.xml\n  \
+    cargo xtask smoke --local                                no cluster: run the images' programs here\n\n\
     XTASK_IMAGES=placeholder makes a run green whose manifests hold placeholder images.\n\
     In GitHub's CI the table is added to the step summary as well.")]
 pub(crate) struct SmokeArgs {
+    /// Run the manifests' programs here, out of the images that `docker-build` made, without a cluster.
+    #[arg(long, conflicts_with_all = ["namespace", "context", "apply", "digests", "allow_unverifiable"])]
+    pub(crate) local: bool,
+
     /// Namespace to check [default: that of the manifests, else that of the kubectl context].
     #[arg(long, short, value_name = "NAME")]
     pub(crate) namespace: Option<String>,

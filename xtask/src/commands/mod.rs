@@ -12,6 +12,7 @@ mod promote;
 mod publish;
 mod registry_list;
 mod smoke;
+mod smoke_local;
 mod table;
 
 use std::ffi::OsString;
@@ -51,6 +52,7 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Registry(RegistryCommand::List(arguments)) => registry_list::run(manifest, arguments),
         Command::Matrix(arguments) => matrix::run(manifest, arguments),
         Command::Smoke(arguments) => smoke::run(manifest, arguments),
+        Command::Smoke(arguments) => smoke_local::smoke(manifest, arguments),
         Command::Doctor(arguments) => doctor::run(manifest, arguments),
     });
     interrupt::leave_to_handler();

@@ -7,4 +7,5 @@ pub(crate) mod git;
 pub(crate) mod interrupt;
 pub(crate) mod parallel;
 pub(crate) mod process;
+pub(crate) mod program;
 pub(crate) mod progress;

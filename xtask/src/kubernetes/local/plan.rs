@@ -44,6 +44,8 @@ pub(crate) struct Pod {
     pub(crate) first: Vec<Program>,
     /// Run side by side.
     pub(crate) programs: Vec<Program>,
+    /// A container of these that is not run, so that nothing after it is.
+    pub(crate) blocked: Option<String>,
     /// What is not run, and why.
     pub(crate) unrun: Vec<LocalVerdict>,
     /// Folders to make.
@@ -195,6 +197,8 @@ impl Planner<'_> {
         for container in init_containers.iter().filter(|container| !stays(container)) {
             let program = self.container(container, &mut pod);
             pod.first.extend(program);
+            // Foreign ones are passed over: what they do is not ours to know.
+            pod.blocked = pod.unrun.iter().find(|verdict| !verdict.state.passes()).map(|verdict| verdict.name.clone());
         }
         for container in init_containers.iter().filter(stays).chain(containers) {
             let program = self.container(container, &mut pod);
