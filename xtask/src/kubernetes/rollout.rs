@@ -291,6 +291,9 @@ fn unready(namespace: &Namespace, pods: &[&Pod], verdict: &'static str, message:
     trouble.pod = Some(pod.metadata.name.clone());
     let unready = pod.status.all().find(|status| !status.ready && status.state.terminated.is_none());
     trouble.container = unready.map(|status| status.name.clone());
+    if let Some(waiting) = unready.and_then(|status| status.state.waiting.as_ref()) {
+        trouble.message.push_str(&format!("; it waits: {}", waiting.reason));
+    }
     if let Some(event) = newest(&namespace.events_of(&pod.metadata.uid), &["Unhealthy"]) {
         trouble.message.push_str(&format!("; {}", one_line(&event.message)));
     }

@@ -21,6 +21,10 @@ mod private;
 mod promote;
 mod publish;
 mod publish_tags;
+mod smoke_cluster;
+mod smoke_faults;
+mod smoke_identity;
+mod stage;
 mod staleness;
 mod tokens;
 

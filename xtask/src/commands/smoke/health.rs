@@ -23,8 +23,13 @@ enum Target {
     Service(ServiceRequest),
 }
 
-/// What a request found; nothing when the pod is gone, so that others must be asked.
-type Found = Option<Check>;
+/// What a request found.
+struct Found {
+    /// Nothing when the pod is gone, so that others must be asked.
+    check: Option<Check>,
+    /// Whether the way to it failed meanwhile, as it does when a container ends.
+    was_unreachable: bool,
+}
 
 /// Times of a run.
 #[derive(Clone, Copy)]
@@ -41,6 +46,9 @@ pub(super) struct Health {
     pods: BTreeMap<String, AskedPod>,
     services: BTreeMap<String, Vec<Check>>,
     has_services: bool,
+    /// Whether a pod could not be reached for a while: it may have been restarted, which the kubelet reports
+    /// only after a moment.
+    pub(super) is_doubtful: bool,
 }
 
 /// A pod that was asked.
@@ -61,16 +69,18 @@ impl Health {
             let asked = AskedPod { restarts: restarts(&[pod]), checks: Vec::new() };
             self.pods.insert(pod.metadata.uid.clone(), asked);
         }
-        for (uid, check) in ask_pods(api, &pods, times) {
+        for (uid, found) in ask_pods(api, &pods, times) {
+            self.is_doubtful |= found.was_unreachable;
             if let Some(asked) = self.pods.get_mut(&uid) {
-                asked.checks.extend(check);
+                asked.checks.extend(found.check);
             }
         }
         let is_first = !self.has_services && !done.is_empty();
         if is_first {
             self.has_services = true;
-            for (deployment, check) in ask_services(api, &done, times) {
-                self.services.entry(deployment).or_default().extend(check);
+            for (deployment, found) in ask_services(api, &done, times) {
+                self.is_doubtful |= found.was_unreachable;
+                self.services.entry(deployment).or_default().extend(found.check);
             }
         }
         !pods.is_empty() || is_first
@@ -117,10 +127,11 @@ fn ask_services(api: &Api, deployments: &[&Deployment], times: Times) -> Vec<(St
             let seconds = times.started.elapsed().as_secs_f64();
             let verdict = if matches!(failure, ApiFailure::Forbidden(_)) { "forbidden" } else { "unreachable" };
             let check = Check::failed("health", "services", verdict, failure.to_string(), seconds);
-            return deployments
-                .iter()
-                .map(|deployment| (deployment.metadata.name.clone(), Some(check.clone())))
-                .collect();
+            let found = |deployment: &&Deployment| {
+                let found = Found { check: Some(check.clone()), was_unreachable: false };
+                (deployment.metadata.name.clone(), found)
+            };
+            return deployments.iter().map(found).collect();
         }
     };
     let mut targets: Vec<(String, ServiceRequest)> = Vec::new();
@@ -152,35 +163,41 @@ fn list_services(api: &Api, times: Times) -> Result<Objects<Service>, ApiFailure
 /// Asks until there is an answer that counts, or time is up.
 fn ask(api: &Api, target: &Target, times: Times) -> Found {
     let begun = Instant::now();
-    let patience = match target {
-        Target::Pod { request, .. } => Duration::from_secs(request.patience),
-        Target::Service(_) => Duration::ZERO,
-    };
     let subject = target.shown();
+    let mut was_unreachable = false;
     loop {
         let probed = target.probe(api);
         let seconds = times.started.elapsed().as_secs_f64();
         let is_up = Instant::now() + PAUSE >= times.deadline;
-        let failed = |verdict, message: String| Some(Check::failed("health", &subject, verdict, message, seconds));
-        match probed {
-            Ok(Probed::Gone) => return None,
-            Ok(Probed::Answered(200..=399, _)) => return Some(Check::ok("health", &subject, seconds)),
-            Ok(Probed::Answered(status, body)) => {
-                if is_up || begun.elapsed() >= patience {
-                    let said = if body.is_empty() { String::new() } else { format!(": {body}") };
-                    return failed("unhealthy", format!("the application answered {status}{said}"));
-                }
+        let failed = |verdict, message: String| Check::failed("health", &subject, verdict, message, seconds);
+        let check = match probed {
+            Ok(Probed::Gone) => return Found { check: None, was_unreachable },
+            Ok(Probed::Answered(200..=399, _)) => Check::ok("health", &subject, seconds),
+            Ok(Probed::Answered(status, body)) if is_up || begun.elapsed() >= target.patience() => {
+                let said = if body.is_empty() { String::new() } else { format!(": {body}") };
+                failed("unhealthy", format!("the application answered {status}{said}"))
             }
-            Ok(Probed::Unreachable(why)) if is_up => return failed("unreachable", why),
-            Ok(Probed::Unreachable(_)) => {}
-            Err(ApiFailure::Forbidden(why)) => return failed("forbidden", target.missing_right(&why)),
-            Err(failure) => return failed("unreachable", failure.to_string()),
-        }
-        std::thread::sleep(PAUSE);
+            Ok(Probed::Unreachable(why)) if is_up => failed("unreachable", why),
+            Ok(probed) => {
+                was_unreachable |= matches!(probed, Probed::Unreachable(_));
+                std::thread::sleep(PAUSE);
+                continue;
+            }
+            Err(ApiFailure::Forbidden(why)) => failed("forbidden", target.missing_right(&why)),
+            Err(failure) => failed("unreachable", failure.to_string()),
+        };
+        return Found { check: Some(check), was_unreachable };
     }
 }
 
 impl Target {
+    fn patience(&self) -> Duration {
+        match self {
+            Target::Pod { request, .. } => Duration::from_secs(request.patience),
+            Target::Service(_) => Duration::ZERO,
+        }
+    }
+
     fn probe(&self, api: &Api) -> Result<Probed, ApiFailure> {
         match self {
             Target::Pod { name, request } if request.route == Route::Forward => api.probe_forwarded(name, request),

@@ -85,6 +85,15 @@ impl Rollouts {
         }
     }
 
+    /// Takes in what changes for so long.
+    pub(super) fn linger(&mut self, time: Duration) -> Result<()> {
+        let end = self.times.deadline.min(Instant::now() + time);
+        while Instant::now() < end {
+            self.hear(end.saturating_duration_since(Instant::now()).min(TICK))?;
+        }
+        Ok(())
+    }
+
     /// Takes in what has changed meanwhile, without waiting.
     fn refresh(&mut self) -> Result<()> {
         self.hear(Duration::ZERO)

@@ -25,6 +25,8 @@ use crate::system::progress::Progress;
 
 /// How long an API server may be away before its first answer.
 const FIRST_ANSWER: Duration = Duration::from_secs(10);
+/// How long the kubelet takes, at most, to report that a container was restarted: it looks every second.
+const RESTART_REPORT: Duration = Duration::from_secs(3);
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -77,6 +79,9 @@ pub(super) fn run(plan: &Plan, kubectl: Kubectl, arguments: &SmokeArgs) -> Resul
     steps.end("identity");
     let mut health = Health::default();
     while health.ask(&api, &rollouts, times) {
+        if health.is_doubtful {
+            rollouts.linger(RESTART_REPORT)?;
+        }
         // Pods that took the place of others meanwhile are checked as well.
         rollouts.wait(&mut view)?;
         if Instant::now() >= times.deadline {
