@@ -16,6 +16,7 @@ mod names;
 mod others;
 mod platforms;
 mod publish;
+mod publish_faults;
 mod publish_tags;
 mod staleness;
 

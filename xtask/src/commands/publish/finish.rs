@@ -126,7 +126,8 @@ pub(crate) fn write(
     tags: &Tags,
     asked: &[Tag],
 ) -> Result<()> {
-    write_atomically(path, record.to_text().as_bytes())?;
+    write_atomically(path, record.to_text().as_bytes())
+        .context("the images are pushed and tagged, but the digest record is as it was; run it again")?;
     let repositories: Vec<(String, ImageReference)> = record
         .images
         .iter()
