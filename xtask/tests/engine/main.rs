@@ -20,6 +20,7 @@ mod platforms;
 mod private;
 mod promote;
 mod publish;
+mod publish_faults;
 mod publish_tags;
 mod smoke_cluster;
 mod smoke_faults;

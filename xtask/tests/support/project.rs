@@ -49,6 +49,12 @@ impl Project {
         Project { fixture, id, host: host.to_owned(), members }
     }
 
+    /// A clone with the same history and files, built nowhere yet.
+    pub(crate) fn copy(&self) -> Self {
+        let Project { id, host, members, .. } = self;
+        Project { fixture: self.fixture.copy(), id: id.clone(), host: host.clone(), members: members.clone() }
+    }
+
     /// The repository of a component, without its registry.
     pub(crate) fn repository(&self, component: &str) -> String {
         format!("xtask-test/{}-{component}", self.id)

@@ -49,8 +49,10 @@ pub(crate) enum Action {
     Slow(u64),
     /// It is passed on after a while.
     Late(Duration),
-    /// It is passed on as soon as what has passed so far is as it should be.
-    When(Box<dyn Fn(&[Passed]) -> bool + Send>),
+    /// The other is done as soon as this holds, or after 20 seconds.
+    When(Box<dyn Fn() -> bool + Send>, Box<Action>),
+    /// It is passed on with another path.
+    Instead(String),
     /// It is passed on with this `Authorization`, as an address with a signature would be.
     As(String),
     /// The registry's answer is changed.
@@ -124,16 +126,16 @@ fn serve(stream: TcpStream, upstream: &str, log: &Log, rule: &Rule) -> Option<()
         log.push(Passed { request: request.clone(), status: None, at: Instant::now() });
         log.len() - 1
     };
-    let action = (lock(rule))(&request);
-    match &action {
-        Action::Late(wait) => thread::sleep(*wait),
-        Action::When(is_so) => {
-            let end = Instant::now() + Duration::from_secs(20);
-            while !is_so(&lock(log)) && Instant::now() < end {
-                thread::sleep(Duration::from_millis(10));
-            }
+    let mut action = (lock(rule))(&request);
+    if let Action::When(is_so, then) = action {
+        let end = Instant::now() + Duration::from_secs(20);
+        while !is_so() && Instant::now() < end {
+            thread::sleep(Duration::from_millis(10));
         }
-        _ => {}
+        action = *then;
+    }
+    if let Action::Late(wait) = action {
+        thread::sleep(wait);
     }
     let answer = match action {
         Action::Answer(answer) => {
@@ -149,7 +151,8 @@ fn serve(stream: TcpStream, upstream: &str, log: &Log, rule: &Rule) -> Option<()
 /// Passes a request on and gives the answer; none when the connection is to be closed.
 fn pass(request: &Request, body: impl Read, length: u64, upstream: &str, action: &Action) -> Option<Answer> {
     let mut registry = TcpStream::connect(upstream).ok()?;
-    let mut head = format!("{} {} HTTP/1.1\r\nConnection: close\r\n", request.method, request.path);
+    let path = if let Action::Instead(path) = action { path } else { &request.path };
+    let mut head = format!("{} {path} HTTP/1.1\r\nConnection: close\r\n", request.method);
     for (name, value) in request.headers.iter().filter(|(name, _)| *name != "connection") {
         head.push_str(&format!("{name}: {value}\r\n"));
     }

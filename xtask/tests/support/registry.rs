@@ -77,7 +77,8 @@ impl Registry {
     pub(crate) fn run(&mut self) {
         let own = self.own.as_mut().expect("a registry of its own");
         let log = fs::File::options().create(true).append(true).open(own.folder.path().join("log")).expect("a log");
-        // It must not outlive the test, even one that is killed.
+        // It must not outlive the test, even one that is killed. (The signal is sent when the thread ends
+        // that started it.)
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "docker-registry", "serve"]).arg(own.folder.path().join("config.yml"));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
@@ -193,4 +194,10 @@ impl Drop for Registry {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// Base64, as `Authorization: Basic` wants it.
+pub(crate) fn base64(text: &str) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(text)
 }
