@@ -65,7 +65,6 @@ pub(crate) enum Command {
     /// Print the CI matrix as JSON: each platform and the runner that builds it.
     Matrix(MatrixArgs),
     /// Check that the cluster runs exactly the recorded images, ready and healthy, or say why not.
-    /// Check that the images run, ready and healthy, or say why not.
     Smoke(SmokeArgs),
     /// Show each tool the other commands need: found or missing, and how to mend it.
     Doctor(DoctorArgs),

@@ -126,7 +126,8 @@ pub(crate) fn write(
     tags: &Tags,
     asked: &[Tag],
 ) -> Result<()> {
-    write_atomically(path, record.to_text().as_bytes())?;
+    write_atomically(path, record.to_text().as_bytes())
+        .context("the images are pushed and tagged, but the digest record is as it was; run it again")?;
     let tag = asked.first().unwrap_or(&tags.commit);
     let images = record.images.iter().map(|(name, image)| {
         // What is carried on has not got this build's tag.
@@ -137,14 +138,6 @@ pub(crate) fn write(
         (name.clone(), reference)
     });
     write_service_manifest(workspace, &ServiceManifest::new(tag, true, images.collect()))?;
-    write_atomically(path, record.to_text().as_bytes())
-        .context("the images are pushed and tagged, but the digest record is as it was; run it again")?;
-    let repositories: Vec<(String, ImageReference)> = record
-        .images
-        .iter()
-        .map(|(name, image)| Ok((name.clone(), image.repository.parse()?)))
-        .collect::<Result<_>>()?;
-    write_service_manifest(workspace, tags, asked, true, &repositories)?;
     if let Some(output) = variable("GITHUB_OUTPUT") {
         append(Utf8Path::new(&output), &summary::outputs(record)).context("cannot write `GITHUB_OUTPUT`")?;
     }
