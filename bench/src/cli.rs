@@ -84,6 +84,10 @@ pub(crate) enum Group {
     Native,
     /// The same for generated workspaces of 1, 3, 10 and 30 binaries.
     Sizes,
+    /// `manifests` over many files.
+    Manifests,
+    /// `publish` beside `skopeo copy`, and of what is published already; needs a registry.
+    Publish,
     /// `docker-build --builder docker` beside cargo-chef's and naive Dockerfiles.
     Engine,
 }
@@ -94,6 +98,8 @@ impl fmt::Display for Group {
             Group::Xtask => "xtask",
             Group::Native => "native",
             Group::Sizes => "sizes",
+            Group::Manifests => "manifests",
+            Group::Publish => "publish",
             Group::Engine => "engine",
         })
     }
@@ -124,7 +130,7 @@ impl PeerKind {
 impl Cli {
     /// The groups to run, each once, in the order in which they profit from each other.
     pub(crate) fn chosen_groups(&self) -> Vec<Group> {
-        let all = [Group::Xtask, Group::Native, Group::Sizes, Group::Engine];
+        let all = [Group::Xtask, Group::Native, Group::Sizes, Group::Manifests, Group::Publish, Group::Engine];
         all.into_iter().filter(|group| self.groups.is_empty() || self.groups.contains(group)).collect()
     }
 
@@ -155,6 +161,6 @@ mod tests {
     fn groups_come_once_and_in_order() {
         let cli = Cli::parse_from(["bench", "engine", "native", "engine"]);
         assert_eq!(cli.chosen_groups(), [Group::Native, Group::Engine]);
-        assert_eq!(Cli::parse_from(["bench"]).chosen_groups().len(), 4);
+        assert_eq!(Cli::parse_from(["bench"]).chosen_groups().len(), 5);
     }
 }

@@ -11,8 +11,10 @@ mod edit;
 mod engine;
 mod interrupt;
 mod machine;
+mod manifests;
 mod measure;
 mod native;
+mod publish;
 mod report;
 mod scenario;
 mod sizes;
@@ -49,9 +51,12 @@ fn run(cli: Cli) -> Result<ExitCode> {
     let mut code = ExitCode::SUCCESS;
     for group in groups {
         eprintln!("== {group} ==");
-        if group == Group::Engine
-            && let Err(reason) = engine::availability(&bench)
-        {
+        let available = match group {
+            Group::Engine => engine::availability(&bench),
+            Group::Publish => publish::availability(&bench),
+            _ => Ok(()),
+        };
+        if let Err(reason) = available {
             eprintln!("{group}: not run: {reason}");
             report.not_run(group, "all", &reason);
             if bench.cli.groups.contains(&group) {
@@ -63,6 +68,8 @@ fn run(cli: Cli) -> Result<ExitCode> {
             Group::Xtask => xtask::run(&bench, &mut report),
             Group::Native => native::run(&bench, &mut report),
             Group::Sizes => sizes::run(&bench, &mut report),
+            Group::Manifests => manifests::run(&bench, &mut report),
+            Group::Publish => publish::run(&bench, &mut report),
             Group::Engine => engine::run(&bench, &mut report),
         };
         if let Err(error) = result {

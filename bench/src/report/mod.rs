@@ -70,6 +70,8 @@ fn title(group: Group) -> &'static str {
     match group {
         Group::Xtask => "The xtask itself",
         Group::Native => "Native builder beside plain cargo",
+        Group::Manifests => "Pinning manifests",
+        Group::Publish => "Publishing beside skopeo",
         Group::Sizes => "Generated workspaces, native builder beside plain cargo",
         Group::Engine => "Engine: cargo xtask beside hand-written Dockerfiles",
     }

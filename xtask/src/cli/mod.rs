@@ -5,6 +5,8 @@ mod digests;
 mod manifests;
 mod matrix;
 mod publish;
+mod registry;
+mod smoke;
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand};
@@ -14,6 +16,8 @@ pub(crate) use digests::{DigestsCommand, FetchArgs, ShowArgs, VerifyArgs};
 pub(crate) use manifests::ManifestsArgs;
 pub(crate) use matrix::MatrixArgs;
 pub(crate) use publish::{MergeArgs, PublishArgs};
+pub(crate) use registry::{ListArgs, PromoteArgs, RegistryCommand};
+pub(crate) use smoke::SmokeArgs;
 
 /// Takes a Rust workspace to running pods: images, digests, manifests, smoke tests.
 #[derive(Debug, Parser)]
@@ -53,8 +57,15 @@ pub(crate) enum Command {
     /// The digest record: show it, check it against the registry, get that of CI.
     #[command(subcommand)]
     Digests(DigestsCommand),
+    /// Copy published images to another environment, by digest.
+    Promote(PromoteArgs),
+    /// Look into registries.
+    #[command(subcommand)]
+    Registry(RegistryCommand),
     /// Print the CI matrix as JSON: each platform and the runner that builds it.
     Matrix(MatrixArgs),
+    /// Check that the cluster runs exactly the recorded images, ready and healthy, or say why not.
+    Smoke(SmokeArgs),
     /// Show each tool the other commands need: found or missing, and how to mend it.
     Doctor(DoctorArgs),
 }

@@ -90,10 +90,18 @@ pub(crate) fn image_name_in(
     let wrong = || format!("`registry` and `repository` give no valid image name for `{component}`");
     let registry = match registry {
         Some(registry) => registry.clone(),
-        None => variable("CI_REGISTRY").unwrap_or_else(|| settings.registry.clone()).parse().with_context(wrong)?,
+        None => own_registry(workspace).with_context(wrong)?,
     };
-    let repository = variable("GITHUB_REPOSITORY");
-    let owner = repository.as_deref().and_then(|name| name.split_once('/')).map(|(owner, _)| owner);
-    let repository = repository_name(&settings.repository, component, owner);
+    let repository = repository_name(&settings.repository, component, repository_owner().as_deref());
     Ok(ImageReference::new(registry, repository.parse().with_context(wrong)?))
+}
+
+/// The registry of the workspace's images: `CI_REGISTRY` wins over the settings.
+pub(crate) fn own_registry(workspace: &Workspace) -> Result<Registry> {
+    variable("CI_REGISTRY").unwrap_or_else(|| workspace.packages.settings.registry.clone()).parse()
+}
+
+/// What `{owner}` in a repository template stands for: the owner part of `GITHUB_REPOSITORY`.
+pub(crate) fn repository_owner() -> Option<String> {
+    variable("GITHUB_REPOSITORY")?.split_once('/').map(|(owner, _)| owner.to_owned())
 }

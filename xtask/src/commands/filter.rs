@@ -30,10 +30,7 @@ pub(crate) struct Chosen<'a> {
 /// # Errors
 /// Unknown names; no git, or an unknown reference, for `--affected`.
 pub(crate) fn choose<'a>(workspace: &'a Workspace, filter: &Filter) -> Result<Chosen<'a>> {
-    let mut names = filter.components.clone();
-    if names.is_empty() {
-        names = VARIABLES.iter().find_map(|name| variable(name)).map(|text| split_list(&text)).unwrap_or_default();
-    }
+    let names = asked_names(&filter.components);
     let mut components = select(&workspace.components, &names)?;
     let mut reasons = BTreeMap::new();
     if let Some(reference) = &filter.affected {
@@ -41,6 +38,14 @@ pub(crate) fn choose<'a>(workspace: &'a Workspace, filter: &Filter) -> Result<Ch
         components.retain(|component| reasons.contains_key(&component.name));
     }
     Ok(Chosen { components, reasons })
+}
+
+/// The components asked for: `arguments`, else what the environment names; none for all.
+pub(crate) fn asked_names(arguments: &[String]) -> Vec<String> {
+    if !arguments.is_empty() {
+        return arguments.to_vec();
+    }
+    VARIABLES.iter().find_map(|name| variable(name)).map(|text| split_list(&text)).unwrap_or_default()
 }
 
 /// An environment variable that is set to something: CI systems pass on empty ones.

@@ -8,7 +8,11 @@ mod doctor;
 mod filter;
 mod manifests;
 mod matrix;
+mod promote;
 mod publish;
+mod registry_list;
+mod smoke;
+mod smoke_local;
 mod table;
 
 use std::ffi::OsString;
@@ -18,7 +22,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Parser;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, RegistryCommand};
 use crate::system::{interrupt, process};
 
 /// Parses, dispatches, prints the error.
@@ -44,7 +48,11 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Publish(arguments) => publish::run(manifest, arguments),
         Command::Manifests(arguments) => manifests::run(manifest, arguments),
         Command::Digests(command) => digests::run(manifest, command),
+        Command::Promote(arguments) => promote::run(manifest, arguments),
+        Command::Registry(RegistryCommand::List(arguments)) => registry_list::run(manifest, arguments),
         Command::Matrix(arguments) => matrix::run(manifest, arguments),
+        Command::Smoke(arguments) if arguments.local => smoke_local::smoke(manifest, arguments),
+        Command::Smoke(arguments) => smoke::run(manifest, arguments),
         Command::Doctor(arguments) => doctor::run(manifest, arguments),
     });
     interrupt::leave_to_handler();
@@ -76,7 +84,7 @@ fn print(text: &str) -> Result<()> {
 }
 
 /// `error: …`, then the chain of causes.
-fn shown(error: &anyhow::Error) -> String {
+pub(crate) fn shown(error: &anyhow::Error) -> String {
     let mut text = format!("error: {error}\n");
     for cause in error.chain().skip(1) {
         text.push_str(&format!("caused by: {cause}\n"));

@@ -25,6 +25,16 @@ pub(crate) fn bytes(count: u64) -> String {
     }
 }
 
+/// How long ago something was: `12 s`, `5 min`, `3 h`, `4 d`, `2 y`.
+pub(crate) fn age(seconds: u64) -> String {
+    const UNITS: [(u64, &str); 4] = [(365 * 86_400, "y"), (86_400, "d"), (3600, "h"), (60, "min")];
+    // From two of a unit on: `36 h` says more than `1 d`.
+    match UNITS.into_iter().find(|(length, _)| seconds >= 2 * length) {
+        Some((length, unit)) => format!("{} {unit}", seconds / length),
+        None => format!("{seconds} s"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -34,5 +44,20 @@ mod tests {
         let rows = vec![vec!["a".to_owned(), "1".to_owned()], vec!["long".to_owned(), String::new()]];
         assert_eq!(table(&["name", "n"], &rows), "name  n\na     1\nlong\n");
         assert_eq!(bytes(2_318_664), "2.2 MiB");
+    }
+
+    #[test]
+    fn ages_have_the_largest_unit_that_fits_twice() {
+        let cases = [
+            (0, "0 s"),
+            (119, "119 s"),
+            (120, "2 min"),
+            (3 * 3600 + 59, "3 h"),
+            (36 * 3600, "36 h"),
+            (900 * 86_400, "2 y"),
+        ];
+        for (seconds, text) in cases {
+            assert_eq!(age(seconds), text);
+        }
     }
 }

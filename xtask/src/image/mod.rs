@@ -6,6 +6,7 @@ pub(crate) mod labels;
 pub(crate) mod manifest;
 pub(crate) mod part;
 pub(crate) mod platform;
+pub(crate) mod promotion;
 pub(crate) mod record;
 pub(crate) mod reference;
 pub(crate) mod service_manifest;

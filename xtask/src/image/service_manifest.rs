@@ -23,17 +23,13 @@ struct ServiceImage {
 }
 
 impl ServiceManifest {
-    /// The manifest of `repositories` (component and repository, at least one) under `tag`.
-    pub(crate) fn new(tag: &Tag, push: bool, repositories: &[(String, ImageReference)]) -> Self {
-        let image = |(name, repository): &(String, ImageReference)| ServiceImage {
-            name: name.clone(),
-            image: repository.with_tag(tag.clone()),
-        };
+    /// The manifest of a build under `tag`. `images` are components with their references, at least one.
+    pub(crate) fn new(tag: &Tag, push: bool, images: Vec<(String, ImageReference)>) -> Self {
         ServiceManifest {
-            registry: repositories.first().map(|(_, first)| first.registry.to_string()).unwrap_or_default(),
+            registry: images.first().map(|(_, first)| first.registry.to_string()).unwrap_or_default(),
             tag: tag.clone(),
             push,
-            images: repositories.iter().map(image).collect(),
+            images: images.into_iter().map(|(name, image)| ServiceImage { name, image }).collect(),
         }
     }
 
@@ -49,8 +45,8 @@ mod tests {
 
     #[test]
     fn it_has_the_shape_that_rollout_jobs_read() {
-        let repositories = [("engine".to_owned(), "registry.stage/engine".parse().unwrap())];
-        let manifest = ServiceManifest::new(&"2025.11.0".parse().unwrap(), true, &repositories);
+        let images = vec![("engine".to_owned(), "registry.stage/engine:2025.11.0".parse().unwrap())];
+        let manifest = ServiceManifest::new(&"2025.11.0".parse().unwrap(), true, images);
         let expected = serde_json::json!({
             "registry": "registry.stage",
             "tag": "2025.11.0",

@@ -1,12 +1,13 @@
 //! Pinning: the images of a YAML text replaced in place, byte for byte the same otherwise.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::edit::{Addition, Edits};
 use super::mark::{FOREIGN, Mark, PLACEHOLDER_NAME, PLACEHOLDER_TAG};
+use super::naming::{Named, Namer, Refusal, by_line, is_placeholder, refusal};
 use super::repositories::Repositories;
 use super::workload::{Site, sites};
-use super::yaml::{Document, NodeId, Value, YamlError, parse};
+use super::yaml::{Document, NodeId, Value, parse};
 use crate::image::record::{DigestRecord, RecordedImage};
 
 /// What the images of our components become.
@@ -43,23 +44,6 @@ pub(crate) struct PinnedImage {
     pub(crate) to: String,
 }
 
-/// Why an image, and so its text, cannot be pinned.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
-    /// Line, from 1.
-    pub(crate) line: usize,
-    /// Column, from 1, where it helps.
-    pub(crate) column: Option<usize>,
-    /// What is wrong and what mends it.
-    pub(crate) message: String,
-}
-
-impl From<YamlError> for Refusal {
-    fn from(error: YamlError) -> Self {
-        Refusal { line: error.line, column: Some(error.column), message: format!("no valid YAML: {}", error.message) }
-    }
-}
-
 /// Replaces the images of our components in `text`, whose file has the name `file`.
 ///
 /// # Errors
@@ -71,17 +55,11 @@ pub(crate) fn pin(
     images: Images<'_>,
 ) -> Result<Pinned, Vec<Refusal>> {
     let documents = parse(text).map_err(|error| vec![error.into()])?;
-    let mut pinning = Pinning { text, repositories, images, edits: Edits::default(), found: Vec::new() };
+    let namer = Namer { text, repositories };
+    let mut pinning = Pinning { text, namer, images, edits: Edits::default(), found: Vec::new() };
     let mut refusals = Vec::new();
     for (number, document) in documents.iter().enumerate() {
-        // Placeholders of one line share a mark.
-        let mut lines: BTreeMap<usize, Vec<Site>> = BTreeMap::new();
-        for site in sites(document, file) {
-            if let Some(value) = image_of(document, site) {
-                lines.entry(document.nodes[value].line).or_default().push(site);
-            }
-        }
-        for (line, sites) in lines {
+        for (line, sites) in by_line(document, file) {
             refusals.extend(pinning.line(number, document, line, &sites).err());
         }
     }
@@ -118,17 +96,9 @@ fn others(document: &Document<'_>, file: &str, repositories: &Repositories) -> V
         .collect()
 }
 
-/// The scalar whose repository decides which component an image is of.
-fn image_of(document: &Document<'_>, site: Site) -> Option<NodeId> {
-    match site {
-        Site::Image(id) => Some(id),
-        Site::Kustomization(entry) => document.get(entry, "newName").or_else(|| document.get(entry, "name")),
-    }
-}
-
 struct Pinning<'a> {
     text: &'a str,
-    repositories: &'a Repositories,
+    namer: Namer<'a>,
     images: Images<'a>,
     edits: Edits,
     found: Vec<PinnedImage>,
@@ -137,28 +107,7 @@ struct Pinning<'a> {
 impl Pinning<'_> {
     /// Replaces what one line names.
     fn line(&mut self, number: usize, document: &Document<'_>, line: usize, sites: &[Site]) -> Result<(), Refusal> {
-        let start = image_of(document, sites[0]).map_or(0, |id| document.nodes[id].start);
-        let mark = Mark::of_line(self.text, start);
-        let placeholders = sites.iter().filter(|site| is_placeholder(document, **site)).count();
-        let mut marked = mark.components.iter();
-        if !mark.components.is_empty() && mark.components.len() != placeholders {
-            return Err(refusal(
-                line,
-                format!(
-                    "the comment `{}` names {} of {placeholders} placeholders; write the images by hand and remove it",
-                    mark.text(),
-                    mark.components.len()
-                ),
-            ));
-        }
-        let mut named = Vec::new();
-        for site in sites {
-            let component = match is_placeholder(document, *site) {
-                true => marked.next().cloned().filter(|name| name != FOREIGN),
-                false => self.component(document, *site)?,
-            };
-            named.push((*site, component));
-        }
+        let Named { mark, sites: named } = self.namer.line(document, line, sites)?;
         let mut left = Vec::new();
         for (site, component) in named {
             let Some(component) = component else {
@@ -178,43 +127,6 @@ impl Pinning<'_> {
             self.edits.replace(mark.range, Mark::comment(&left));
         }
         Ok(())
-    }
-
-    /// The component that a value which is no placeholder is an image of.
-    fn component(&self, document: &Document<'_>, site: Site) -> Result<Option<String>, Refusal> {
-        let Some(written) = image_of(document, site) else { return Ok(None) };
-        let line = document.nodes[written].line;
-        let refuse = |message: String| Err(refusal(line, message));
-        let node = &document.nodes[document.target(written)];
-        let Value::Scalar(content, style) = &node.value else {
-            if self.text[node.start..].starts_with("{{") {
-                return refuse("the image is a template, and could be one of ours; write the reference itself".into());
-            }
-            return refuse(
-                "the image is no text; write `registry/repository:tag` or `registry/repository@digest`".into(),
-            );
-        };
-        let is_plain = *style == saphyr_parser::ScalarStyle::Plain;
-        if let Some(kind) = is_plain.then(|| plain_kind(content)).flatten() {
-            return refuse(format!("the image is {kind}, no text; write `registry/repository:tag`, or quote it"));
-        }
-        let reference = content.trim();
-        if let Some(component) = self.repositories.component_of_template(reference) {
-            return refuse(format!(
-                "the image `{reference}` is a template, and could be one of `{component}`; write the reference itself"
-            ));
-        }
-        let Some(component) = self.repositories.component(reference) else { return Ok(None) };
-        let cannot = match () {
-            () if written != document.target(written) => "is an alias, and what it stands for is used elsewhere",
-            () if node.anchor != 0 => "has an anchor, and changing it would change each place that uses it",
-            () if node.tag.is_some() => "has a tag",
-            () if document.content_range(written, self.text).is_none() => {
-                "is written as a block, over several lines or with escapes"
-            }
-            () => return Ok(Some(component.to_owned())),
-        };
-        refuse(format!("the image `{reference}` of `{component}` {cannot}; write it out as plain or quoted text"))
     }
 
     /// The recorded image of `component`.
@@ -276,7 +188,7 @@ impl Pinning<'_> {
                 let image = Self::recorded(record, component, line, &from)?;
                 if new_name.is_some() {
                     self.scalar(number, document, site, &image.repository)?;
-                } else if self.repositories.names(repository) != Some(&*image.repository) {
+                } else if self.namer.repositories.names(repository) != Some(&*image.repository) {
                     added.push(("newName", image.repository.clone()));
                 }
                 let value = image.digest.to_string();
@@ -337,42 +249,11 @@ impl Pinning<'_> {
     }
 }
 
-/// Whether this is the placeholder: a mark at the end of its line tells whose.
-fn is_placeholder(document: &Document<'_>, site: Site) -> bool {
-    let Some(text) = image_of(document, site).and_then(|id| document.text(id)) else { return false };
-    match site {
-        Site::Image(_) => {
-            text.strip_prefix(PLACEHOLDER_NAME).and_then(|rest| rest.strip_prefix(':')) == Some(PLACEHOLDER_TAG)
-        }
-        Site::Kustomization(_) => text == PLACEHOLDER_NAME,
-    }
-}
-
-/// What YAML makes of an unquoted scalar that is no text (core schema, and YAML 1.1's booleans, which
-/// Kubernetes' parser still reads).
-fn plain_kind(content: &str) -> Option<&'static str> {
-    match content {
-        "" | "~" | "null" | "Null" | "NULL" => return Some("empty"),
-        "true" | "True" | "TRUE" | "false" | "False" | "FALSE" => return Some("a truth value"),
-        "yes" | "Yes" | "YES" | "no" | "No" | "NO" | "on" | "On" | "ON" | "off" | "Off" | "OFF" => {
-            return Some("a truth value");
-        }
-        _ => {}
-    }
-    let number =
-        content.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c)) && content.parse::<f64>().is_ok();
-    number.then_some("a number")
-}
-
 fn not_plain(document: &Document<'_>, id: NodeId) -> Refusal {
     refusal(
         document.nodes[id].line,
         "this belongs to one of our images; write it as plain or quoted text on one line, without anchor, alias or tag",
     )
-}
-
-fn refusal(line: usize, message: impl Into<String>) -> Refusal {
-    Refusal { line, column: None, message: message.into() }
 }
 
 #[cfg(test)]

@@ -242,6 +242,40 @@ impl<'a> Document<'a> {
     }
 }
 
+/// What an unquoted scalar is.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Plain {
+    /// Nothing.
+    Null,
+    /// A truth value.
+    Bool(bool),
+    /// A number.
+    Number(serde_json::Number),
+    /// Text.
+    Text,
+}
+
+/// What YAML makes of an unquoted scalar: the core schema, and YAML 1.1's truth values, which
+/// Kubernetes' parser (go-yaml 2) still reads.
+pub(crate) fn plain(content: &str) -> Plain {
+    match content {
+        "" | "~" | "null" | "Null" | "NULL" => return Plain::Null,
+        "true" | "True" | "TRUE" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => return Plain::Bool(true),
+        "false" | "False" | "FALSE" | "no" | "No" | "NO" | "off" | "Off" | "OFF" => return Plain::Bool(false),
+        _ => {}
+    }
+    let digits = content.strip_prefix(['+', '-']).unwrap_or(content);
+    if !digits.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
+        return Plain::Text;
+    }
+    let with_base = [("0x", 16), ("0o", 8)].into_iter().find_map(|(prefix, base)| {
+        content.strip_prefix(prefix).and_then(|digits| i64::from_str_radix(digits, base).ok())
+    });
+    let whole = with_base.or_else(|| content.strip_prefix('+').unwrap_or(content).parse::<i64>().ok());
+    let float = || content.parse::<f64>().ok().and_then(serde_json::Number::from_f64);
+    whole.map(serde_json::Number::from).or_else(float).map_or(Plain::Text, Plain::Number)
+}
+
 /// Where characters begin, in bytes.
 enum Offsets {
     /// All characters are one byte long.

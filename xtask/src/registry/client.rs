@@ -97,6 +97,7 @@ impl Client {
     }
 
     /// Requests sent so far, those for tokens not counted.
+    #[cfg(test)]
     pub(crate) fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }

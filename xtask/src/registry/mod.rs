@@ -30,7 +30,7 @@ pub(crate) use error::{ApiError, WrongContent};
 pub(crate) use inspect::RemoteImage;
 pub(crate) use pull::FetchedManifest;
 pub(crate) use retry::RetryPolicy;
-pub(crate) use transfer::{ImageSource, LayoutSource, RegistrySource, Transferred, transfer};
+pub(crate) use transfer::{LayoutSource, RegistrySource, Transferred, transfer};
 
 #[cfg(test)]
 mod push_fault_tests;

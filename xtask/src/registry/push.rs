@@ -98,6 +98,25 @@ impl Client {
         }
     }
 
+    /// Whether images may be pushed to `target`'s repository: asks for an upload and cancels it, so that a
+    /// refusal comes before anything is built (distribution-spec, "Cancel a blob upload").
+    ///
+    /// # Errors
+    /// The registry refuses, or cannot be asked.
+    pub(crate) fn check_push(&self, target: &ImageReference) -> Result<()> {
+        let mut attempts = self.attempts();
+        let begun = self.begin_upload(target, &Digest::of(b""), None, &mut attempts);
+        let Session::Upload(session) = begun.with_context(|| format!("cannot push to `{}`", target.name()))? else {
+            return Ok(());
+        };
+        let request = ApiRequest::new(Method::DELETE, target, PUSH, String::new());
+        if is_same_host(&session, &self.url(&request)?) {
+            // Not all registries know how; they forget sessions by themselves.
+            let _ = self.send_to(session, &request, &mut attempts).map(drain);
+        }
+        Ok(())
+    }
+
     /// Makes a blob exist in `target`'s repository: it is there, or one of the repositories
     /// `mount_from` of the same registry has it, or it is sent.
     ///
@@ -146,7 +165,8 @@ impl Client {
         mount_from: &'r [Repository],
         attempts: &mut Attempts,
     ) -> Option<&'r Repository> {
-        let others: Vec<_> = mount_from.iter().filter(|source| **source != target.repository).collect();
+        let may = |source: &&Repository| **source != target.repository && self.whereabouts.may_mount(target, source);
+        let others: Vec<_> = mount_from.iter().filter(may).collect();
         match others.as_slice() {
             [only] => Some(only),
             several => several.iter().copied().find(|source| {
@@ -178,7 +198,9 @@ impl Client {
                 }
                 Ok(response) => return self.session(&mount, response),
                 // Whatever it has against a mount, it may have nothing against an upload.
-                Err(error) if error.downcast_ref::<ApiError>().is_some_and(|answer| answer.status < 500) => {}
+                Err(error) if error.downcast_ref::<ApiError>().is_some_and(|answer| answer.status < 500) => {
+                    self.whereabouts.refuse_mount(target, source);
+                }
                 Err(error) => return Err(error),
             }
         }

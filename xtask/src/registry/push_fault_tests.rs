@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::push_tests::{Memory, client, count, is_blob_put, layer, one_image, push, target, with, with_password};
 use super::test_registry::{Registry, error};
 use super::test_server::{Answer, Seen, Server};
+use super::transfer::ImageSource;
 use super::*;
 use crate::image::manifest::Descriptor;
 use crate::image::reference::Digest;

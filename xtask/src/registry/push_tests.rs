@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::credentials::Secret;
 use super::test_registry::{Registry, error};
 use super::test_server::{Answer, Seen, Server};
+use super::transfer::ImageSource;
 use super::*;
 use crate::image::manifest::{
     Descriptor, Index, Manifest, OCI_CONFIG, OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST, to_json,
@@ -103,7 +104,9 @@ fn an_image_arrives_blobs_first_and_a_second_push_asks_once() {
     let server = Server::start(move |seen| answers.answer(seen));
     let (memory, image) = one_image();
     let bytes = AtomicUsize::new(0);
-    let count_bytes = |n: u64| drop(bytes.fetch_add(n as usize, Ordering::Relaxed));
+    let count_bytes = |n: u64| {
+        bytes.fetch_add(n as usize, Ordering::Relaxed);
+    };
     let client = client();
     let done = transfer(&client, &memory, &image, &target(&server), &[], 4, &count_bytes).unwrap();
     assert_eq!((done.uploaded, done.mounted, done.existing, done.manifests), (2, 0, 0, 1));
@@ -195,7 +198,9 @@ fn a_refused_mount_falls_back_to_an_upload() {
         let (memory, image) = one_image();
         let done = push(&client(), (&memory, &image), &target(&server), &["acme/base"]).unwrap();
         assert_eq!((done.uploaded, done.mounted), (2, 0), "{refusal}");
-        assert_eq!(count(&server, "POST", "from=acme/base") > 0, true, "{refusal}");
+        // 401: refused with one token and with a new one; not tried for the other blob then.
+        let tries = if refusal == "403" { 1 } else { 2 };
+        assert_eq!(count(&server, "POST", "from=acme/base"), tries, "{refusal}");
         if refusal == "202" {
             assert_eq!(count(&server, "POST", "/uploads/"), 0, "the session of the refused mount is used");
         }

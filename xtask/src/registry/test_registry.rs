@@ -74,11 +74,11 @@ impl Content {
     }
 
     fn begin(&mut self, repository: &str, query: &BTreeMap<&str, String>) -> Answer {
-        if let (Some(digest), Some(source)) = (query.get("mount"), query.get("from")) {
-            if let Some(bytes) = self.blobs.get(&(source.clone(), digest.clone())).cloned() {
-                self.blobs.insert((repository.to_owned(), digest.clone()), bytes);
-                return Answer::new(201, "").header("Docker-Content-Digest", digest);
-            }
+        if let (Some(digest), Some(source)) = (query.get("mount"), query.get("from"))
+            && let Some(bytes) = self.blobs.get(&(source.clone(), digest.clone())).cloned()
+        {
+            self.blobs.insert((repository.to_owned(), digest.clone()), bytes);
+            return Answer::new(201, "").header("Docker-Content-Digest", digest);
         }
         self.begun += 1;
         let session = format!("session-{}", self.begun);

@@ -1,16 +1,18 @@
 //! Where in its registry a blob is known to be, so that images pushed side by side send what they
 //! share once and mount it from each other.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Condvar, Mutex, MutexGuard};
 
-use crate::image::reference::{Digest, Registry, Repository};
+use crate::image::reference::{Digest, ImageReference, Registry, Repository};
 
 /// What a client has learned. Threads share it.
 #[derive(Default)]
 pub(super) struct Whereabouts {
     blobs: Mutex<HashMap<(Registry, Digest), Place>>,
     changed: Condvar,
+    /// Sources and targets of mounts that we may not make.
+    refused: Mutex<HashSet<(ImageReference, Repository)>>,
 }
 
 enum Place {
@@ -53,10 +55,30 @@ impl Whereabouts {
         }
     }
 
+    /// Remembers that we may not mount from `source` to `target`'s repository: each try costs several
+    /// requests.
+    pub(super) fn refuse_mount(&self, target: &ImageReference, source: &Repository) {
+        self.refused().insert((whole(target), source.clone()));
+    }
+
+    /// Whether nothing is known against mounting from `source` to `target`'s repository.
+    pub(super) fn may_mount(&self, target: &ImageReference, source: &Repository) -> bool {
+        !self.refused().contains(&(whole(target), source.clone()))
+    }
+
+    fn refused(&self) -> MutexGuard<'_, HashSet<(ImageReference, Repository)>> {
+        self.refused.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
     fn blobs(&self) -> MutexGuard<'_, HashMap<(Registry, Digest), Place>> {
         // Every change is one insertion or removal: a panic elsewhere leaves it true.
         self.blobs.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
+}
+
+/// Without tag and digest.
+fn whole(reference: &ImageReference) -> ImageReference {
+    ImageReference::new(reference.registry.clone(), reference.repository.clone())
 }
 
 impl Claim<'_> {

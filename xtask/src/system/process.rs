@@ -181,7 +181,7 @@ pub(crate) fn answer_within(cmd: Cmd<'_>, input: &[u8], limit: Duration) -> Resu
 /// `cmd` as a command without the variables that an outer `cargo run` sets for us: they would
 /// tell an inner cargo about *our* package. Nor does any child need a registry's password: build
 /// scripts, of all dependencies, run below us.
-fn prepared(cmd: Cmd<'_>) -> Command {
+pub(super) fn prepared(cmd: Cmd<'_>) -> Command {
     let mut command = Command::from(cmd);
     for (name, _) in std::env::vars_os() {
         let Some(name) = name.to_str() else { continue };
@@ -198,7 +198,7 @@ fn prepared(cmd: Cmd<'_>) -> Command {
     command
 }
 
-fn spawn(command: &mut Command) -> Result<(Child, Guarded)> {
+pub(super) fn spawn(command: &mut Command) -> Result<(Child, Guarded)> {
     command.process_group(0);
     end_with_parent(command);
     let child = command.spawn().map_err(|error| {
@@ -214,10 +214,10 @@ fn spawn(command: &mut Command) -> Result<(Child, Guarded)> {
 
 /// Ends what a child started, too, when we are killed: a shell that waits for our word and, when the
 /// pipe breaks before that, ends the child's group.
-struct Watch(Option<Child>);
+pub(super) struct Watch(Option<Child>);
 
 impl Watch {
-    fn over(child: &Child) -> Self {
+    pub(super) fn over(child: &Child) -> Self {
         let mut shell = Command::new("sh");
         shell.args(["-c", "read -r _ && exit; kill -s TERM -- \"-$0\"", &child.id().to_string()]);
         shell.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());

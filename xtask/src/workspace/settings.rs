@@ -95,6 +95,8 @@ pub(crate) enum Latest {
 pub(crate) struct Environment {
     /// Registry host.
     pub(crate) registry: String,
+    /// Repository template; without it, repositories are named as where the images come from.
+    pub(crate) repository: Option<String>,
 }
 
 /// Binaries that are no component: `NAME`, `PACKAGE/NAME`; a final `*` stands for any ending.
@@ -217,17 +219,34 @@ pub(crate) fn workspace_settings(metadata: &Value, file: &Utf8Path) -> Result<Wo
     if settings.platforms.is_empty() {
         bail!("`platforms` in `{table}` of `{file}` is empty; leave it out for `linux/amd64`");
     }
-    if !settings.repository.contains("{component}") {
+    check_template(&settings.repository, table, file)?;
+    for (name, environment) in &settings.environments {
+        let table = format!("[workspace.metadata.docker.environments.{name}]");
+        // Names of folders and of environment variables are made of it.
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if name.is_empty() || !name.chars().all(plain) {
+            bail!("`{table}` in `{file}`: an environment's name has letters, digits, `-` and `_` alone");
+        }
+        if let Some(template) = &environment.repository {
+            check_template(template, &table, file)?;
+        }
+    }
+    Ok(settings)
+}
+
+/// Checks a repository template.
+fn check_template(template: &str, table: &str, file: &Utf8Path) -> Result<()> {
+    if !template.contains("{component}") {
         bail!(
             "`repository` in `{table}` of `{file}` lacks `{{component}}`, so all components would share one repository"
         );
     }
-    if let Some(unknown) = template_fields(&settings.repository).find(|field| !["component", "owner"].contains(field)) {
+    if let Some(unknown) = template_fields(template).find(|field| !["component", "owner"].contains(field)) {
         bail!(
             "`{{{unknown}}}` in `repository` in `{table}` of `{file}` is unknown; `{{component}}` and `{{owner}}` are filled in"
         );
     }
-    Ok(settings)
+    Ok(())
 }
 
 /// Reads `metadata.docker` of a package; `file` names its manifest in errors.
@@ -355,6 +374,11 @@ mod tests {
         assert!(error(json!({"docker": {"linkage": "static"}})).starts_with("`linkage` in"));
         assert!(error(json!({"docker": {"repository": "demon"}})).contains("lacks `{component}`"));
         assert!(error(json!({"docker": {"repository": "{component}-{tag}"}})).starts_with("`{tag}` in"));
+        let environment = |name: &str, value: Value| error(json!({"docker": {"environments": {name: value}}}));
+        let template = environment("staging", json!({"registry": "r.io", "repository": "all"}));
+        assert!(template.contains("lacks `{component}`") && template.contains("environments.staging"), "{template}");
+        assert!(environment("a/../b", json!({"registry": "r.io"})).contains("letters, digits"));
+        assert!(environment("staging", json!({"registri": "r.io"})).contains("unknown field `registri`"));
         let package = json!({"docker": {"assets": [{"from": "a", "too": "/b"}]}});
         let error = package_settings(&package, Utf8Path::new("a/Cargo.toml")).unwrap_err().to_string();
         assert!(error.starts_with("unknown key `too`"), "{error}");

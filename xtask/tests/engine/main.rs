@@ -2,8 +2,8 @@
 //!
 //! `cargo test -p xtask --test engine -- --ignored` runs all, one after the other. Besides Rust and
 //! an engine with `rust:1.95-bookworm` (or a way to pull it) they use, on Debian: `apt-get install
-//! git skopeo umoci podman qemu-user-static`, `kubectl` and `oras`; a registry at `LAB_REGISTRY` that
-//! lets images be deleted, and the cluster of `KUBECONFIG`, which pulls from it.
+//! git skopeo umoci podman qemu-user-static docker-registry openssl`, `kubectl` and `oras`; a registry at
+//! `LAB_REGISTRY` that lets images be deleted, and the cluster of `KUBECONFIG`, which pulls from it.
 
 mod bases;
 mod context;
@@ -14,9 +14,25 @@ mod large;
 mod names;
 mod others;
 mod platforms;
+mod private;
+mod promote;
+mod publish;
+mod publish_faults;
+mod publish_tags;
+mod smoke_cluster;
+mod smoke_faults;
+mod smoke_identity;
+mod stage;
 mod staleness;
+mod tokens;
 
 #[path = "../support/engine.rs"]
 mod parts;
+#[path = "../support/project.rs"]
+mod project;
+#[path = "../support/proxy.rs"]
+mod proxy;
+#[path = "../support/registry.rs"]
+mod registry;
 #[path = "../support/mod.rs"]
 mod support;

@@ -3,25 +3,8 @@
 
 use std::process::Command;
 
+use crate::support::mounted::Mounted;
 use crate::support::{Fixture, succeed};
-
-/// A small file system mounted on a folder, unmounted when dropped.
-struct Mounted(std::path::PathBuf);
-
-impl Mounted {
-    fn on(folder: std::path::PathBuf, size: &str) -> Self {
-        std::fs::create_dir_all(&folder).unwrap();
-        succeed(Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(&folder));
-        Mounted(folder)
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let unmounted = Command::new("umount").arg("--lazy").arg(&self.0).status();
-        assert!(unmounted.is_ok_and(|status| status.success()), "{} stays mounted", self.0.display());
-    }
-}
 
 #[test]
 #[ignore = "needs root to mount a small file system"]

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
 /// A request as it came.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
+    pub(crate) method: String,
     /// The path with the query.
     pub(crate) path: String,
     /// Names in lower case.
@@ -18,9 +19,9 @@ pub(crate) struct Request {
 /// An answer.
 #[derive(Clone)]
 pub(crate) struct Answer {
-    status: u16,
-    headers: Vec<(String, String)>,
-    body: Vec<u8>,
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
@@ -51,7 +52,7 @@ impl Server {
             let mut handler = handler;
             for stream in listener.incoming() {
                 let mut stream = stream.expect("a connection");
-                let Some(request) = read(&stream) else { continue };
+                let Some(request) = read(&mut BufReader::new(&stream)) else { continue };
                 log.lock().expect("no panic").push(request.clone());
                 // A client that has enough may have hung up.
                 let _ = write(&mut stream, &handler(&request));
@@ -66,22 +67,32 @@ impl Server {
     }
 }
 
-fn read(stream: &TcpStream) -> Option<Request> {
-    let mut lines = BufReader::new(stream).lines();
+/// Reads a request's head, and nothing of its body.
+pub(crate) fn read(reader: &mut impl BufRead) -> Option<Request> {
+    let mut lines = reader.lines();
     let line = lines.next()?.ok()?;
-    let path = line.split(' ').nth(1)?.to_owned();
+    let mut words = line.split(' ').map(str::to_owned);
+    let (method, path) = (words.next()?, words.next()?);
+    Some(Request { method, path, headers: headers(lines)? })
+}
+
+/// Reads header lines up to the empty one; names in lower case.
+pub(crate) fn headers(lines: impl Iterator<Item = std::io::Result<String>>) -> Option<BTreeMap<String, String>> {
     let mut headers = BTreeMap::new();
     for line in lines {
         let line = line.ok()?;
         let Some((name, value)) = line.split_once(':') else { break };
         headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
     }
-    Some(Request { path, headers })
+    Some(headers)
 }
 
-fn write(stream: &mut TcpStream, answer: &Answer) -> std::io::Result<()> {
-    let mut head =
-        format!("HTTP/1.1 {} X\r\nConnection: close\r\nContent-Length: {}\r\n", answer.status, answer.body.len());
+/// Writes an answer, after which the connection is closed.
+pub(crate) fn write(stream: &mut impl Write, answer: &Answer) -> std::io::Result<()> {
+    let mut head = format!("HTTP/1.1 {} X\r\nConnection: close\r\n", answer.status);
+    if !answer.headers.iter().any(|(name, _)| name == "content-length") {
+        head.push_str(&format!("Content-Length: {}\r\n", answer.body.len()));
+    }
     for (name, value) in &answer.headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }

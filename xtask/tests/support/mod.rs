@@ -7,6 +7,7 @@
 
 pub(crate) mod http;
 pub(crate) mod image;
+pub(crate) mod mounted;
 mod run;
 
 use std::cell::Cell;

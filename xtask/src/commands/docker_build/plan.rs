@@ -160,7 +160,7 @@ pub(crate) fn plan<'a>(
         base,
         images,
         jobs: jobs.or(std::thread::available_parallelism().ok().map(usize::from)).unwrap_or(1),
-        load: load,
+        load,
     })
 }
 

@@ -14,7 +14,8 @@ use super::{Outcome, print};
 use crate::cli::ManifestsArgs;
 use crate::gather::workspace::Workspace;
 use crate::image::record::{DigestRecord, RECORD_PATH};
-use crate::kubernetes::pin::{Images, Pinned, Refusal, pin};
+use crate::kubernetes::naming::Refusal;
+use crate::kubernetes::pin::{Images, Pinned, pin};
 use crate::kubernetes::repositories::{Naming, Repositories};
 use crate::system::{files::replace_all, parallel};
 
@@ -35,7 +36,8 @@ struct PlannedFile {
 /// Pins, checks or lists.
 pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &ManifestsArgs) -> Result<Outcome> {
     let placeholder = arguments.placeholder || placeholder_variable()?;
-    let (workspace, record) = Workspace::load_beside(manifest, &[], |root| read_record(root, arguments))?;
+    let (workspace, record) =
+        Workspace::load_beside(manifest, &[], |root| read_record(root, arguments.digests.as_deref()))?;
     // Placeholders need no record, and with one they know more repositories.
     let record = record?;
     let images = match (&record, placeholder) {
@@ -43,7 +45,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &ManifestsArgs) -> Res
         (Some(record), false) => Some(Images::Recorded(record)),
         (None, false) => None,
     };
-    let texts = files::read(workspace.root(), &workspace.packages.settings)?;
+    let texts = read(&workspace)?;
     if texts.is_empty() {
         eprintln!("nothing to pin: no YAML file in {}", shown_folders(&workspace));
     }
@@ -69,7 +71,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &ManifestsArgs) -> Res
 /// # Errors
 /// Manifests that cannot be read; all images that cannot be pinned, with file and line.
 pub(crate) fn plan(workspace: &Workspace, record: &DigestRecord) -> Result<PinPlan> {
-    let texts = files::read(workspace.root(), &workspace.packages.settings)?;
+    let texts = read(workspace)?;
     plan_texts(workspace, texts, Some(record), Images::Recorded(record))
 }
 
@@ -139,7 +141,7 @@ fn plan_texts(
 }
 
 /// Repositories of our components: at the registry of the settings, of each environment, and of CI.
-fn repositories(workspace: &Workspace, record: Option<&DigestRecord>) -> Repositories {
+pub(crate) fn repositories(workspace: &Workspace, record: Option<&DigestRecord>) -> Repositories {
     let settings = &workspace.packages.settings;
     let (ci_registry, repository) = (variable("CI_REGISTRY"), variable("GITHUB_REPOSITORY"));
     let environments = settings.environments.values().map(|environment| environment.registry.as_str());
@@ -154,12 +156,28 @@ fn repositories(workspace: &Workspace, record: Option<&DigestRecord>) -> Reposit
     Repositories::new(&naming, record)
 }
 
+/// The texts of the workspace's manifests, by path.
+///
+/// # Errors
+/// A configured file or folder that is missing; a file that cannot be read.
+pub(crate) fn read(workspace: &Workspace) -> Result<Vec<(Utf8PathBuf, String)>> {
+    files::read(workspace.root(), &workspace.packages.settings)
+}
+
+/// The digest record in its usual place; `None` when nothing has been published.
+///
+/// # Errors
+/// It cannot be read, or is none.
+pub(crate) fn recorded(root: &Utf8Path) -> Result<Option<DigestRecord>> {
+    read_record(root, None)
+}
+
 /// The record that the arguments name; `None` when they name none and the usual one is missing.
-fn read_record(root: &Utf8Path, arguments: &ManifestsArgs) -> Result<Option<DigestRecord>> {
-    let path = arguments.digests.clone().unwrap_or_else(|| root.join(RECORD_PATH));
+fn read_record(root: &Utf8Path, named: Option<&Utf8Path>) -> Result<Option<DigestRecord>> {
+    let path = named.map_or_else(|| root.join(RECORD_PATH), Utf8Path::to_owned);
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && arguments.digests.is_none() => return Ok(None),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => return Ok(None),
         Err(error) => return Err(error).with_context(|| format!("cannot read the digest record `{path}`")),
     };
     DigestRecord::parse(&text).with_context(|| format!("cannot use `{path}`")).map(Some)

@@ -11,7 +11,7 @@ use super::summary;
 use crate::commands::filter::variable;
 use crate::gather::workspace::Workspace;
 use crate::image::record::{DigestRecord, RECORD_PATH, RecordedImage};
-use crate::image::reference::{ImageReference, Tag};
+use crate::image::reference::Tag;
 use crate::image::service_manifest::{SERVICE_MANIFEST_PATH, ServiceManifest};
 use crate::image::tags::Tags;
 use crate::registry::Client;
@@ -126,13 +126,18 @@ pub(crate) fn write(
     tags: &Tags,
     asked: &[Tag],
 ) -> Result<()> {
-    write_atomically(path, record.to_text().as_bytes())?;
-    let repositories: Vec<(String, ImageReference)> = record
-        .images
-        .iter()
-        .map(|(name, image)| Ok((name.clone(), image.repository.parse()?)))
-        .collect::<Result<_>>()?;
-    write_service_manifest(workspace, tags, asked, true, &repositories)?;
+    write_atomically(path, record.to_text().as_bytes())
+        .context("the images are pushed and tagged, but the digest record is as it was; run it again")?;
+    let tag = asked.first().unwrap_or(&tags.commit);
+    let images = record.images.iter().map(|(name, image)| {
+        // What is carried on has not got this build's tag.
+        let reference = match image.tags.contains(tag) {
+            true => image.image.with_tag(tag.clone()),
+            false => image.git_sha_tag.clone(),
+        };
+        (name.clone(), reference)
+    });
+    write_service_manifest(workspace, &ServiceManifest::new(tag, true, images.collect()))?;
     if let Some(output) = variable("GITHUB_OUTPUT") {
         append(Utf8Path::new(&output), &summary::outputs(record)).context("cannot write `GITHUB_OUTPUT`")?;
     }
@@ -143,17 +148,10 @@ pub(crate) fn write(
     Ok(())
 }
 
-/// Writes the service manifest: under the tag that was asked for, else the commit's.
+/// Writes the service manifest.
 ///
 /// # Errors
 /// A file that cannot be written.
-pub(crate) fn write_service_manifest(
-    workspace: &Workspace,
-    tags: &Tags,
-    asked: &[Tag],
-    push: bool,
-    repositories: &[(String, ImageReference)],
-) -> Result<()> {
-    let manifest = ServiceManifest::new(asked.first().unwrap_or(&tags.commit), push, repositories);
+pub(crate) fn write_service_manifest(workspace: &Workspace, manifest: &ServiceManifest) -> Result<()> {
     write_atomically(&workspace.root().join(SERVICE_MANIFEST_PATH), manifest.to_text().as_bytes())
 }

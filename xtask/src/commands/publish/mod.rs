@@ -29,6 +29,7 @@ use crate::image::part::{Part, PartImage, PartPlatform};
 use crate::image::platform::Platform;
 use crate::image::record::{DigestRecord, RecordedImage};
 use crate::image::reference::{ImageReference, Tag};
+use crate::image::service_manifest::ServiceManifest;
 use crate::image::tags::{GitReference, TagRules, Tags};
 use crate::registry::{Client, Credentials};
 use crate::system::files::write_atomically;
@@ -61,13 +62,20 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &PublishArgs) -> Resul
         })
         .collect::<Result<_>>()?;
     let (published, others): (Vec<_>, Vec<_>) = repositories.into_iter().partition(|(name, _)| names.contains(name));
+    if workspace.components.is_empty() {
+        eprintln!("nothing to publish: this workspace has no binary that could be a component");
+        return Ok(Outcome::Done);
+    }
+    let tag = asked.first().unwrap_or(&tags.commit);
+    let images = published.iter().map(|(name, repository)| (name.clone(), repository.with_tag(tag.clone())));
+    let rehearsed = ServiceManifest::new(tag, false, images.collect());
     if arguments.rehearse {
-        return rehearse::from_plan(&workspace, &tags, &asked, &published, arguments.dry_run);
+        return rehearse::from_plan(&workspace, &rehearsed, arguments.dry_run);
     }
     let why_not = why_not_pushed(&ci)?;
     let build = docker_build::plan::plan(&workspace, chosen.components, &arguments.options, false, machine, &progress)?;
     if let Some(why) = why_not {
-        return rehearse::build_only(build, &why, &tags, &asked, &published, arguments.dry_run, &progress);
+        return rehearse::build_only(build, &why, &rehearsed, arguments.dry_run, &progress);
     }
     check_clean(&ci, arguments, &progress)?;
     let run = Run { arguments, workspace: &workspace, tags, asked, ci, progress: &progress };
@@ -89,7 +97,7 @@ pub(crate) fn push(build: BuildPlan<'_>, arguments: &DockerBuildArgs, progress: 
     ci.reference = GitReference::Detached;
     let tags = tags(workspace, &ci, &options::tags(&arguments.options.tag)?)?;
     let client = client(&arguments.registry)?;
-    let planned = plan::plan(&client, &build, arguments.registry.registry.as_ref(), &tags, true)?;
+    let planned = plan::plan(&client, &build, arguments.registry.registry.as_ref(), &tags, true, !arguments.dry_run)?;
     if arguments.dry_run {
         print(&(report::tags(&planned, &tags) + &report::builds(build, &planned)?))?;
         return Ok(Outcome::Done);
@@ -129,7 +137,7 @@ impl Run<'_> {
             false => finish::previous_record(&path)?,
         };
         let registry = arguments.registry.registry.as_ref();
-        let planned = plan::plan(&client, &build, registry, &tags, arguments.rebuild)?;
+        let planned = plan::plan(&client, &build, registry, &tags, arguments.rebuild, !arguments.dry_run)?;
         let carried = plan::carried(&client, &previous, others)?;
         let text = report::plan(&planned, &tags, &carried, &path);
         if arguments.dry_run {

@@ -32,16 +32,17 @@ pub(crate) struct PlannedComponent {
 }
 
 /// Asks the registry about each image of `build` and decides. `tags` are those that it will get;
-/// nothing with `--by-digest`.
+/// nothing with `--by-digest`. With `is_push`, what has to be built must be allowed to be pushed.
 ///
 /// # Errors
-/// As [`look_up`], for all components at once.
+/// As [`look_up`], for all components at once; a push that the registry would refuse.
 pub(crate) fn plan(
     client: &Client,
     build: &BuildPlan<'_>,
     registry: Option<&Registry>,
     tags: &Tags,
     rebuild: bool,
+    is_push: bool,
 ) -> Result<Vec<PlannedComponent>> {
     let planned = parallel::map(build.images.iter().collect(), LOOKUPS, |image: &PlannedImage<'_>| {
         let name = image.component.name.clone();
@@ -52,6 +53,9 @@ pub(crate) fn plan(
         let wanted =
             Wanted { repository: &repository, hashes: hashes.clone(), inputs_tag: &inputs_tag, tags: &tags.all };
         let decision = look_up(client, &wanted, rebuild).with_context(|| format!("cannot publish `{name}`"))?;
+        if is_push && matches!(decision, Decision::Build { .. }) {
+            client.check_push(&repository).with_context(|| format!("cannot publish `{name}`"))?;
+        }
         Ok(PlannedComponent { name, repository, inputs_tag, hashes, decision })
     });
     all_or_all_errors(planned)

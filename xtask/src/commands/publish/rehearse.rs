@@ -7,24 +7,16 @@ use crate::commands::docker_build;
 use crate::commands::docker_build::plan::BuildPlan;
 use crate::commands::{Outcome, print};
 use crate::gather::workspace::Workspace;
-use crate::image::reference::{ImageReference, Tag};
-use crate::image::service_manifest::SERVICE_MANIFEST_PATH;
-use crate::image::tags::Tags;
+use crate::image::service_manifest::{SERVICE_MANIFEST_PATH, ServiceManifest};
 use crate::system::progress::Progress;
 
 /// `--rehearse`: the service manifest from the plan alone.
-pub(crate) fn from_plan(
-    workspace: &Workspace,
-    tags: &Tags,
-    asked: &[Tag],
-    repositories: &[(String, ImageReference)],
-    dry_run: bool,
-) -> Result<Outcome> {
+pub(crate) fn from_plan(workspace: &Workspace, manifest: &ServiceManifest, dry_run: bool) -> Result<Outcome> {
     if dry_run {
         print(&format!("write  {SERVICE_MANIFEST_PATH}\n"))?;
         return Ok(Outcome::Done);
     }
-    write_service_manifest(workspace, tags, asked, false, repositories)?;
+    write_service_manifest(workspace, manifest)?;
     eprintln!("rehearsal: nothing was built or pushed\nwrote {}", workspace.root().join(SERVICE_MANIFEST_PATH));
     Ok(Outcome::Done)
 }
@@ -33,9 +25,7 @@ pub(crate) fn from_plan(
 pub(crate) fn build_only(
     build: BuildPlan<'_>,
     why: &str,
-    tags: &Tags,
-    asked: &[Tag],
-    repositories: &[(String, ImageReference)],
+    manifest: &ServiceManifest,
     dry_run: bool,
     progress: &Progress,
 ) -> Result<Outcome> {
@@ -53,7 +43,7 @@ pub(crate) fn build_only(
         }
     };
     if matches!(outcome, Outcome::Done) {
-        write_service_manifest(workspace, tags, asked, false, repositories)?;
+        write_service_manifest(workspace, manifest)?;
         eprintln!("wrote {}", workspace.root().join(SERVICE_MANIFEST_PATH));
     }
     Ok(outcome)

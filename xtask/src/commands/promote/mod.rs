@@ -1,0 +1,167 @@
+//! `promote`: published images go to another environment, by digest.
+
+mod apply;
+mod plan;
+
+use anyhow::{Context, Result, bail, ensure};
+use camino::{Utf8Path, Utf8PathBuf};
+
+use self::plan::{Plan, PlannedTag};
+use super::components::own_registry;
+use super::filter::asked_names;
+use super::table::{bytes, table};
+use super::{Outcome, print};
+use crate::cli::PromoteArgs;
+use crate::gather::workspace::Workspace;
+use crate::image::promotion::{LOCAL, record_path};
+use crate::image::record::{DigestRecord, RecordedImage};
+use crate::image::reference::Registry;
+use crate::registry::{Client, Credentials};
+use crate::system::progress::Progress;
+use crate::workspace::names::did_you_mean;
+use crate::workspace::selection::known_names;
+
+/// An environment.
+struct Place {
+    name: String,
+    registry: Registry,
+    /// Repository template, where it has its own.
+    repository: Option<String>,
+}
+
+/// Copies, tags, records.
+pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &PromoteArgs) -> Result<Outcome> {
+    let workspace = Workspace::load(manifest, &[])?;
+    let (from, to) = (place(&workspace, &arguments.from)?, place(&workspace, &arguments.to)?);
+    ensure!(from.name != to.name, "`--from` and `--to` are both `{}`", from.name);
+    let path = source_record_path(&workspace, &from, arguments.digests.as_deref())?;
+    let images = chosen(read_record(&path)?, &asked_names(&arguments.components), &path)?;
+    for (name, image) in &images {
+        ensure!(
+            image.image.registry == from.registry,
+            "`{name}` in `{path}` is in `{}`, and environment `{}` is `{}`\nname the record of `{}` with `--digests`",
+            image.image.registry,
+            from.name,
+            from.registry,
+            from.name
+        );
+    }
+    let target_path = workspace.root().join(record_path(&to.name));
+    let previous = match target_path.exists() {
+        true => read_record(&target_path)?,
+        false => DigestRecord::default(),
+    };
+    let source = client(&from, arguments);
+    let target = client(&to, arguments);
+    let questions = plan::Questions { workspace: &workspace, source: &source, target: &target, to: &to };
+    let plan = questions.plan(images, previous, &arguments.tag, target_path)?;
+    if arguments.dry_run {
+        print(&shown_plan(&plan))?;
+        return Ok(Outcome::Done);
+    }
+    let jobs = usize::from(arguments.jobs);
+    let record = apply::apply(&plan, &source, &target, jobs, &Progress::new())?;
+    print(&match arguments.json {
+        true => record.to_text(),
+        false => shown_result(&plan, &record),
+    })?;
+    eprintln!("wrote {}", plan.path);
+    Ok(Outcome::Done)
+}
+
+/// The environment of this name.
+///
+/// # Errors
+/// There is none, or its registry is no registry.
+fn place(workspace: &Workspace, name: &str) -> Result<Place> {
+    let environments = &workspace.packages.settings.environments;
+    if let Some(environment) = environments.get(name) {
+        let registry =
+            environment.registry.parse().with_context(|| format!("environment `{name}` has no valid `registry`"))?;
+        return Ok(Place { name: name.to_owned(), registry, repository: environment.repository.clone() });
+    }
+    if name == LOCAL {
+        return Ok(Place { name: name.to_owned(), registry: own_registry(workspace)?, repository: None });
+    }
+    let mut known: Vec<&str> = environments.keys().map(String::as_str).chain([LOCAL]).collect();
+    known.sort_unstable();
+    bail!(
+        "unknown environment `{}`{}\nenvironments: {}; others are added as `[workspace.metadata.docker.environments.NAME]`",
+        name.escape_debug(),
+        did_you_mean(&[name], known.iter().copied()),
+        known.join(", ")
+    )
+}
+
+/// The record of the images: `--digests`, else that of the environment, else that of the last
+/// publication.
+fn source_record_path(workspace: &Workspace, from: &Place, asked: Option<&Utf8Path>) -> Result<Utf8PathBuf> {
+    if let Some(path) = asked {
+        return Ok(path.to_owned());
+    }
+    let candidates = [record_path(&from.name), record_path(LOCAL)].map(|path| workspace.root().join(path));
+    match candidates.iter().find(|path| path.exists()) {
+        Some(path) => Ok(path.clone()),
+        None => bail!(
+            "there is no record of what `{}` has: `{}` is missing\nwrite it with `cargo xtask publish`, get it with \
+             `cargo xtask digests fetch`, or name another with `--digests`",
+            from.name,
+            candidates[0]
+        ),
+    }
+}
+
+fn read_record(path: &Utf8Path) -> Result<DigestRecord> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read `{path}`"))?;
+    DigestRecord::parse(&text).with_context(|| format!("cannot read `{path}`"))
+}
+
+/// The images asked for; all when none is.
+fn chosen(record: DigestRecord, names: &[String], path: &Utf8Path) -> Result<Vec<(String, RecordedImage)>> {
+    known_names(names, record.images.keys().map(String::as_str), &format!("`{path}`"))?;
+    ensure!(!record.images.is_empty(), "`{path}` names no image");
+    Ok(record.images.into_iter().filter(|(name, _)| names.is_empty() || names.contains(name)).collect())
+}
+
+/// Speaks as whoever may there: each environment has its own credentials.
+fn client(place: &Place, arguments: &PromoteArgs) -> Client {
+    let credentials = Credentials::from_environment().for_environment(&place.name, &place.registry);
+    Client::new(credentials).allowing_plain_http(arguments.insecure_registry.clone())
+}
+
+/// The plan, a line each.
+fn shown_plan(plan: &Plan) -> String {
+    let mut text = String::new();
+    for image in &plan.images {
+        let verb = if image.is_there { "there " } else { "copy  " };
+        let (source, target) = (&image.recorded.image, image.target.name());
+        text.push_str(&format!("{verb} {}: {source} -> {target}\n", image.name));
+        for PlannedTag { tag, now } in &image.tags {
+            let state = match now {
+                Some(now) if *now == image.recorded.digest => " (has it)".to_owned(),
+                Some(now) => format!(" (moves from {now})"),
+                None => String::new(),
+            };
+            text.push_str(&format!("tag    {target}:{}{state}\n", tag.tag));
+        }
+    }
+    for name in plan.carried.keys() {
+        text.push_str(&format!("keep   {name}: as recorded\n"));
+    }
+    text + &format!("write  {}\n", plan.path)
+}
+
+/// What is there now.
+fn shown_result(plan: &Plan, record: &DigestRecord) -> String {
+    let rows: Vec<_> = plan
+        .images
+        .iter()
+        .filter_map(|image| record.images.get(&image.name).map(|recorded| (image, recorded)))
+        .map(|(image, recorded)| {
+            let size = recorded.platforms.values().map(|platform| platform.size).sum();
+            let size = if recorded.platforms.is_empty() { "-".to_owned() } else { bytes(size) };
+            vec![image.name.clone(), recorded.git_sha_tag.to_string(), size, recorded.digest.to_string()]
+        })
+        .collect();
+    table(&["COMPONENT", "IMAGE", "SIZE", "DIGEST"], &rows)
+}

@@ -1,0 +1,158 @@
+//! What would be copied and tagged, and whether it may be.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result, bail, ensure};
+use camino::Utf8PathBuf;
+
+use super::Place;
+use crate::commands::components::repository_owner;
+use crate::gather::workspace::Workspace;
+use crate::image::manifest::Descriptor;
+use crate::image::promotion::tags;
+use crate::image::record::{DigestRecord, RecordedImage};
+use crate::image::reference::{Digest, ImageReference, Tag};
+use crate::image::tags::ImageTag;
+use crate::registry::Client;
+use crate::system::parallel;
+use crate::workspace::settings::repository_name;
+
+/// Images asked about at once.
+const AT_ONCE: usize = 8;
+
+/// A promotion.
+pub(super) struct Plan {
+    /// The images that are promoted.
+    pub(super) images: Vec<PlannedImage>,
+    /// Entries of the target's record that stay.
+    pub(super) carried: BTreeMap<String, RecordedImage>,
+    /// Where the target's record goes.
+    pub(super) path: Utf8PathBuf,
+}
+
+/// One image's promotion.
+pub(super) struct PlannedImage {
+    /// The component.
+    pub(super) name: String,
+    /// As the source's record has it.
+    pub(super) recorded: RecordedImage,
+    /// Its manifest or index.
+    pub(super) descriptor: Descriptor,
+    /// The repository it goes to.
+    pub(super) target: ImageReference,
+    /// Whether the repository has it, under whatever tag.
+    pub(super) is_there: bool,
+    /// The tags it gets.
+    pub(super) tags: Vec<PlannedTag>,
+}
+
+/// A tag in the target's repository.
+pub(super) struct PlannedTag {
+    /// The tag.
+    pub(super) tag: ImageTag,
+    /// What it names now.
+    pub(super) now: Option<Digest>,
+}
+
+/// Who is asked.
+pub(super) struct Questions<'a> {
+    /// For templates and settings.
+    pub(super) workspace: &'a Workspace,
+    /// Reads where the images are.
+    pub(super) source: &'a Client,
+    /// Reads where they go.
+    pub(super) target: &'a Client,
+    /// The environment they go to.
+    pub(super) to: &'a Place,
+}
+
+impl Questions<'_> {
+    /// Asks both registries. Nothing is changed.
+    ///
+    /// # Errors
+    /// All that is in the way, of all images: one that the source lacks, an immutable tag that names
+    /// another image, registries that cannot be asked; an image of the target's record that is gone.
+    pub(super) fn plan(
+        &self,
+        images: Vec<(String, RecordedImage)>,
+        mut previous: DigestRecord,
+        extra: &[Tag],
+        path: Utf8PathBuf,
+    ) -> Result<Plan> {
+        for (name, _) in &images {
+            previous.images.remove(name);
+        }
+        let planned = parallel::map(images, AT_ONCE, |(name, recorded)| {
+            let failed = format!("cannot promote `{name}`");
+            self.image(name, recorded, extra).context(failed)
+        });
+        let carried = parallel::map(previous.images.iter().collect(), AT_ONCE, |(name, recorded)| {
+            self.still_there(recorded).with_context(|| {
+                format!(
+                    "`{name}` in `{path}` is not what `{}` has\npromote it as well, or delete the file",
+                    self.to.name
+                )
+            })
+        });
+        let mut images = Vec::new();
+        let mut errors: Vec<anyhow::Error> = carried.into_iter().filter_map(Result::err).collect();
+        for result in planned {
+            match result {
+                Ok(image) => images.push(image),
+                Err(error) => errors.push(error),
+            }
+        }
+        match errors.len() {
+            0 => Ok(Plan { images, carried: previous.images, path }),
+            1 => Err(errors.remove(0)),
+            _ => bail!("{}", errors.iter().map(|error| format!("{error:#}")).collect::<Vec<_>>().join("\n")),
+        }
+    }
+
+    fn image(&self, name: String, recorded: RecordedImage, extra: &[Tag]) -> Result<PlannedImage> {
+        let source = &recorded.image;
+        let repository = match &self.to.repository {
+            Some(template) => {
+                let owner = repository_owner();
+                repository_name(template, &name, owner.as_deref())
+                    .parse()
+                    .with_context(|| format!("`repository` of environment `{}` gives no valid name", self.to.name))?
+            }
+            None => source.repository.clone(),
+        };
+        let target = ImageReference::new(self.to.registry.clone(), repository);
+        let there = self.target.head_manifest(&target.with_digest(recorded.digest.clone()))?;
+        let is_there = there.is_some();
+        let descriptor = match there {
+            // The source need not have it any more.
+            Some(descriptor) => descriptor,
+            None => self.source.head_manifest(source)?.with_context(|| {
+                format!("`{source}` does not exist in the registry; `cargo xtask digests verify` checks a record")
+            })?,
+        };
+        let mutable = &self.workspace.packages.settings.mutable_tags;
+        let mut planned = Vec::new();
+        for tag in tags(&recorded, extra, mutable) {
+            let reference = target.with_tag(tag.tag.clone());
+            let now = self.target.head_manifest(&reference)?.map(|found| found.digest);
+            if let Some(now) = now.as_ref().filter(|now| tag.is_immutable && **now != recorded.digest) {
+                bail!("`{reference}` names `{now}` and would have to name `{}`, but does not move", recorded.digest);
+            }
+            planned.push(PlannedTag { tag, now });
+        }
+        Ok(PlannedImage { name, recorded, descriptor, target, is_there, tags: planned })
+    }
+
+    fn still_there(&self, recorded: &RecordedImage) -> Result<()> {
+        let image = &recorded.image;
+        ensure!(
+            image.registry == self.to.registry,
+            "it is in `{}`, and environment `{}` is `{}` now",
+            image.registry,
+            self.to.name,
+            self.to.registry
+        );
+        ensure!(self.target.head_manifest(image)?.is_some(), "`{image}` does not exist in the registry");
+        Ok(())
+    }
+}

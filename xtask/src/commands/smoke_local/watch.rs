@@ -1,0 +1,260 @@
+//! Programs started, asked, and stopped.
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use camino::Utf8PathBuf;
+
+use super::ask::ask;
+use crate::kubernetes::local::plan::{Pod, Program};
+use crate::kubernetes::local::probes::Question;
+use crate::kubernetes::local::verdict::{LocalVerdict, State};
+use crate::system::program::Started;
+use crate::system::progress::{Progress, Task};
+
+/// Between two questions.
+const PAUSE: Duration = Duration::from_millis(50);
+/// What nobody can ask counts as ready when it has run for so long.
+const ALIVE: Duration = Duration::from_secs(1);
+/// Lines of a failed program's log that are shown.
+const LOG_LINES: usize = 20;
+
+/// All pods of a run.
+pub(super) struct Run<'a> {
+    /// When everything must be ready.
+    pub(super) deadline: Instant,
+    /// How long a program may take to get ready.
+    pub(super) ready_within: Option<Duration>,
+    /// Where logs go.
+    pub(super) logs: Utf8PathBuf,
+    /// Where progress is shown.
+    pub(super) progress: &'a Progress,
+}
+
+/// What is asked of a program, and how far it is.
+#[derive(Default)]
+struct Progressed {
+    health: Option<Duration>,
+    ready: Option<Duration>,
+    /// What the last question was answered.
+    answer: String,
+}
+
+impl Run<'_> {
+    /// Runs all pods until each program's verdict is there; then all are stopped.
+    ///
+    /// # Errors
+    /// The system fails us; not what is wrong with a program.
+    pub(super) fn pods(&self, pods: &[Pod]) -> Result<Vec<LocalVerdict>> {
+        // Programs that need each other run until the last one has its verdict.
+        let open = AtomicUsize::new(pods.iter().map(|pod| pod.programs.len()).sum());
+        let verdicts: Vec<Result<Vec<LocalVerdict>>> = std::thread::scope(|scope| {
+            let threads: Vec<_> = pods.iter().map(|pod| scope.spawn(|| self.pod(pod, &open))).collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect()
+        });
+        Ok(verdicts.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+    }
+
+    fn pod(&self, pod: &Pod, open: &AtomicUsize) -> Result<Vec<LocalVerdict>> {
+        let mut verdicts = pod.unrun.clone();
+        let mut closing: Vec<Closing<'_>> = pod.programs.iter().map(|_| Closing(open)).collect();
+        let mut failed: Option<String> = pod.blocked.clone();
+        for program in &pod.first {
+            let verdict = match &failed {
+                None => self.to_its_end(program)?,
+                Some(name) => not_started(program, name),
+            };
+            if verdict.state != State::Completed && failed.is_none() {
+                failed = Some(program.name.clone());
+            }
+            verdicts.push(verdict);
+        }
+        if let Some(name) = failed {
+            verdicts.extend(pod.programs.iter().map(|program| not_started(program, &name)));
+            return Ok(verdicts);
+        }
+        let watched: Vec<Result<LocalVerdict>> = std::thread::scope(|scope| {
+            let started = pod.programs.iter().zip(closing.drain(..));
+            let threads: Vec<_> =
+                started.map(|(program, closing)| scope.spawn(|| self.watched(program, closing, open))).collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+                .collect()
+        });
+        verdicts.extend(watched.into_iter().collect::<Result<Vec<_>>>()?);
+        Ok(verdicts)
+    }
+
+    /// Runs an init container.
+    fn to_its_end(&self, program: &Program) -> Result<LocalVerdict> {
+        let task = self.progress.task(&program.name, "running");
+        let began = Instant::now();
+        let mut started = match self.start(program) {
+            Ok(started) => started,
+            Err(error) => return Ok(told(task, cannot_start(program, &error))),
+        };
+        loop {
+            if let Some(status) = started.ended()? {
+                let mut verdict = verdict(program, State::Completed, &Progressed::default());
+                if status.success() {
+                    verdict.ready_seconds = Some(began.elapsed().as_secs_f64());
+                } else {
+                    (verdict.state, verdict.message) = (State::Exited, status.to_string());
+                    verdict.log = started.log_end(LOG_LINES);
+                }
+                return Ok(told(task, verdict));
+            }
+            if Instant::now() >= self.deadline {
+                let mut verdict = verdict(program, State::NotReady, &Progressed::default());
+                verdict.message = "it runs before the others and does not end".to_owned();
+                verdict.log = started.log_end(LOG_LINES);
+                started.stop(program.grace);
+                return Ok(told(task, verdict));
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// Runs a program until all programs have their verdicts.
+    fn watched(&self, program: &Program, closing: Closing<'_>, open: &AtomicUsize) -> Result<LocalVerdict> {
+        let task = self.progress.task(&program.name, "starting");
+        let mut started = match self.start(program) {
+            Ok(started) => started,
+            Err(error) => return Ok(told(task, cannot_start(program, &error))),
+        };
+        let mut found = self.until_ready(program, &mut started, task)?;
+        drop(closing);
+        while open.load(Ordering::SeqCst) > 0 && found.state.passes() {
+            exited(&mut started, &mut found)?;
+            std::thread::sleep(PAUSE);
+        }
+        if found.state.passes() {
+            exited(&mut started, &mut found)?;
+        }
+        if !found.state.passes() && found.log.is_empty() {
+            found.log = started.log_end(LOG_LINES);
+        }
+        started.stop(program.grace);
+        Ok(found)
+    }
+
+    fn until_ready(&self, program: &Program, started: &mut Started, task: Task) -> Result<LocalVerdict> {
+        let began = Instant::now();
+        let mut so_far = Progressed::default();
+        loop {
+            let mut found = verdict(program, State::Ready, &so_far);
+            if exited(started, &mut found)? {
+                return Ok(told(task, found));
+            }
+            so_far.asked(program, began);
+            if so_far.ready.is_some() {
+                let mut found = verdict(program, State::Ready, &so_far);
+                let limit = self.ready_within.filter(|limit| so_far.ready.is_some_and(|ready| ready > *limit));
+                if let Some(limit) = limit {
+                    found.state = State::Slow;
+                    found.message = format!("it should be ready within {:.1} s", limit.as_secs_f64());
+                }
+                return Ok(told(task, found));
+            }
+            if Instant::now() >= self.deadline {
+                let state = if so_far.health.is_some() { State::NotReady } else { State::Unhealthy };
+                let mut found = verdict(program, state, &so_far);
+                found.message = std::mem::take(&mut so_far.answer);
+                return Ok(told(task, found));
+            }
+            task.update(&so_far.answer);
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    fn start(&self, program: &Program) -> Result<Started> {
+        for port in &program.untold {
+            let free = [Ipv4Addr::LOCALHOST, Ipv4Addr::UNSPECIFIED].map(|address| TcpListener::bind((address, *port)));
+            free.into_iter().collect::<std::io::Result<Vec<_>>>().map(drop).with_context(|| {
+                format!(
+                    "port {port} is taken, and nothing tells `{}` to listen elsewhere; give it the port in a variable or \
+                     an argument, for example `LISTEN=0.0.0.0:{port}`",
+                    program.name
+                )
+            })?;
+        }
+        let log = self.logs.join(format!("{}.log", program.name.replace('/', ".")));
+        Started::start(&program.executable, &program.arguments, &program.variables, &program.folder, &log)
+    }
+}
+
+impl Progressed {
+    /// Asks what is still open.
+    fn asked(&mut self, program: &Program, began: Instant) {
+        let mut good = |question: &Question| match ask(question) {
+            Ok(()) => true,
+            Err(answer) => {
+                self.answer = format!("{}: {answer}", question.shown());
+                false
+            }
+        };
+        if self.health.is_none() && program.health.iter().all(&mut good) {
+            self.health = Some(began.elapsed());
+        }
+        if self.health.is_none() {
+            return;
+        }
+        let ready = match &program.ready {
+            Some(question) => good(question),
+            None => !program.health.is_empty() || began.elapsed() >= ALIVE,
+        };
+        self.ready = ready.then(|| began.elapsed());
+    }
+}
+
+/// Takes one off the number of programs without a verdict, whatever happens.
+struct Closing<'a>(&'a AtomicUsize);
+
+impl Drop for Closing<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Whether the program has ended; `found` says so then.
+fn exited(started: &mut Started, found: &mut LocalVerdict) -> Result<bool> {
+    let Some(status) = started.ended()? else { return Ok(false) };
+    (found.state, found.message) = (State::Exited, status.to_string());
+    found.log = started.log_end(LOG_LINES);
+    Ok(true)
+}
+
+fn verdict(program: &Program, state: State, so_far: &Progressed) -> LocalVerdict {
+    LocalVerdict {
+        digest: Some(program.digest.clone()),
+        address: program.port.map(|port| format!("127.0.0.1:{port}")),
+        health_seconds: so_far.health.filter(|_| !program.health.is_empty()).map(|time| time.as_secs_f64()),
+        ready_seconds: so_far.ready.map(|time| time.as_secs_f64()),
+        ..LocalVerdict::unrun(program.name.clone(), Some(program.component.clone()), state, "")
+    }
+}
+
+fn cannot_start(program: &Program, error: &anyhow::Error) -> LocalVerdict {
+    let mut verdict = verdict(program, State::CannotStart, &Progressed::default());
+    verdict.message = error.to_string();
+    verdict
+}
+
+fn not_started(program: &Program, first: &str) -> LocalVerdict {
+    let mut verdict = verdict(program, State::NotStarted, &Progressed::default());
+    verdict.message = format!("it comes after `{first}`, which failed");
+    verdict
+}
+
+/// Ends the task's line with the verdict.
+fn told(task: Task, verdict: LocalVerdict) -> LocalVerdict {
+    let colon = if verdict.message.is_empty() { "" } else { ": " };
+    task.done(&format!("{}{colon}{}", verdict.state.name(), verdict.message));
+    verdict
+}

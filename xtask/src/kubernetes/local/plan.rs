@@ -1,0 +1,422 @@
+//! Which programs run, and how.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::objects::{Container, FilesSource, PodSpec, Service, Volume};
+use super::probes::{Question, question};
+use super::read::{Application, Workload, component_of};
+use super::values::{Ports, Replacements, expand};
+use super::variables::{last, missing, pod_name, variables};
+use super::verdict::{LocalVerdict, State};
+use crate::image::manifest::ContainerConfig;
+
+/// Kubernetes' default (PodSpec, `terminationGracePeriodSeconds`).
+const GRACE_SECONDS: u64 = 30;
+/// Nobody waits longer than this for a program on their own machine.
+const MOST_GRACE: Duration = Duration::from_secs(5);
+
+/// An image of the layout, unpacked.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LocalImage {
+    /// The manifest's digest.
+    pub(crate) digest: String,
+    /// How it starts.
+    pub(crate) config: ContainerConfig,
+    /// Where its files are.
+    pub(crate) root: Utf8PathBuf,
+    /// All its paths, absolute.
+    pub(crate) paths: BTreeSet<Utf8PathBuf>,
+}
+
+/// Images by component, or why one is not there.
+pub(crate) type LocalImages = BTreeMap<String, Result<LocalImage, String>>;
+
+/// Where workloads listen, by their position: the ports of their manifests and those of this machine.
+pub(crate) type LocalPorts = Vec<Ports>;
+
+/// A workload's one pod.
+#[derive(Debug, Default)]
+pub(crate) struct Pod {
+    /// Run to their end first, one after another.
+    pub(crate) first: Vec<Program>,
+    /// Run side by side.
+    pub(crate) programs: Vec<Program>,
+    /// A container of these that is not run, so that nothing after it is.
+    pub(crate) blocked: Option<String>,
+    /// What is not run, and why.
+    pub(crate) unrun: Vec<LocalVerdict>,
+    /// Folders to make.
+    pub(crate) folders: BTreeSet<Utf8PathBuf>,
+    /// Files to write.
+    pub(crate) files: BTreeMap<Utf8PathBuf, String>,
+}
+
+/// A program to start.
+#[derive(Debug, Clone)]
+pub(crate) struct Program {
+    /// As [`LocalVerdict::name`].
+    pub(crate) name: String,
+    /// Whose it is.
+    pub(crate) component: String,
+    /// The image's manifest digest.
+    pub(crate) digest: String,
+    /// The file to run.
+    pub(crate) executable: Utf8PathBuf,
+    /// Its arguments.
+    pub(crate) arguments: Vec<String>,
+    /// All its variables.
+    pub(crate) variables: BTreeMap<String, String>,
+    /// The folder to run it in.
+    pub(crate) folder: Utf8PathBuf,
+    /// Startup and liveness probes.
+    pub(crate) health: Vec<Question>,
+    /// The readiness probe.
+    pub(crate) ready: Option<Question>,
+    /// Ports that it will listen on without having been told.
+    pub(crate) untold: Vec<u16>,
+    /// Its first port here.
+    pub(crate) port: Option<u16>,
+    /// How long it may take to end.
+    pub(crate) grace: Duration,
+}
+
+/// The components whose images the application needs.
+pub(crate) fn components(application: &Application) -> BTreeSet<String> {
+    let specs = application.workloads.iter().map(|workload| &workload.template.spec);
+    let images = specs.flat_map(|spec| spec.containers.iter().chain(&spec.init_containers)).map(|c| &c.image);
+    images.filter_map(|image| component_of(image)).map(str::to_owned).collect()
+}
+
+/// The ports of each workload, and whether its programs are told of them: those can be moved.
+pub(crate) fn listening(application: &Application, images: &LocalImages) -> Vec<BTreeMap<u16, bool>> {
+    let told = |workload: &Workload, port: u16| {
+        let only = Replacements::only(port);
+        workload.template.spec.containers.iter().any(|container| {
+            let Some(Ok(image)) = component_of(&container.image).and_then(|component| images.get(component)) else {
+                return false;
+            };
+            let Ok(environment) = environment(application, workload, container, image, &[]) else { return false };
+            let (command, arguments) = command(container, image, &environment);
+            environment.iter().any(|(name, value)| only.apply(name, value) != *value)
+                || only.apply_all(&arguments) != arguments
+                || only.apply_all(&command) != command
+        })
+    };
+    let ports = |workload: &Workload| ports_of(application, workload);
+    let with_told = |workload| ports(workload).into_iter().map(|port| (port, told(workload, port))).collect();
+    application.workloads.iter().map(with_told).collect()
+}
+
+/// Declared ports, and those that probes and Services speak to.
+fn ports_of(application: &Application, workload: &Workload) -> BTreeSet<u16> {
+    let mut ports = BTreeSet::new();
+    for container in &workload.template.spec.containers {
+        ports.extend(container.ports.iter().map(|port| port.container_port));
+        for probe in container.probes() {
+            let asked = probe.http_get.as_ref().filter(|get| get.host.is_empty()).map(|get| &get.port);
+            let asked = asked.or(probe.tcp_socket.as_ref().map(|socket| &socket.port));
+            ports.extend(asked.and_then(|port| container.port(port)));
+        }
+        let services = application.services.iter().filter(|service| selects(service, workload));
+        ports
+            .extend(services.flat_map(|service| &service.spec.ports).filter_map(|port| container.port(&port.target())));
+    }
+    ports
+}
+
+fn selects(service: &Service, workload: &Workload) -> bool {
+    let labels = &workload.template.metadata.labels;
+    let selector = &service.spec.selector;
+    !selector.is_empty() && selector.iter().all(|(name, value)| labels.get(name) == Some(value))
+}
+
+/// The pods to run; `folder` is theirs.
+pub(crate) fn pods(
+    application: &Application,
+    images: &LocalImages,
+    ports: &LocalPorts,
+    told: &[BTreeMap<u16, bool>],
+    folder: &Utf8Path,
+) -> Vec<Pod> {
+    let services = services(application, ports);
+    let workloads = application.workloads.iter().zip(ports).zip(told);
+    workloads
+        .map(|((workload, ports), told)| {
+            let planner = Planner { application, images, services: &services, workload, ports, told, folder };
+            planner.pod()
+        })
+        .collect()
+}
+
+/// The ports of each Service's pods here, by each name that a pod can call it: short ones reach Services of the
+/// pod's own namespace, and all is one namespace here.
+fn services(application: &Application, ports: &LocalPorts) -> BTreeMap<String, Ports> {
+    let mut found = BTreeMap::new();
+    for service in &application.services {
+        let selected = application.workloads.iter().zip(ports).find(|(workload, _)| selects(service, workload));
+        let Some((workload, local)) = selected else { continue };
+        let to_local = |port: &super::objects::ServicePort| {
+            let containers = &workload.template.spec.containers;
+            let number = containers.iter().find_map(|container| container.port(&port.target()))?;
+            Some((port.port, *local.get(&number)?))
+        };
+        let ports: Ports = service.spec.ports.iter().filter_map(to_local).collect();
+        let (name, namespace) = (&service.metadata.name, &workload.namespace);
+        for suffix in
+            ["", &format!(".{namespace}"), &format!(".{namespace}.svc"), &format!(".{namespace}.svc.cluster.local")]
+        {
+            found.insert(format!("{name}{suffix}"), ports.clone());
+        }
+    }
+    found
+}
+
+struct Planner<'a> {
+    application: &'a Application,
+    images: &'a LocalImages,
+    services: &'a BTreeMap<String, Ports>,
+    workload: &'a Workload,
+    ports: &'a Ports,
+    told: &'a BTreeMap<u16, bool>,
+    folder: &'a Utf8Path,
+}
+
+impl Planner<'_> {
+    fn pod(&self) -> Pod {
+        let mut pod = Pod::default();
+        let PodSpec { containers, init_containers, .. } = &self.workload.template.spec;
+        if self.workload.replicas == 0 {
+            let verdict = LocalVerdict::unrun(self.workload.name.clone(), None, State::Skipped, "zero replicas");
+            pod.unrun.push(verdict);
+            return pod;
+        }
+        let stays = |container: &&Container| container.restart_policy == "Always";
+        for container in init_containers.iter().filter(|container| !stays(container)) {
+            let program = self.container(container, &mut pod);
+            pod.first.extend(program);
+            // Foreign ones are passed over: what they do is not ours to know.
+            pod.blocked = pod.unrun.iter().find(|verdict| !verdict.state.passes()).map(|verdict| verdict.name.clone());
+        }
+        for container in init_containers.iter().filter(stays).chain(containers) {
+            let program = self.container(container, &mut pod);
+            pod.programs.extend(program);
+        }
+        pod
+    }
+
+    /// Plans a container; what is not run goes to the pod's verdicts.
+    fn container(&self, container: &Container, pod: &mut Pod) -> Option<Program> {
+        let name = match container.name == self.workload.name {
+            true => container.name.clone(),
+            false => format!("{}/{}", self.workload.name, container.name),
+        };
+        let mut unrun = |component: Option<&str>, state, message: String| {
+            pod.unrun.push(LocalVerdict::unrun(name.clone(), component.map(str::to_owned), state, message));
+            None
+        };
+        let Some(component) = component_of(&container.image) else {
+            return unrun(None, State::Skipped, format!("`{}` is a foreign image", container.image));
+        };
+        let image = match self.images.get(component) {
+            Some(Ok(image)) => image,
+            Some(Err(why)) => return unrun(Some(component), State::NoImage, why.clone()),
+            None => return unrun(Some(component), State::NoImage, "there is no such image".to_owned()),
+        };
+        let (mut folders, mut files) = (BTreeSet::new(), BTreeMap::new());
+        let mounts = match self.mounts(container, &mut folders, &mut files) {
+            Ok(mounts) => mounts,
+            Err(why) => return unrun(Some(component), State::NeedsCluster, why),
+        };
+        let links = match self.workload.template.spec.enable_service_links {
+            Some(false) => Vec::new(),
+            _ => self.service_links(),
+        };
+        let variables = match environment(self.application, self.workload, container, image, &links) {
+            Ok(variables) => variables,
+            Err(why) => return unrun(Some(component), State::NeedsCluster, why),
+        };
+        match self.program(name.clone(), component, container, image, mounts, variables) {
+            Ok(program) => {
+                pod.folders.extend(folders);
+                pod.files.extend(files);
+                Some(program)
+            }
+            Err(why) => unrun(Some(component), State::CannotStart, why),
+        }
+    }
+
+    fn program(
+        &self,
+        name: String,
+        component: &str,
+        container: &Container,
+        image: &LocalImage,
+        mounts: Vec<(Utf8PathBuf, Utf8PathBuf)>,
+        variables: Vec<(String, String)>,
+    ) -> Result<Program, String> {
+        let replacements = Replacements {
+            own: self.ports.clone(),
+            services: self.services.clone(),
+            mounts,
+            image_paths: image.paths.clone(),
+            image_root: image.root.clone(),
+        };
+        let (mut command, arguments) = command(container, image, &variables);
+        if command.is_empty() {
+            return Err("neither its image nor its manifest says what to run".to_owned());
+        }
+        let program = command.remove(0);
+        let executable = executable(&program, image, &variables)
+            .or_else(|| replacements.path(Utf8Path::new(&program)))
+            .ok_or_else(|| format!("`{program}` is not in the image"))?;
+        let folder = [&container.working_dir, image.config.working_dir.as_ref().unwrap_or(&String::new())]
+            .into_iter()
+            .find(|folder| !folder.is_empty())
+            .and_then(|folder| replacements.path(Utf8Path::new(folder)))
+            .unwrap_or_else(|| image.root.clone());
+        let ask = |probe: &Option<super::objects::Probe>| match probe {
+            Some(probe) => question(container, probe, self.ports),
+            None => Ok(None),
+        };
+        let health = [ask(&container.startup_probe)?, ask(&container.liveness_probe)?];
+        let own = container.ports.iter().map(|port| port.container_port);
+        let own: BTreeSet<u16> =
+            own.chain(container.probes().filter_map(|probe| container.port(&probe.http_get.as_ref()?.port))).collect();
+        let seconds = self.workload.template.spec.termination_grace_period_seconds.unwrap_or(GRACE_SECONDS);
+        let local: BTreeMap<String, String> =
+            variables.iter().map(|(name, value)| (name.clone(), replacements.apply(name, value))).collect();
+        let words: Vec<String> = command.iter().chain(&arguments).cloned().collect();
+        Ok(Program {
+            name,
+            component: component.to_owned(),
+            digest: image.digest.clone(),
+            executable,
+            arguments: replacements.apply_all(&words),
+            variables: local,
+            folder,
+            health: health.into_iter().flatten().collect(),
+            ready: ask(&container.readiness_probe)?,
+            untold: own.iter().copied().filter(|port| self.told.get(port) == Some(&false)).collect(),
+            port: own.iter().find_map(|port| self.ports.get(port)).copied(),
+            grace: Duration::from_secs(seconds).min(MOST_GRACE),
+        })
+    }
+
+    /// Host and port of each Service, as Kubernetes tells them to every pod.
+    fn service_links(&self) -> Vec<(String, String)> {
+        let mut links = Vec::new();
+        for (name, ports) in self.services.iter().filter(|(name, _)| !name.contains('.')) {
+            let prefix = name.to_ascii_uppercase().replace('-', "_");
+            let first = ports.values().next();
+            links.extend(first.map(|port| (format!("{prefix}_SERVICE_PORT"), port.to_string())));
+            links.push((format!("{prefix}_SERVICE_HOST"), "127.0.0.1".to_owned()));
+        }
+        links
+    }
+
+    /// Folders of the container's volumes: path there, path here.
+    fn mounts(
+        &self,
+        container: &Container,
+        folders: &mut BTreeSet<Utf8PathBuf>,
+        files: &mut BTreeMap<Utf8PathBuf, String>,
+    ) -> Result<Vec<(Utf8PathBuf, Utf8PathBuf)>, String> {
+        let mut mounts = Vec::new();
+        for mount in &container.volume_mounts {
+            let folder = self.folder.join(&self.workload.name).join(&mount.name);
+            let volumes = &self.workload.template.spec.volumes;
+            // What has no volume is a claim of a StatefulSet: a folder.
+            if let Some(volume) = volumes.iter().find(|volume| volume.name == mount.name) {
+                self.fill(volume, &folder, files)?;
+            }
+            let sub = mount.sub_path.trim_matches('/');
+            let place = if sub.is_empty() { folder } else { folder.join(sub) };
+            if !files.contains_key(&place) {
+                folders.insert(place.clone());
+            }
+            mounts.push((Utf8PathBuf::from(&mount.mount_path), place));
+        }
+        Ok(mounts)
+    }
+
+    /// Adds a volume's files.
+    fn fill(
+        &self,
+        volume: &Volume,
+        folder: &Utf8Path,
+        files: &mut BTreeMap<Utf8PathBuf, String>,
+    ) -> Result<(), String> {
+        let Some((kind, source)) = volume.source.iter().next() else { return Ok(()) };
+        let (what, maps) = match kind.as_str() {
+            "emptyDir" | "persistentVolumeClaim" | "ephemeral" => return Ok(()),
+            "configMap" => ("config map", &self.application.config_maps),
+            "secret" => ("secret", &self.application.secrets),
+            _ => return Err(format!("volume `{}` is a `{kind}`", volume.name)),
+        };
+        let source: FilesSource = serde_json::from_value(source.clone())
+            .map_err(|error| format!("volume `{}` is wrong: {error}", volume.name))?;
+        let name = if source.name.is_empty() { &source.secret_name } else { &source.name };
+        let entries = match maps.get(name) {
+            Some(entries) => entries,
+            None if source.optional => return Ok(()),
+            None => return Err(missing(what, name)),
+        };
+        if source.items.is_empty() {
+            files.extend(entries.iter().map(|(key, value)| (folder.join(key), value.clone())));
+        }
+        for item in &source.items {
+            let value = entries.get(&item.key).ok_or_else(|| format!("{what} `{name}` has no key `{}`", item.key))?;
+            files.insert(folder.join(&item.path), value.clone());
+        }
+        Ok(())
+    }
+}
+
+/// The variables of a container, before anything is replaced: the image's, the pod's name, `links`, the manifest's.
+fn environment(
+    application: &Application,
+    workload: &Workload,
+    container: &Container,
+    image: &LocalImage,
+    links: &[(String, String)],
+) -> Result<Vec<(String, String)>, String> {
+    let of_image = image.config.env.iter().flatten().filter_map(|line| line.split_once('='));
+    let mut all: Vec<_> = of_image.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    all.push(("HOSTNAME".to_owned(), pod_name(workload)));
+    all.extend(links.iter().cloned());
+    all.extend(variables(application, workload, container)?);
+    // Each once, with its last value.
+    let names: BTreeSet<String> = all.iter().map(|(name, _)| name.clone()).collect();
+    Ok(names.into_iter().filter_map(|name| last(&all, &name).map(|value| (name, value))).collect())
+}
+
+/// Command and arguments: the manifest's, else the image's (Kubernetes API, Container, `command`).
+fn command(container: &Container, image: &LocalImage, variables: &[(String, String)]) -> (Vec<String>, Vec<String>) {
+    let expanded = |texts: &[String]| texts.iter().map(|text| expand(text, |name| last(variables, name))).collect();
+    let of_image = |list: &Option<Vec<String>>| list.clone().unwrap_or_default();
+    match (container.command.is_empty(), container.args.is_empty()) {
+        (true, true) => (of_image(&image.config.entrypoint), of_image(&image.config.cmd)),
+        (true, false) => (of_image(&image.config.entrypoint), expanded(&container.args)),
+        (false, _) => (expanded(&container.command), expanded(&container.args)),
+    }
+}
+
+/// The image's file that `program` means, by the image's `PATH` when it is a bare name.
+fn executable(program: &str, image: &LocalImage, variables: &[(String, String)]) -> Option<Utf8PathBuf> {
+    let folder = image.config.working_dir.as_deref().unwrap_or("/");
+    let candidates: Vec<Utf8PathBuf> = if program.contains('/') {
+        vec![Utf8Path::new(folder).join(program)]
+    } else {
+        let path = last(variables, "PATH").unwrap_or_default();
+        path.split(':').map(|folder| Utf8Path::new(folder).join(program)).collect()
+    };
+    let found = candidates.into_iter().find(|path| image.paths.contains(path))?;
+    Some(image.root.join(found.as_str().trim_start_matches('/')))
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

@@ -1,0 +1,255 @@
+//! Values of variables and arguments, as they must read on this machine: Services, ports and paths replaced.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+/// Hosts under which a program listens, or talks to its own pod.
+const OWN_HOSTS: &[&str] = &["", "0.0.0.0", "127.0.0.1", "localhost", "[::]", "[::1]", "*"];
+
+/// Ports by number: that of the manifest, and the one here.
+pub(crate) type Ports = BTreeMap<u16, u16>;
+
+/// What is replaced in the values of one pod.
+#[derive(Debug, Default)]
+pub(crate) struct Replacements {
+    /// The pod's own ports.
+    pub(crate) own: Ports,
+    /// Services by each of their names (`engine`, `engine.demon-system.svc`).
+    pub(crate) services: BTreeMap<String, Ports>,
+    /// Paths in the container, and the folders here; volumes.
+    pub(crate) mounts: Vec<(Utf8PathBuf, Utf8PathBuf)>,
+    /// Absolute paths that the image has.
+    pub(crate) image_paths: BTreeSet<Utf8PathBuf>,
+    /// Where the image's files are here.
+    pub(crate) image_root: Utf8PathBuf,
+}
+
+/// Replaces `$(NAME)` by the variable's value; an unknown one stays, and `$$` is `$` (Kubernetes API,
+/// Container, `args`).
+pub(crate) fn expand(text: &str, variable: impl Fn(&str) -> Option<String>) -> String {
+    let mut expanded = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find('$') {
+        expanded.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        if let Some(after) = rest.strip_prefix('$') {
+            expanded.push('$');
+            rest = after;
+        } else if let Some((name, after)) = rest.strip_prefix('(').and_then(|rest| rest.split_once(')')) {
+            expanded.push_str(&variable(name).unwrap_or_else(|| format!("$({name})")));
+            rest = after;
+        } else {
+            expanded.push('$');
+        }
+    }
+    expanded.push_str(rest);
+    expanded
+}
+
+impl Replacements {
+    /// `value` of the variable, or after the flag, `name` as it must read here.
+    pub(crate) fn apply(&self, name: &str, value: &str) -> String {
+        if let Some(number) = self.bare_port(name, value) {
+            return number;
+        }
+        self.addresses(&self.paths(value))
+    }
+
+    /// Arguments as they must read here.
+    pub(crate) fn apply_all(&self, arguments: &[String]) -> Vec<String> {
+        let flags = std::iter::once("").chain(arguments.iter().map(String::as_str));
+        flags.zip(arguments).map(|(flag, argument)| self.apply(flag, argument)).collect()
+    }
+
+    /// Replaces nothing but `port`, by another one: what reads differently then tells where to listen.
+    pub(crate) fn only(port: u16) -> Self {
+        Replacements { own: Ports::from([(port, if port == 1 { 2 } else { 1 })]), ..Self::default() }
+    }
+
+    /// A value, or what follows its `=`, that is nothing but one of the pod's ports. Any number could be one, so
+    /// the name must say it.
+    fn bare_port(&self, name: &str, value: &str) -> Option<String> {
+        let (before, number) = value.rsplit_once('=').map_or(("", value), |(name, _)| value.split_at(name.len() + 1));
+        let name = format!("{name} {before}").to_ascii_lowercase();
+        if !["port", "listen", "bind", "addr"].iter().any(|word| name.contains(word)) && name.trim() != "-p" {
+            return None;
+        }
+        let port = number.parse().ok().filter(|_| !number.starts_with(['+', '0']))?;
+        Some(format!("{before}{}", self.own.get(&port)?))
+    }
+
+    /// Replaces paths of volumes and of the image: all of a value, what follows its `=`, or the path of a URL
+    /// without a host (`sqlite:///data/ledger.db`).
+    fn paths(&self, value: &str) -> String {
+        let start = match value {
+            _ if value.starts_with('/') => 0,
+            _ => match (value.find(":///"), value.find("=/")) {
+                (Some(url), _) => url + "://".len(),
+                (None, Some(equals)) => equals + "=".len(),
+                (None, None) => return value.to_owned(),
+            },
+        };
+        let end = value[start..].find('?').map_or(value.len(), |length| start + length);
+        match self.path(Utf8Path::new(&value[start..end])) {
+            Some(path) => format!("{}{path}{}", &value[..start], &value[end..]),
+            None => value.to_owned(),
+        }
+    }
+
+    /// Where a path of the container is here.
+    pub(crate) fn path(&self, path: &Utf8Path) -> Option<Utf8PathBuf> {
+        let mounted = self.mounts.iter().filter(|(at, _)| path.starts_with(at));
+        // The deepest mount has the file.
+        if let Some((at, folder)) = mounted.max_by_key(|(at, _)| at.components().count()) {
+            let below = path.strip_prefix(at).ok()?;
+            return Some(if below.as_str().is_empty() { folder.clone() } else { folder.join(below) });
+        }
+        let in_image = path.as_str() != "/" && self.image_paths.contains(path);
+        in_image.then(|| self.image_root.join(path.as_str().trim_start_matches('/')))
+    }
+
+    /// Replaces hosts and ports.
+    fn addresses(&self, value: &str) -> String {
+        let mut text = String::new();
+        let mut rest = value;
+        while !rest.is_empty() {
+            let length = host_length(rest);
+            let (host, after) = rest.split_at(length);
+            let digits = after
+                .strip_prefix(':')
+                .map_or(0, |after| after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len()));
+            let port = (digits > 0).then(|| after[1..=digits].parse::<u16>().ok()).flatten();
+            match self.address(host, port, &text) {
+                Some(address) => {
+                    text.push_str(&address);
+                    rest = &after[port.map_or(0, |_| 1 + digits)..];
+                }
+                None if length > 0 => {
+                    text.push_str(host);
+                    rest = after;
+                    // What follows is no listening address of its own.
+                    if digits > 0 {
+                        text.push_str(&rest[..=digits]);
+                        rest = &rest[1 + digits..];
+                    }
+                }
+                None => {
+                    let next = rest.chars().next().map_or(0, char::len_utf8);
+                    text.push_str(&rest[..next]);
+                    rest = &rest[next..];
+                }
+            }
+        }
+        text
+    }
+
+    /// The address here of `host` and `port`, which come after `before`.
+    fn address(&self, host: &str, port: Option<u16>, before: &str) -> Option<String> {
+        if OWN_HOSTS.contains(&host) {
+            let local = self.own.get(&port?)?;
+            // Only this machine needs to reach it.
+            return Some(if host.is_empty() { format!(":{local}") } else { format!("127.0.0.1:{local}") });
+        }
+        let name = host.strip_suffix('.').unwrap_or(host);
+        let ports = self.services.get(name)?;
+        let local = match port {
+            Some(port) => ports.get(&port)?,
+            None if before.ends_with("https://") => ports.get(&443)?,
+            None if before.ends_with("://") => ports.get(&80)?,
+            // A full name is nothing else; a short one may be any word.
+            None if name.contains('.') => return Some("127.0.0.1".to_owned()),
+            None => return None,
+        };
+        Some(format!("127.0.0.1:{local}"))
+    }
+}
+
+/// How long the host is that `text` begins with.
+fn host_length(text: &str) -> usize {
+    if text.starts_with('[') {
+        return text.find(']').map_or(0, |end| end + 1);
+    }
+    if text.starts_with('*') {
+        return 1;
+    }
+    text.find(|c: char| !(c.is_ascii_alphanumeric() || ".-_".contains(c))).unwrap_or(text.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn replacements() -> Replacements {
+        let engine = Ports::from([(8081, 40001), (80, 40001)]);
+        let names =
+            ["engine", "engine.demon-system", "engine.demon-system.svc", "engine.demon-system.svc.cluster.local"];
+        Replacements {
+            own: Ports::from([(3000, 50000), (9090, 50001)]),
+            services: names.into_iter().map(|name| (name.to_owned(), engine.clone())).collect(),
+            mounts: vec![("/data".into(), "/tmp/volume".into()), ("/data/cache".into(), "/tmp/cache".into())],
+            image_paths: ["/app", "/app/static"].into_iter().map(Utf8PathBuf::from).collect(),
+            image_root: "/tmp/image".into(),
+        }
+    }
+
+    #[track_caller]
+    fn becomes(value: &str, expected: &str) {
+        assert_eq!(replacements().apply("", value), expected, "{value}");
+    }
+
+    #[test]
+    fn services_become_local_addresses() {
+        becomes("http://engine:8081", "http://127.0.0.1:40001");
+        becomes("http://engine/path?a=b", "http://127.0.0.1:40001/path?a=b");
+        becomes("engine:8081", "127.0.0.1:40001");
+        becomes("--url=http://engine.demon-system.svc.cluster.local:8081/x", "--url=http://127.0.0.1:40001/x");
+        becomes("http://engine.demon-system.svc.cluster.local.:8081", "http://127.0.0.1:40001");
+        becomes("postgres://user:5432@engine.demon-system:8081/db", "postgres://user:5432@127.0.0.1:40001/db");
+        becomes("a=http://engine:8081,b=http://engine", "a=http://127.0.0.1:40001,b=http://127.0.0.1:40001");
+        becomes("engine.demon-system", "127.0.0.1");
+        for same in
+            ["engine", "https://engine", "http://engine:9999", "http://engines:8081", "my-engine:8081", "x engine y"]
+        {
+            becomes(same, same);
+        }
+    }
+
+    #[test]
+    fn own_ports_become_local_ones_where_the_program_listens() {
+        becomes("0.0.0.0:3000", "127.0.0.1:50000");
+        becomes("[::]:9090", "127.0.0.1:50001");
+        becomes(":3000", ":50000");
+        becomes("--listen=:3000", "--listen=:50000");
+        becomes("--port=3000", "--port=50000");
+        becomes("http://localhost:3000/self", "http://127.0.0.1:50000/self");
+        for same in ["http://example.com:3000", "30000", "0.0.0.0:30000", "10.0.0.1:3000", "a3000", "user:3000"] {
+            becomes(same, same);
+        }
+        becomes("--timeout=3000", "--timeout=3000");
+        assert_eq!(replacements().apply("HTTP_PORT", "3000"), "50000");
+        assert_eq!(replacements().apply("TIMEOUT", "3000"), "3000");
+        let arguments = ["-p", "3000", "--limit", "3000", "--bind-port", "9090"].map(str::to_owned);
+        assert_eq!(replacements().apply_all(&arguments), ["-p", "50000", "--limit", "3000", "--bind-port", "50001"]);
+    }
+
+    #[test]
+    fn paths_of_volumes_and_the_image_become_local_ones() {
+        becomes("/data", "/tmp/volume");
+        becomes("/data/engine.db", "/tmp/volume/engine.db");
+        becomes("/data/cache/x", "/tmp/cache/x");
+        becomes("sqlite:///data/engine.db?mode=rwc", "sqlite:///tmp/volume/engine.db?mode=rwc");
+        becomes("--static-dir=/app/static", "--static-dir=/tmp/image/app/static");
+        becomes("/app/static", "/tmp/image/app/static");
+        for same in ["/", "/database", "/etc/passwd", "data", "http://example.com/app/static", "a /app/static"] {
+            becomes(same, same);
+        }
+    }
+
+    #[test]
+    fn variables_are_expanded_as_kubernetes_does() {
+        let expanded = |text: &str| expand(text, |name| (name == "A").then(|| "1".to_owned()));
+        assert_eq!(expanded("$(A)-$(B)-$$(A)-$A-$"), "1-$(B)-$(A)-$A-$");
+        assert_eq!(expanded("$(A"), "$(A");
+    }
+}

@@ -1,0 +1,149 @@
+//! Tags of publications: which are set, which may move, and what is adopted for their sake.
+
+use serde_json::json;
+
+use crate::project::{Project, RECORD};
+use crate::registry::Registry;
+
+/// A project of one component, and a registry of its own.
+fn scene(name: &str, settings: &str) -> (Registry, Project) {
+    let registry = Registry::start();
+    let project = Project::new(&registry.host, name, &["one"], settings);
+    (registry, project)
+}
+
+/// The tags but those for machines.
+fn tags(registry: &Registry, project: &Project) -> Vec<String> {
+    let mut tags = registry.tags(&project.repository("one"));
+    tags.retain(|tag| !tag.starts_with("inputs-"));
+    tags
+}
+
+#[test]
+#[ignore = "needs docker-registry and skopeo"]
+fn versions_of_git_give_their_tags() {
+    let (registry, project) = scene("versions", "latest = \"release\"\n");
+    let publish = |reference: &str| project.publish("").env("GITHUB_REF", reference).ok();
+    publish("refs/heads/feat/new-feature");
+    assert_eq!(tags(&registry, &project), ["feat-new-feature", &project.sha_tag()]);
+    publish("refs/tags/v1.3.0-rc.1");
+    assert_eq!(tags(&registry, &project), ["1.3.0-rc.1", "feat-new-feature", &project.sha_tag(), "v1.3.0-rc.1"]);
+    publish("refs/tags/v1.2.3");
+    assert_eq!(project.record()["one"]["tags"], json!([project.sha_tag(), "v1.2.3", "1.2.3", "1.2", "1", "latest"]));
+    let first = project.recorded("one");
+
+    // The next one moves what may move.
+    project.change("one", "next");
+    publish("refs/tags/v1.2.4");
+    let digest = |tag: &str| registry.digest(&project.repository("one"), tag);
+    for tag in ["v1.2.4", "1.2.4", "1.2", "1", "latest"] {
+        assert_eq!(digest(tag), project.recorded("one"), "{tag}");
+    }
+    for tag in ["v1.2.3", "1.2.3", "feat-new-feature"] {
+        assert_eq!(digest(tag), first, "{tag}");
+    }
+
+    // A git tag that was moved does not move the image's.
+    project.change("one", "moved");
+    let record = project.read(RECORD);
+    let run = project.publish("").env("GITHUB_REF", "refs/tags/v1.2.4");
+    run.fails().says(":v1.2.4` names `sha256:").says("and does not move").says_nothing_of("compiling");
+    assert_eq!(project.read(RECORD), record);
+    project.is_published_in(&registry);
+}
+
+#[test]
+#[ignore = "needs docker-registry and skopeo"]
+fn a_tag_that_was_asked_for_moves_only_when_it_may() {
+    let (registry, project) = scene("asked", "mutable-tags = [\"dev\"]\n");
+    project.publish("--tag 2026.11.0 --tag dev").ok();
+    let first = project.recorded("one");
+    // The same image may have it again.
+    project.publish("--tag 2026.11.0").ok();
+    project.change("one", "changed");
+    let record = project.read(RECORD);
+    let refused = project.publish("--tag 2026.11.0").fails().says_nothing_of("compiling");
+    let text = format!(
+        "`{}:2026.11.0` names `{first}`, another image, and does not move\nchoose another tag, or list it in \
+         `mutable-tags`\n",
+        project.name("one")
+    );
+    assert!(refused.stderr.contains(&text), "{}", refused.stderr);
+    assert_eq!(project.read(RECORD), record);
+    assert!(!tags(&registry, &project).contains(&project.sha_tag()));
+
+    project.publish("").env("CI_IMAGE_TAG", "dev").ok();
+    let digest = |tag: &str| registry.digest(&project.repository("one"), tag);
+    assert_eq!(digest("2026.11.0"), first);
+    assert_eq!(digest("dev"), project.recorded("one"));
+    assert_ne!(digest("dev"), first);
+    project.is_published_in(&registry);
+}
+
+#[test]
+#[ignore = "needs docker-registry and skopeo"]
+fn an_image_of_the_same_inputs_is_adopted_by_a_tag_that_cannot_move() {
+    let (registry, project) = scene("adopted", "");
+    project.publish("").ok();
+    let (first, repository) = (project.recorded("one"), project.repository("one"));
+    // As if a run of the next commit, built elsewhere, had been cut off after its first tag; and
+    // somebody has taken the tag of the inputs for another image.
+    project.write("docs.md", "text\n").commit("docs");
+    registry.retag(&repository, "main", &project.sha_tag());
+    let inputs = registry.tags(&repository).into_iter().find(|tag| tag.starts_with("inputs-")).unwrap();
+    let other = Project::new(&registry.host, "other", &["one"], "");
+    other.publish("").ok();
+    let from = format!("docker://{}:main", other.name("one"));
+    let copied = registry.skopeo("copy", &[&from, &format!("docker://{}:{inputs}", project.name("one"))]);
+    assert!(copied.success, "{copied:?}");
+
+    let output = project.publish("").ok().says_nothing_of("compiling");
+    let adopted = format!("adopt  one: `{}` has the same inputs ({first})\n", project.sha_tag());
+    assert!(output.stderr.contains(&adopted), "{}", output.stderr);
+    assert_eq!(project.recorded("one"), first);
+    assert_eq!(registry.digest(&repository, &inputs), first);
+    // `--rebuild` builds nothing either while the tag of the commit stays where it is.
+    let output = project.publish("--rebuild").ok();
+    assert!(output.stderr.contains(&adopted), "{}", output.stderr);
+
+    // At a commit without tags all is built, and is what it was.
+    project.write("docs.md", "more\n").commit("more docs");
+    let output = project.publish("--rebuild").ok().says("build  one: `--rebuild`\n").says("cargo: compiling one ");
+    assert!(output.stderr.contains("one: 127.0.0.1:") && output.stderr.contains(" had it already ("), "{output:?}");
+    assert_eq!(project.recorded("one"), first);
+    project.is_published_in(&registry);
+}
+
+#[test]
+#[ignore = "needs docker-registry and skopeo"]
+fn a_tag_of_the_commit_that_names_another_image_is_not_moved() {
+    let (registry, project) = scene("taken", "");
+    project.publish("").ok();
+    let first = project.recorded("one");
+    project.change("one", "changed");
+    registry.retag(&project.repository("one"), "main", &project.sha_tag());
+    let record = project.read(RECORD);
+    project.publish("").fails().says(&format!(":{}` names `{first}`", project.sha_tag())).says_nothing_of("compiling");
+    assert_eq!(project.read(RECORD), record);
+    // Of what cannot move, nothing moved.
+    assert_eq!(registry.digest(&project.repository("one"), &project.sha_tag()), first);
+}
+
+#[test]
+#[ignore = "needs docker-registry and skopeo"]
+fn docker_build_pushes_under_the_commits_tag_and_records_nothing() {
+    let (registry, project) = scene("push", "");
+    let plan = project.run("docker-build --builder native --push --tag trial --dry-run").ok().stdout;
+    assert!(plan.contains(&format!("tag    {}:trial\n", project.name("one"))), "{plan}");
+    assert_eq!(tags(&registry, &project), [""; 0]);
+    project.run("docker-build --builder native --push --tag trial").ok();
+    assert_eq!(tags(&registry, &project), [&project.sha_tag(), "trial"]);
+    assert!(!project.path("artifacts").exists());
+    project.is_whole_in(&registry);
+    let digest = registry.digest(&project.repository("one"), "trial");
+    // A publication finds it.
+    project.publish("").ok().says("adopt  one: same inputs as before (");
+    assert_eq!(project.recorded("one"), digest);
+    let refused = project.run("docker-build --builder native --push").env("CI_PUSH", "false");
+    refused.fails().says("error: `--push` is refused: `CI_PUSH` is false\n");
+}
