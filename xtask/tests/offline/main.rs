@@ -17,5 +17,6 @@ mod purity;
 mod repeatable;
 mod revisions;
 mod settings;
+mod smoke_local;
 #[path = "../support/mod.rs"]
 mod support;
