@@ -7,6 +7,7 @@ pub(crate) mod json;
 pub(crate) mod local;
 pub(crate) mod mark;
 pub(crate) mod naming;
+mod parse;
 pub(crate) mod pin;
 pub(crate) mod repositories;
 pub(crate) mod workload;
