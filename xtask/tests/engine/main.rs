@@ -10,6 +10,7 @@ mod context;
 mod faults;
 mod images;
 mod large;
+mod manifests;
 mod names;
 mod others;
 mod platforms;
