@@ -191,7 +191,13 @@ impl Writer {
             });
         }
         let separator = self.random.pick(&[", ", ",", " , "]);
-        self.line(indent, &format!("{list}: [{}]", containers.join(separator)));
+        if self.random.one_in(3) {
+            // Indented no deeper than its key, as people write it, though YAML 1.2 forbids it.
+            let lines = containers.join(&format!(",\n{:indent$}", ""));
+            self.line(indent, &format!("{list}: [\n{:indent$}{lines}\n{:indent$}]", "", ""));
+        } else {
+            self.line(indent, &format!("{list}: [{}]", containers.join(separator)));
+        }
     }
 
     /// A place for an image, in some quotes.

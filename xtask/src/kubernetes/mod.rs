@@ -14,6 +14,7 @@ pub(crate) mod manifests;
 pub(crate) mod mark;
 pub(crate) mod naming;
 pub(crate) mod objects;
+mod parse;
 pub(crate) mod pin;
 pub(crate) mod probes;
 pub(crate) mod report;

@@ -4,11 +4,12 @@
 //! Aliases are kept as written and followed on demand, so that one place in the text is one node.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
 
-use saphyr_parser::{Event, Marker, Parser, ScalarStyle};
+use saphyr_parser::ScalarStyle;
+
+pub(crate) use super::parse::parse;
 
 /// A node of its document. Ids follow the order of the text.
 pub(crate) type NodeId = usize;
@@ -64,95 +65,6 @@ pub(crate) struct YamlError {
 impl fmt::Display for YamlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} (line {}, column {})", self.message, self.line, self.column)
-    }
-}
-
-/// The documents of `text`; empty ones have a null as their root.
-pub(crate) fn parse(text: &str) -> Result<Vec<Document<'_>>, YamlError> {
-    let offsets = Offsets::new(text);
-    let mut documents = Vec::new();
-    let mut builder = Builder::default();
-    let mut parser = Parser::new_from_str(text);
-    while let Some(event) = parser.next_event() {
-        let (event, span) = event.map_err(|error| YamlError {
-            line: error.marker().line(),
-            column: error.marker().col() + 1,
-            message: error.info().to_owned(),
-        })?;
-        match event {
-            Event::DocumentStart(_) => builder = Builder::default(),
-            Event::DocumentEnd => documents.push(Document { nodes: std::mem::take(&mut builder.nodes) }),
-            Event::Scalar(content, style, anchor, tag) => {
-                builder.add(
-                    Value::Scalar(content, style),
-                    &span.start,
-                    &offsets,
-                    anchor,
-                    tag.map(|tag| tag_name(&tag)),
-                );
-            }
-            Event::SequenceStart(anchor, tag) => {
-                builder.open(Value::Sequence(Vec::new()), &span.start, &offsets, anchor, tag.map(|tag| tag_name(&tag)));
-            }
-            Event::MappingStart(anchor, tag) => {
-                builder.open(Value::Mapping(Vec::new()), &span.start, &offsets, anchor, tag.map(|tag| tag_name(&tag)));
-            }
-            Event::SequenceEnd | Event::MappingEnd => builder.close(),
-            Event::Alias(anchor) => {
-                let target = builder.anchors.get(&anchor).copied().ok_or_else(|| YamlError {
-                    line: span.start.line(),
-                    column: span.start.col() + 1,
-                    message: "an alias of an anchor in another document".to_owned(),
-                })?;
-                builder.add(Value::Alias(anchor, target), &span.start, &offsets, 0, None);
-            }
-            Event::Nothing | Event::StreamStart | Event::StreamEnd => {}
-        }
-    }
-    Ok(documents)
-}
-
-fn tag_name(tag: &saphyr_parser::Tag) -> String {
-    tag.suffix.clone()
-}
-
-/// Collects the nodes of one document.
-#[derive(Default)]
-struct Builder<'a> {
-    nodes: Vec<Node<'a>>,
-    anchors: HashMap<usize, NodeId>,
-    /// Collections that are not at their end, and for mappings the key that waits for its value.
-    open: Vec<(NodeId, Option<NodeId>)>,
-}
-
-impl<'a> Builder<'a> {
-    fn add(&mut self, value: Value<'a>, at: &Marker, offsets: &Offsets, anchor: usize, tag: Option<String>) -> NodeId {
-        let id = self.nodes.len();
-        if anchor != 0 {
-            self.anchors.insert(anchor, id);
-        }
-        let start = offsets.byte(at.index());
-        self.nodes.push(Node { value, start, line: at.line(), indent: at.col(), anchor, tag });
-        if let Some((parent, key)) = self.open.last_mut() {
-            match &mut self.nodes[*parent].value {
-                Value::Sequence(items) => items.push(id),
-                Value::Mapping(entries) => match key.take() {
-                    Some(key) => entries.push((key, id)),
-                    None => *key = Some(id),
-                },
-                Value::Scalar(..) | Value::Alias(..) => unreachable!("only collections are open"),
-            }
-        }
-        id
-    }
-
-    fn open(&mut self, value: Value<'a>, at: &Marker, offsets: &Offsets, anchor: usize, tag: Option<String>) {
-        let id = self.add(value, at, offsets, anchor, tag);
-        self.open.push((id, None));
-    }
-
-    fn close(&mut self) {
-        self.open.pop();
     }
 }
 
@@ -276,30 +188,6 @@ pub(crate) fn plain(content: &str) -> Plain {
     whole.map(serde_json::Number::from).or_else(float).map_or(Plain::Text, Plain::Number)
 }
 
-/// Where characters begin, in bytes.
-enum Offsets {
-    /// All characters are one byte long.
-    Same,
-    /// By character, with the text's length at the end.
-    Table(Vec<usize>),
-}
-
-impl Offsets {
-    fn new(text: &str) -> Self {
-        if text.is_ascii() {
-            return Offsets::Same;
-        }
-        Offsets::Table(text.char_indices().map(|(byte, _)| byte).chain([text.len()]).collect())
-    }
-
-    fn byte(&self, character: usize) -> usize {
-        match self {
-            Offsets::Same => character,
-            Offsets::Table(bytes) => bytes[character.min(bytes.len() - 1)],
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -336,6 +224,31 @@ mod tests {
             }
         }
         assert_eq!(scalars(texts[4]).len(), 6);
+    }
+
+    #[test]
+    fn flow_collections_may_end_where_their_key_begins() {
+        let texts = [
+            "a:\n  b: [\n    c, \"d\"\n  ]\n  e: {\n  'f': g # h\n  }\ni: j\n",
+            "ä:\r\n  b: [\r\nc,\r\n  'ü'\r\n]\r\ne: [x, {\r\n  y: z\r\n}]\r\n",
+        ];
+        for text in texts {
+            for (content, at) in scalars(text) {
+                assert_eq!(at, Some(content.as_str()), "in {text:?}");
+            }
+            for document in parse(text).unwrap() {
+                for node in &document.nodes {
+                    let before = &text[..node.start];
+                    assert_eq!(node.line, 1 + before.matches('\n').count(), "{node:?}");
+                    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+                    assert_eq!(node.indent, before[line_start..].chars().count(), "{node:?}");
+                }
+            }
+        }
+        // What is wrong elsewhere is told where it stands.
+        let error = parse("a:\n  b: [\n  ]\n  c: [\n  x: y: z\n  ]\n").unwrap_err();
+        assert_eq!((error.line, error.column > 1 && error.column < 9), (5, true), "{error}");
+        parse("a:\n    b: 1\n  c: 2\n").unwrap_err();
     }
 
     #[test]

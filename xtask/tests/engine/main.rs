@@ -11,6 +11,7 @@ mod digests;
 mod faults;
 mod images;
 mod large;
+mod manifests;
 mod names;
 mod others;
 mod platforms;

@@ -25,5 +25,6 @@ mod registry_list;
 mod repeatable;
 mod revisions;
 mod settings;
+mod smoke_local;
 #[path = "../support/mod.rs"]
 mod support;

@@ -175,8 +175,11 @@ impl Run<'_> {
 
     fn start(&self, program: &Program) -> Result<Started> {
         for port in &program.untold {
-            let free = [Ipv4Addr::LOCALHOST, Ipv4Addr::UNSPECIFIED].map(|address| TcpListener::bind((address, *port)));
-            free.into_iter().collect::<std::io::Result<Vec<_>>>().map(drop).with_context(|| {
+            // One after the other: each keeps the other from its port.
+            let free = [Ipv4Addr::LOCALHOST, Ipv4Addr::UNSPECIFIED]
+                .into_iter()
+                .try_for_each(|address| TcpListener::bind((address, *port)).map(drop));
+            free.with_context(|| {
                 format!(
                     "port {port} is taken, and nothing tells `{}` to listen elsewhere; give it the port in a variable or \
                      an argument, for example `LISTEN=0.0.0.0:{port}`",
