@@ -8,6 +8,8 @@ pub(crate) mod identity;
 pub(crate) mod manifests;
 pub(crate) mod objects;
 pub(crate) mod probes;
+#[cfg(test)]
+mod recorded;
 pub(crate) mod report;
 pub(crate) mod rollout;
 pub(crate) mod state;
