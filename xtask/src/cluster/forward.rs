@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
+use std::process::ChildStdout;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -20,6 +21,8 @@ const MAX_BODY: u64 = 64 * 1024;
 /// A running `kubectl port-forward`.
 pub(crate) struct Forward {
     _child: Background,
+    /// Kept open: it says there of each connection, and a closed pipe would end it.
+    _stdout: BufReader<ChildStdout>,
     port: u16,
 }
 
@@ -34,15 +37,16 @@ impl Forward {
         let shell = kubectl.shell()?;
         let mut child = Background::start(kubectl.command(&shell, command), file)?;
         let stdout = child.stdout().context("a piped output is there")?;
+        let mut stdout = BufReader::new(stdout);
         let mut line = String::new();
-        BufReader::new(stdout).read_line(&mut line).context("cannot read what `kubectl port-forward` prints")?;
+        stdout.read_line(&mut line).context("cannot read what `kubectl port-forward` prints")?;
         // `Forwarding from 127.0.0.1:41234 -> 8080`
         let local = line.split("127.0.0.1:").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
         let Some(port) = local else {
             let why = std::fs::read_to_string(&log).unwrap_or_default();
             bail!("`kubectl port-forward` failed: {}", why.trim().trim_start_matches("error: "));
         };
-        Ok(Forward { _child: child, port })
+        Ok(Forward { _child: child, _stdout: stdout, port })
     }
 
     /// Sends the request; redirects are not followed, certificates not checked, as the kubelet does.

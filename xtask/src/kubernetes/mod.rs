@@ -17,6 +17,8 @@ pub(crate) mod objects;
 mod parse;
 pub(crate) mod pin;
 pub(crate) mod probes;
+#[cfg(test)]
+mod recorded;
 pub(crate) mod report;
 pub(crate) mod repositories;
 pub(crate) mod rollout;

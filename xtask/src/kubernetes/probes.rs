@@ -45,6 +45,11 @@ pub(crate) fn pod_requests(pod: &Pod) -> BTreeSet<PodRequest> {
     requests.collect()
 }
 
+/// The request of a container's readiness probe, if it is an HTTP one.
+pub(crate) fn readiness_request(container: &Container) -> Option<PodRequest> {
+    pod_request(container, container.readiness_probe.as_ref()?)
+}
+
 fn pod_request(container: &Container, probe: &Probe) -> Option<PodRequest> {
     let get: &HttpGet = probe.http_get.as_ref()?;
     // A probe of another host says nothing of the pod.

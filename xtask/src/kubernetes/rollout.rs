@@ -19,6 +19,9 @@ const RETRY_LIMIT: Duration = Duration::from_secs(20);
 /// How long a container without readiness probe must have run: to Kubernetes it is ready from its first
 /// moment, also when it ends in the next.
 const UPTIME_UNPROBED: Duration = Duration::from_secs(3);
+/// How late a busy kubelet may be to report that a container ended: a start that is longer ago than this
+/// needs no watching.
+const REPORT_DELAY: Duration = Duration::from_secs(30);
 /// How long a container must have run after a restart.
 const UPTIME_RESTARTED: Duration = Duration::from_secs(10);
 
@@ -126,8 +129,9 @@ impl Judge {
             && i64::try_from(ready) == Ok(wanted)
             && pods.len() == ready;
         if is_complete {
-            let is_settled = pods.iter().fold(true, |all, pod| self.is_settled(pod, now) && all);
-            return if is_settled {
+            // Each is looked at, so that all are remembered from now on.
+            let unsettled = pods.iter().filter(|pod| !self.is_settled(pod, now)).count();
+            return if unsettled == 0 {
                 Standing::Done
             } else {
                 Standing::Waiting("ready; watched for an early end".into())
@@ -196,7 +200,7 @@ impl Judge {
             let first = *self.running.entry(key).or_insert(now);
             let seen = now.elapsed.saturating_sub(first.elapsed);
             let needed = needed_uptime(pod, status);
-            is_settled &= seen >= needed || uptime(status, now) >= needed;
+            is_settled &= seen >= needed || uptime(status, now) >= needed + REPORT_DELAY;
         }
         is_settled
     }

@@ -17,6 +17,8 @@ use crate::stage::{Stage, Workload, alpha, beta, find, kubeconfig, kubectl, serv
 struct Gate {
     address: String,
     is_shut: Arc<AtomicBool>,
+    /// Connections let through, and connections cut.
+    opened: Arc<AtomicUsize>,
     cut: Arc<AtomicUsize>,
 }
 
@@ -26,8 +28,9 @@ impl Gate {
         let server = server.trim_start_matches("https://").to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("https://{}", listener.local_addr().unwrap());
-        let (is_shut, cut) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
-        let gate = Gate { address, is_shut: Arc::clone(&is_shut), cut: Arc::clone(&cut) };
+        let is_shut = Arc::new(AtomicBool::new(false));
+        let [opened, cut] = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
+        let gate = Gate { address, is_shut: Arc::clone(&is_shut), opened: Arc::clone(&opened), cut: Arc::clone(&cut) };
         std::thread::spawn(move || {
             for client in listener.incoming() {
                 let client = client.unwrap();
@@ -35,6 +38,7 @@ impl Gate {
                     continue;
                 }
                 let Ok(server) = TcpStream::connect(&server) else { continue };
+                opened.fetch_add(1, Ordering::SeqCst);
                 for (from, to) in [(&client, &server), (&server, &client)] {
                     let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
                     let (is_shut, cut) = (Arc::clone(&is_shut), Arc::clone(&cut));
@@ -63,9 +67,11 @@ impl Gate {
         gate
     }
 
-    /// Shuts it after `after`, for five seconds.
-    fn interrupt(&self, after: Duration) {
-        std::thread::sleep(after);
+    /// Shuts it for five seconds, a moment after the next connection.
+    fn interrupt(&self) {
+        let before = self.opened.load(Ordering::SeqCst);
+        wait_for("connection", Duration::from_secs(60), || self.opened.load(Ordering::SeqCst) > before);
+        std::thread::sleep(Duration::from_millis(1200));
         self.is_shut.store(true, Ordering::SeqCst);
         std::thread::sleep(Duration::from_secs(5));
         self.is_shut.store(false, Ordering::SeqCst);
@@ -78,18 +84,18 @@ fn an_api_server_that_is_away_for_a_while_changes_nothing() {
     let stage = Stage::new("away");
     let gate = Gate::open();
     let config = kubeconfig(stage.fixture.root(), Some(&gate.address), None);
-    // Ready only while the API server is away, and failing only then.
-    let late = Workload::new("alpha", &alpha().pinned()).env("SLEEP", "3");
+    // Ready, and failing, only after the API server was away.
+    let late = Workload::new("alpha", &alpha().pinned()).env("SLEEP", "10");
     stage.deploy(late);
     let report = std::thread::scope(|scope| {
-        scope.spawn(|| gate.interrupt(Duration::from_millis(1500)));
+        scope.spawn(|| gate.interrupt());
         stage.smoke("--json --timeout 60s").env("KUBECONFIG", &config).ok().json()
     });
     assert!(gate.cut.load(Ordering::SeqCst) > 0, "nothing was cut");
     assert!(report["seconds"].as_f64().unwrap() > 5.0, "{report:#}");
-    stage.deploy(Workload::new("alpha", &alpha().pinned()).env("SLEEP", "3").env("EXIT", "1"));
+    stage.deploy(Workload::new("alpha", &alpha().pinned()).env("SLEEP", "10").env("EXIT", "1"));
     let output = std::thread::scope(|scope| {
-        scope.spawn(|| gate.interrupt(Duration::from_millis(1500)));
+        scope.spawn(|| gate.interrupt());
         stage.smoke("--json --timeout 60s").env("KUBECONFIG", &config).fails()
     });
     let found = find(&output.json(), "rollout", "failing-exit").or(find(&output.json(), "rollout", "crash-loop"));

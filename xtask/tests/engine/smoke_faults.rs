@@ -46,7 +46,7 @@ fn an_unreachable_registry_is_told_from_a_missing_image() {
     let (_, check) = stage.fails_with("--timeout 60s", "rollout", "pull-failed");
     assert!(check["message"].as_str().unwrap().contains("cannot be reached"), "{check}");
     let took = started.elapsed();
-    assert!((10..35).contains(&took.as_secs()), "{took:?}");
+    assert!((10..45).contains(&took.as_secs()), "{took:?}");
     stage.deploy(Workload::new("alpha", "Not-A-Name!"));
     stage.fails_with("--timeout 60s", "rollout", "invalid-image-name");
 }
@@ -116,13 +116,14 @@ fn pods_that_never_get_ready_are_told_with_what_their_probe_says() {
     let stage = Stage::new("unready");
     stage.deploy(Workload::new("alpha", &alpha().pinned()).env("NEVER_READY", "1"));
     let (_, check) = stage.fails_with("--timeout 10s", "rollout", "not-ready");
-    let message = check["message"].as_str().unwrap();
-    assert!(message.contains("0 of 1 pod ready") && message.contains("503"), "{message}");
-    assert!(detail_lines(&check).contains("log of alpha: this is alpha"), "{check}");
+    assert!(check["message"].as_str().unwrap().contains("0 of 1 pod ready"), "{check}");
+    let details = detail_lines(&check);
+    assert!(details.contains("readiness path /ready on port 8080 answers 503"), "{details}");
+    assert!(details.contains("log of alpha: this is alpha"), "{details}");
     let wrong = json!({ "httpGet": { "path": "/redy", "port": 8080 }, "periodSeconds": 5 });
     stage.deploy(Workload::new("alpha", &alpha().pinned()).with("readinessProbe", wrong));
     let (_, check) = stage.fails_with("--timeout 10s", "rollout", "not-ready");
-    assert!(check["message"].as_str().unwrap().contains("404"), "{check}");
+    assert!(detail_lines(&check).contains("readiness path /redy on port 8080 answers 404"), "{check}");
 }
 
 #[test]
@@ -172,7 +173,7 @@ fn what_does_not_heal_is_final_after_a_while() {
         let started = Instant::now();
         let (_, check) = stage.fails_with("--timeout 90s", "rollout", verdict);
         let took = started.elapsed().as_secs();
-        assert!((10..30).contains(&took), "{verdict} after {took} s");
+        assert!((10..45).contains(&took), "{verdict} after {took} s");
         check
     };
     let volume = json!([{ "name": "keys", "secret": { "secretName": "keys" } }]);

@@ -91,7 +91,7 @@ fn record(root: &Utf8Path, here: &Utf8Path, named: Option<&Utf8Path>, may_be_mis
 /// The one namespace of the manifests, else kubectl's.
 fn namespace(manifests: &[Utf8PathBuf], kubectl: &Kubectl) -> Result<String> {
     let mut found = BTreeSet::new();
-    for file in manifests.iter().flat_map(|path| WalkDir::new(path)).filter_map(std::result::Result::ok) {
+    for file in manifests.iter().flat_map(WalkDir::new).filter_map(std::result::Result::ok) {
         let is_yaml = file.path().extension().is_some_and(|extension| ["yaml", "yml"].iter().any(|e| extension == *e));
         if is_yaml && file.file_type().is_file() {
             let shown = file.path().display();

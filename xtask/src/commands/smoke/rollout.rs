@@ -18,7 +18,7 @@ use crate::kubernetes::state::{Namespace, apply};
 /// How often graces are looked at while nothing happens.
 const TICK: Duration = Duration::from_millis(200);
 /// How long further missing rights are collected once one is missing.
-const COLLECT: Duration = Duration::from_secs(1);
+const COLLECT: Duration = Duration::from_secs(2);
 
 /// A rollout's end, and when in the run it came.
 #[derive(Debug, Clone)]
@@ -83,6 +83,13 @@ impl Rollouts {
             }
             self.hear(TICK)?;
         }
+    }
+
+    /// Whether a failed pod has no warning yet that explains it.
+    pub(super) fn lacks_events(&self) -> bool {
+        let troubles = self.decided.values().flat_map(|decided| &decided.troubles);
+        let mut pods = troubles.filter_map(|trouble| self.namespace.pods.get(trouble.pod.as_ref()?));
+        pods.any(|pod| !self.namespace.events_of(&pod.metadata.uid).iter().any(|event| event.kind == "Warning"))
     }
 
     /// Takes in what changes for so long.

@@ -25,6 +25,8 @@ use crate::system::progress::Progress;
 
 /// How long an API server may be away before its first answer.
 const FIRST_ANSWER: Duration = Duration::from_secs(10);
+/// How long an event may come after the state that it explains.
+const EVENT_REPORT: Duration = Duration::from_millis(700);
 /// How long the kubelet takes, at most, to report that a container was restarted: it looks every second.
 const RESTART_REPORT: Duration = Duration::from_secs(3);
 /// Between two tries.
@@ -90,6 +92,9 @@ pub(super) fn run(plan: &Plan, kubectl: Kubectl, arguments: &SmokeArgs) -> Resul
     }
     identities.look_up(&rollouts);
     steps.end("health");
+    if rollouts.lacks_events() {
+        rollouts.linger(EVENT_REPORT)?;
+    }
     drop(view);
 
     let seconds = started.elapsed().as_secs_f64();
