@@ -17,6 +17,8 @@ mod others;
 mod platforms;
 mod publish;
 mod publish_faults;
+mod publish_interrupts;
+mod publish_platforms;
 mod publish_tags;
 mod staleness;
 
