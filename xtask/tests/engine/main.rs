@@ -16,8 +16,10 @@ mod names;
 mod others;
 mod platforms;
 mod publish;
+mod publish_auth;
 mod publish_faults;
 mod publish_interrupts;
+mod publish_large;
 mod publish_platforms;
 mod publish_tags;
 mod staleness;
@@ -32,3 +34,5 @@ mod proxy;
 mod registry;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../support/tokens.rs"]
+mod tokens;

@@ -241,7 +241,9 @@ fn racing(upstream: &str, tag: &str, came: &Arc<AtomicUsize>, set: &Arc<AtomicUs
         if is_manifest(request) {
             is_set = true;
             came.fetch_add(1, Ordering::SeqCst);
-            let count = Action::Change(Box::new(move |_| drop(set.fetch_add(1, Ordering::SeqCst))));
+            let count = Action::Change(Box::new(move |_| {
+                let _ = set.fetch_add(1, Ordering::SeqCst);
+            }));
             return Action::When(Box::new(move || came.load(Ordering::SeqCst) == 2), Box::new(count));
         }
         match is_set {

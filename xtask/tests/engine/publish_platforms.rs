@@ -86,6 +86,14 @@ fn an_index_in_one_run_and_the_same_by_parts() {
     publish(&shared, "").ok().says("adopt  app: same inputs").says_nothing_of("compiling");
     assert_eq!(shared.read(RECORD), record);
 
+    // A registry whose old images are deleted by digest may lose a part, and answer as before for the whole.
+    let part = shared.record()["app"]["platforms"]["linux/arm64"]["digest"].as_str().unwrap().to_owned();
+    let url = format!("docker://{}@{part}", shared.name("app"));
+    tool("skopeo", &["delete", "--tls-verify=false", &url]);
+    publish(&shared, "").ok().says("build  app: ");
+    is_index_of_both(&shared, "app");
+    assert_eq!(shared.read(RECORD), record);
+
     // Parts of the next commit: a job for each platform, in a clone of its own.
     shared.write("docs.md", "text\n").commit("docs");
     let parts = PLATFORMS.map(|platform| {
@@ -167,6 +175,11 @@ fn parts_that_do_not_fit_are_refused_and_those_that_do_are_merged() {
     assert_eq!(shared.read(RECORD), record);
     // A publication of both finds the index by its inputs.
     publish(&shared, "--tag 1.0").ok().says("adopt  one: same inputs").says_nothing_of("compiling");
+    assert_eq!(shared.read(RECORD), record);
+    // What is carried on must be there wholly, too.
+    let part = shared.record()["one"]["platforms"]["linux/arm64"]["digest"].as_str().unwrap().to_owned();
+    tool("skopeo", &["delete", "--tls-verify=false", &format!("docker://{}@{part}", shared.name("one"))]);
+    publish(&shared, "two").fails().says("which the registry does not have any more");
     assert_eq!(shared.read(RECORD), record);
 
     shared.write("docs.md", "text\n").commit("docs");
