@@ -174,10 +174,10 @@ impl Auth {
         let hint = match (&found.credential, &found.trouble) {
             (_, Some(trouble)) => format!("hint: no credentials were used: {trouble}"),
             (None, None) => format!("hint: log in with `docker login {registry}`"),
-            (Some(credential), None) if is_wrong => {
-                format!("hint: the credentials ({}) are wrong, or have expired", credential.described())
+            (Some(_), None) if is_wrong => {
+                format!("hint: the credentials ({}) are wrong, or have expired", found.described())
             }
-            (Some(credential), None) => {
+            (Some(_), None) => {
                 let permission = request.actions.rsplit(',').next().unwrap_or_default();
                 let in_github = match (registry.as_str(), permission) {
                     ("ghcr.io", "push") => " (`packages: write` in a workflow, `write:packages` in a token)",
@@ -186,7 +186,7 @@ impl Auth {
                 };
                 format!(
                     "hint: the credentials ({}) need {permission} permission on `{registry}/{}`{in_github}",
-                    credential.described(),
+                    found.described(),
                     request.repository
                 )
             }

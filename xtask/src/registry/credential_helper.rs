@@ -27,10 +27,8 @@ pub(super) fn ask_helper(name: &str, key: &str) -> Found {
         secret: String,
     }
     let program = format!("docker-credential-{name}");
-    let trouble = |what: &str| Found {
-        credential: None,
-        trouble: Some(format!("the credential helper `{}` {what}", program.escape_debug())),
-    };
+    let source = format!("the credential helper `{}`", program.escape_debug());
+    let trouble = |what: &str| Found::trouble(format!("{source} {what}"));
     if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
         return trouble("has no valid name");
     }
@@ -53,5 +51,5 @@ pub(super) fn ask_helper(name: &str, key: &str) -> Found {
     } else {
         Credential::Password { username, password: secret }
     };
-    Found { credential: Some(credential), trouble: None }
+    Found::new(Some(credential), source)
 }

@@ -64,7 +64,8 @@ impl Credential {
 /// Where credentials come from.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Credentials {
-    given: BTreeMap<Registry, Credential>,
+    /// With the variables they come from.
+    given: BTreeMap<Registry, (Credential, String)>,
     files: Vec<PathBuf>,
     /// What is wrong with those that the environment gives.
     trouble: Option<String>,
@@ -75,9 +76,32 @@ pub(crate) struct Credentials {
 pub(super) struct Found {
     /// `None`: ask without.
     pub(super) credential: Option<Credential>,
+    /// Where it comes from, for messages.
+    pub(super) source: String,
     /// Why there is none although some are configured. Public images need none, so it is no
     /// error before the registry refuses.
     pub(super) trouble: Option<String>,
+}
+
+impl Found {
+    /// `credential` of `source`.
+    pub(super) fn new(credential: Option<Credential>, source: impl Into<String>) -> Self {
+        Found { credential, source: source.into(), trouble: None }
+    }
+
+    /// Nothing, and why.
+    pub(super) fn trouble(text: String) -> Self {
+        Found { trouble: Some(text), ..Found::default() }
+    }
+
+    /// Who, and where that is said, without the secret.
+    pub(super) fn described(&self) -> String {
+        match &self.credential {
+            Some(credential) if self.source.is_empty() => credential.described(),
+            Some(credential) => format!("{} from {}", credential.described(), self.source),
+            None => "anonymous".to_owned(),
+        }
+    }
 }
 
 impl Credentials {
@@ -132,7 +156,9 @@ impl Credentials {
         let named = || variable("CI_REGISTRY").and_then(|text| text.parse().ok());
         match registry.cloned().or_else(named) {
             Some(registry) => {
-                self.given.insert(registry, Credential::Password { username, password: Secret::new(password) })
+                let credential = Credential::Password { username, password: Secret::new(password) };
+                let [username, password] = names;
+                self.given.insert(registry, (credential, format!("`{username}` and `{password}`")))
             }
             None => {
                 let text = "`CI_REGISTRY_USERNAME` and `CI_REGISTRY_PASSWORD` are for the registry that `CI_REGISTRY` names, and it names none";
@@ -153,24 +179,23 @@ impl Credentials {
     #[cfg(test)]
     pub(crate) fn with(mut self, registry: Registry, username: &str, password: Secret) -> Self {
         let credential = Credential::Password { username: username.to_owned(), password };
-        self.given.insert(registry, credential);
+        self.given.insert(registry, (credential, String::new()));
         self
     }
 
     /// What would be shown for a repository, without its secret. May run a credential helper.
     pub(crate) fn describe(&self, registry: &Registry, repository: &Repository) -> String {
         let found = self.find(registry, repository);
-        match (found.credential, found.trouble) {
-            (Some(credential), _) => credential.described(),
-            (None, Some(trouble)) => format!("anonymous ({trouble})"),
-            (None, None) => "anonymous".to_owned(),
+        match &found.trouble {
+            Some(trouble) if found.credential.is_none() => format!("anonymous ({trouble})"),
+            _ => found.described(),
         }
     }
 
     /// What to show for a repository. May run a credential helper.
     pub(super) fn find(&self, registry: &Registry, repository: &Repository) -> Found {
-        if let Some(credential) = self.given.get(registry) {
-            return Found { credential: Some(credential.clone()), trouble: None };
+        if let Some((credential, source)) = self.given.get(registry) {
+            return Found::new(Some(credential.clone()), source);
         }
         let mut trouble = self.trouble.clone();
         for file in &self.files {
@@ -180,7 +205,7 @@ impl Credentials {
             }
             trouble = trouble.or(found.trouble);
         }
-        Found { credential: None, trouble }
+        Found { trouble, ..Found::default() }
     }
 }
 
@@ -209,10 +234,9 @@ struct AuthEntry {
 
 fn find_in_file(file: &Path, registry: &Registry, repository: &Repository) -> Found {
     let Ok(bytes) = std::fs::read(file) else { return Found::default() };
-    let trouble = |text: String| Found { credential: None, trouble: Some(text) };
     // The parser's message could quote the file.
     let Ok(config) = serde_json::from_slice::<AuthFile>(&bytes) else {
-        return trouble(format!("`{}` is not valid", file.display()));
+        return Found::trouble(format!("`{}` is not valid", file.display()));
     };
     let auths = config.auths.unwrap_or_default();
     let keys = keys(registry, repository);
@@ -224,9 +248,9 @@ fn find_in_file(file: &Path, registry: &Registry, repository: &Repository) -> Fo
     for key in &keys {
         match auths.get(key).map(AuthEntry::credential) {
             Some(Ok(None)) | None => {}
-            Some(Ok(credential)) => return Found { credential, trouble: None },
+            Some(Ok(credential)) => return Found::new(credential, format!("`{}`", file.display())),
             Some(Err(())) => {
-                return trouble(format!("the entry `{key}` of `{}` is not valid", file.display()));
+                return Found::trouble(format!("the entry `{key}` of `{}` is not valid", file.display()));
             }
         }
     }

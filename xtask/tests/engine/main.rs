@@ -18,7 +18,11 @@ mod platforms;
 mod private;
 mod promote;
 mod publish;
+mod publish_auth;
 mod publish_faults;
+mod publish_interrupts;
+mod publish_large;
+mod publish_platforms;
 mod publish_tags;
 mod smoke_cluster;
 mod smoke_faults;
@@ -37,3 +41,5 @@ mod proxy;
 mod registry;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../support/tokens.rs"]
+mod tokens;

@@ -32,6 +32,11 @@ fn to_each_first(
     }
 }
 
+fn all_at_once<T: Send>(items: impl IntoIterator<Item = T>, work: impl Fn(T) + Sync) {
+    let work = &work;
+    std::thread::scope(|scope| items.into_iter().for_each(|item| drop(scope.spawn(move || work(item)))));
+}
+
 fn is_writing(request: &Request) -> bool {
     matches!(request.method.as_str(), "PUT" | "POST")
 }
@@ -44,7 +49,6 @@ fn is_large_upload(request: &Request) -> bool {
 #[test]
 #[ignore = "needs docker-registry and skopeo"]
 fn passing_faults_are_survived() {
-    let mut project = Project::new("registry.invalid", "passing", &["one"], "");
     let mut statuses = [500, 502, 503, 504, 408, 429].into_iter().cycle();
     let date = || tool("date", &["--utc", "--date=2 seconds", "+%a, %d %b %Y %H:%M:%S GMT"]);
     type Rule = Box<dyn FnMut(&Request) -> Action + Send>;
@@ -72,24 +76,22 @@ fn passing_faults_are_survived() {
             1.0,
         ),
     ];
-    for (name, rule, at_least) in rules {
+    // Most of it is waiting.
+    all_at_once(rules, |(name, rule, at_least)| {
         let registry = Registry::start();
         let proxy = Proxy::start(&registry.host, rule);
-        project.host = proxy.host.clone();
+        let project = Project::new(&proxy.host, "passing", &["one"], "");
         let started = Instant::now();
-        project.publish(&format!("--registry {}", proxy.host)).ok();
+        project.publish("").ok();
         println!("{name}: {:.1?}, {} requests", started.elapsed(), proxy.passed().len());
         assert!(started.elapsed().as_secs_f64() >= at_least, "{name}: {:?}", started.elapsed());
         project.is_published_in(&registry);
-    }
+    });
 }
 
 #[test]
 #[ignore = "needs docker-registry and skopeo"]
 fn what_stays_broken_is_said_and_the_next_run_goes_on_from_there() {
-    let registry = Registry::start();
-    let mut project = Project::new(&registry.host, "broken", &["one", "two"], "");
-    project.publish("").ok();
     let wrong = format!("sha256:{}", "0".repeat(64));
     let echo = {
         let wrong = wrong.clone();
@@ -136,11 +138,13 @@ fn what_stays_broken_is_said_and_the_next_run_goes_on_from_there() {
             vec!["answered 429 Too Many Requests", "the registry asks to come back in 3600 seconds"],
         ),
     ];
-    for (name, rule, texts) in rules {
+    all_at_once(rules, |(name, rule, texts)| {
+        let registry = Registry::start();
+        let project = Project::new(&registry.host, "broken", &["one", "two"], "");
+        project.publish("").ok();
         project.change("two", name);
         let (record, services) = (project.read(RECORD), project.read(SERVICES));
         let proxy = Proxy::start(&registry.host, rule);
-        project.host = proxy.host.clone();
         let output = project.publish(&format!("--registry {}", proxy.host)).fails();
         for text in texts.iter().chain(&["error: not published: two; the digest record is as it was\n"]) {
             assert!(output.stderr.contains(text), "{name}: no `{text}` in:\n{}", output.stderr);
@@ -148,10 +152,9 @@ fn what_stays_broken_is_said_and_the_next_run_goes_on_from_there() {
         assert_eq!((project.read(RECORD), project.read(SERVICES)), (record, services), "{name}");
         assert!(!registry.tags(&project.repository("two")).contains(&project.sha_tag()), "{name}");
         project.is_whole_in(&registry);
-        project.host = registry.host.clone();
         project.publish("").ok();
         project.is_published_in(&registry);
-    }
+    });
 }
 
 #[test]
@@ -238,7 +241,9 @@ fn racing(upstream: &str, tag: &str, came: &Arc<AtomicUsize>, set: &Arc<AtomicUs
         if is_manifest(request) {
             is_set = true;
             came.fetch_add(1, Ordering::SeqCst);
-            let count = Action::Change(Box::new(move |_| drop(set.fetch_add(1, Ordering::SeqCst))));
+            let count = Action::Change(Box::new(move |_| {
+                let _ = set.fetch_add(1, Ordering::SeqCst);
+            }));
             return Action::When(Box::new(move || came.load(Ordering::SeqCst) == 2), Box::new(count));
         }
         match is_set {

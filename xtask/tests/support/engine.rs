@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -118,8 +119,10 @@ pub(crate) fn platform() -> &'static str {
 
 /// A name that no other test, and no other run, uses.
 pub(crate) fn unique(name: &str) -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a time after 1970");
-    format!("{name}-{}-{:x}", std::process::id(), now.as_millis() & 0xff_ffff_ffff)
+    let (time, count) = (now.as_millis() & 0xff_ffff_ffff, COUNT.fetch_add(1, Ordering::Relaxed));
+    format!("{name}-{}-{time:x}-{count}", std::process::id())
 }
 
 /// Runs a tool and gives its standard output without white space around it.

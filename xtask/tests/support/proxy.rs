@@ -103,12 +103,6 @@ impl Proxy {
     pub(crate) fn passed(&self) -> Vec<Passed> {
         lock(&self.log).clone()
     }
-
-    /// How many requests of that method had `text` in their path.
-    pub(crate) fn count(&self, method: &str, text: &str) -> usize {
-        let is_one = |passed: &&Passed| passed.request.method == method && passed.request.path.contains(text);
-        lock(&self.log).iter().filter(is_one).count()
-    }
 }
 
 fn lock<T: ?Sized>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
