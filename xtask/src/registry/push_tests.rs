@@ -264,3 +264,19 @@ fn images_go_from_registry_to_registry_through_cuts_on_both_sides() {
     let done = transfer(&reading, &copy, &image, &sibling, &[], 1, &|_| {}).unwrap();
     assert_eq!((done.mounted, done.sent_bytes), (2, 0));
 }
+
+#[test]
+fn an_index_that_lost_a_part_gets_it_back() {
+    let registry = Registry::default();
+    let answers = registry.clone();
+    let server = Server::start(move |seen| answers.answer(seen));
+    let mut memory = Memory::default();
+    let (amd64, arm64) = (memory.image("amd64", &[&layer(1)]), memory.image("arm64", &[&layer(2)]));
+    let index = memory.index(vec![amd64, arm64.clone()]);
+    let push = || push(&client(), (&memory, &index), &target(&server), &[]).unwrap();
+    push();
+    assert_eq!(push(), Transferred::default());
+    registry.content().manifests.remove(&("acme/app".to_owned(), arm64.digest.to_string())).unwrap();
+    assert_eq!(push().manifests, 1);
+    assert_eq!(registry.content().manifests.len(), 3);
+}

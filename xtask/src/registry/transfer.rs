@@ -12,7 +12,7 @@ use super::client::{Client, PUSH};
 use super::push::{Arrival, Outgoing};
 use super::whereabouts::Turn;
 use crate::assemble::layout::read_document;
-use crate::image::manifest::{AnyManifest, Descriptor};
+use crate::image::manifest::{AnyManifest, DOCKER_INDEX, Descriptor, OCI_INDEX};
 use crate::image::reference::{Digest, ImageReference, Registry, Repository};
 use crate::system::parallel;
 
@@ -98,7 +98,7 @@ pub(crate) struct Transferred {
 
 /// Makes `descriptor` (a manifest or index) and all it leads to exist in `target`'s repository, by
 /// digest, without any tag: all blobs first, `jobs` at once, then manifests, an index last. So a
-/// manifest that is there is complete, and nothing more is asked about it. Blobs are mounted where
+/// platform's manifest that is there is complete, and nothing more is asked about it. Blobs are mounted where
 /// this client has seen them, or from `mount_from`, repositories of the target's registry: each of
 /// several costs a request per blob. `on_bytes(n)` is called with each `n` bytes sent.
 ///
@@ -160,7 +160,12 @@ impl Run<'_> {
     /// Collects what is missing of `descriptor` and what it leads to.
     fn look(&self, descriptor: &Descriptor, missing: &mut Missing) -> Result<()> {
         let is_known = missing.manifests.iter().any(|(known, _)| known.digest == descriptor.digest);
-        if is_known || self.client.head_manifest_to(&self.by_digest(&descriptor.digest), PUSH)?.is_some() {
+        if is_known {
+            return Ok(());
+        }
+        let is_there = self.client.head_manifest_to(&self.by_digest(&descriptor.digest), PUSH)?.is_some();
+        // An index may have lost a part: registries delete what they are told to, and answer for it as before.
+        if is_there && !matches!(descriptor.media_type.as_str(), OCI_INDEX | DOCKER_INDEX) {
             return Ok(());
         }
         let bytes = self.source.document(descriptor)?;
@@ -177,7 +182,9 @@ impl Run<'_> {
                 }
             }
         }
-        missing.manifests.push((descriptor.clone(), bytes));
+        if !is_there {
+            missing.manifests.push((descriptor.clone(), bytes));
+        }
         Ok(())
     }
 

@@ -14,6 +14,7 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 static GROUPS: Mutex<BTreeSet<i32>> = Mutex::new(BTreeSet::new());
 static UNFINISHED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 static WHOLE: Mutex<()> = Mutex::new(());
+static NOTES: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// How long children may take to end after SIGTERM before SIGKILL.
 const GRACE: Duration = Duration::from_secs(3);
@@ -32,6 +33,9 @@ pub(crate) fn install() -> Result<()> {
             let _ = std::fs::remove_dir_all(path);
         }
         eprintln!("\ninterrupted; nothing unfinished was kept");
+        for line in lock(&NOTES).iter() {
+            eprintln!("{line}");
+        }
         std::process::exit(130);
     })
     .context("cannot install the handler for Ctrl-C")
@@ -95,6 +99,16 @@ pub(crate) fn uninterrupted<T>(work: impl FnOnce() -> T) -> T {
     };
     leave_to_handler();
     result
+}
+
+/// From now on an interrupt says this line, after those noted before: what was done beyond this machine stays.
+pub(crate) fn note(line: String) {
+    lock(&NOTES).push(line);
+}
+
+/// What was noted is not worth saying any more.
+pub(crate) fn forget_notes() {
+    lock(&NOTES).clear();
 }
 
 /// Remembers a file or folder that an interrupt must remove.

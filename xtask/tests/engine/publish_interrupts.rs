@@ -28,16 +28,17 @@ fn start(run: Xtask) -> Child {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the xtask")
 }
 
-/// Interrupts it, and demands that it ends soon and says so.
+/// Interrupts it, and demands that it ends soon and says so; gives what it says.
 #[track_caller]
-fn interrupt(child: Child) {
+fn interrupt(child: Child) -> String {
     let started = Instant::now();
     kill(Pid::from_raw(child.id().try_into().expect("a process id")), Signal::SIGINT).expect("a running xtask");
     let output = child.wait_with_output().expect("the xtask's end");
-    let stderr = String::from_utf8_lossy(&output.stderr);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(130), "{stderr}");
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}: {stderr}", started.elapsed());
     assert!(stderr.contains("interrupted; nothing unfinished was kept\n") && !stderr.contains("panicked"), "{stderr}");
+    stderr
 }
 
 /// Demands that files and tags are as before, and that the next run completes what this one began.
@@ -72,7 +73,7 @@ fn during_compilation() {
 
 /// Interrupts while the first request that `matches` gets `fault`.
 #[track_caller]
-fn at(name: &str, matches: fn(&Request) -> bool, fault: fn() -> Action) {
+fn at(name: &str, matches: fn(&Request) -> bool, fault: fn() -> Action) -> String {
     let (registry, project, files) = scene(name);
     let proxy = Proxy::once(&registry.host, matches, fault);
     let child = start(project.publish(&format!("--registry {}", proxy.host)));
@@ -80,8 +81,9 @@ fn at(name: &str, matches: fn(&Request) -> bool, fault: fn() -> Action) {
     wait_for("request", Duration::from_secs(120), || proxy.passed().iter().any(has_come));
     // Into the middle of it.
     std::thread::sleep(Duration::from_millis(200));
-    interrupt(child);
+    let said = interrupt(child);
     recovers(&registry, &project, &files);
+    said
 }
 
 fn held() -> Action {
@@ -119,5 +121,14 @@ fn between_blobs_and_manifest() {
 #[test]
 #[ignore = "needs docker-registry and skopeo"]
 fn between_tags() {
-    at("int-tags", |request| is_tagging(request) && !request.path.contains("/inputs-"), held);
+    let said = at("int-tags", |request| is_tagging(request) && !request.path.contains("/inputs-"), held);
+    // What is there already, and what is not.
+    let (_, said) = said.split_once("interrupted; nothing unfinished was kept\n").expect("asserted before");
+    let lines: Vec<&str> = said.lines().collect();
+    let [record, pushed] = lines[..] else { panic!("{said}") };
+    assert!(
+        record.ends_with(&format!("{RECORD}` is as it was; what was pushed is found again by the next run")),
+        "{said}"
+    );
+    assert!(pushed.starts_with("pushed 127.0.0.1:") && pushed.contains("-two@sha256:"), "{said}");
 }

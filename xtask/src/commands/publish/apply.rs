@@ -16,8 +16,8 @@ use crate::image::platform::Platform;
 use crate::image::record::RecordedPlatform;
 use crate::image::reference::{ImageReference, Repository, Tag};
 use crate::registry::{Client, FetchedManifest, LayoutSource, Transferred, transfer};
-use crate::system::parallel;
 use crate::system::progress::Progress;
+use crate::system::{interrupt, parallel};
 
 /// Uploads at once when `--jobs` does not say.
 pub(crate) const UPLOADS: usize = 4;
@@ -141,6 +141,7 @@ fn push(
                 _ => format!("pushed {} to {}", bytes(sent.sent_bytes), repository.name()),
             };
             task.done(&done);
+            interrupt::note(format!("pushed {}@{}", repository.name(), manifest.descriptor.digest));
             let (name, repository) = (name.to_owned(), repository.clone());
             Ok(Published { name, repository, manifest, platforms, sent: Some(sent), named_by: BTreeSet::new() })
         }

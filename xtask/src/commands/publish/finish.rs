@@ -16,8 +16,8 @@ use crate::image::service_manifest::{SERVICE_MANIFEST_PATH, ServiceManifest};
 use crate::image::tags::Tags;
 use crate::registry::Client;
 use crate::system::files::{append, write_atomically};
-use crate::system::parallel;
 use crate::system::progress::Progress;
+use crate::system::{interrupt, parallel};
 
 /// The images of all components, or an error once all failures and all that was pushed are named.
 ///
@@ -68,6 +68,11 @@ pub(crate) fn tag(client: &Client, published: &[Published], tags: &Tags, progres
     let errors: Vec<String> =
         failed.iter().filter_map(|(_, result)| Some(format!("{:#}", result.as_ref().err()?))).collect();
     bail!("not all tags were set, and the digest record is as it was\n{}", errors.join("\n"))
+}
+
+/// What an interrupt says until the record is written.
+pub(crate) fn note_unwritten(path: &Utf8Path) {
+    interrupt::note(format!("`{path}` is as it was; what was pushed is found again by the next run"));
 }
 
 /// The previous record: what `path` holds, or nothing when there is no such file.
@@ -126,8 +131,11 @@ pub(crate) fn write(
     tags: &Tags,
     asked: &[Tag],
 ) -> Result<()> {
-    write_atomically(path, record.to_text().as_bytes())
-        .context("the images are pushed and tagged, but the digest record is as it was; run it again")?;
+    let written = interrupt::uninterrupted(|| {
+        interrupt::forget_notes();
+        write_atomically(path, record.to_text().as_bytes())
+    });
+    written.context("the images are pushed and tagged, but the digest record is as it was; run it again")?;
     let tag = asked.first().unwrap_or(&tags.commit);
     let images = record.images.iter().map(|(name, image)| {
         // What is carried on has not got this build's tag.

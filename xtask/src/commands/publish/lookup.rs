@@ -67,6 +67,11 @@ pub(crate) fn look_up(client: &Client, wanted: &Wanted<'_>, rebuild: bool) -> Re
                     decision = Decision::Adopt { image: Box::new(image), why, named_by };
                     Some(&tag.tag)
                 }
+                // It is made whole if what is built is that very image; tagging refuses another.
+                None if matches!(decision, Decision::Build { .. }) => {
+                    decision = Decision::Build { why: format!("the image under `{}` has lost a part", tag.tag) };
+                    settled_by
+                }
                 _ => bail!(
                     "`{reference}` names `{}`, another image, and does not move\nchoose another tag, or list it in \
                      `mutable-tags`",

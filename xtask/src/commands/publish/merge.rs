@@ -62,6 +62,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &MergeArgs) -> Result<
         print(&(lines.collect::<String>() + &format!("write  {path}\n")))?;
         return Ok(Outcome::Done);
     }
+    finish::note_unwritten(&path);
     let merged = parallel::map(work, LOOKUPS, |(name, image, repository)| {
         merge(&client, name, image, repository, &tags).with_context(|| format!("cannot merge `{name}`"))
     });

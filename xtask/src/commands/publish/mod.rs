@@ -33,6 +33,7 @@ use crate::image::service_manifest::ServiceManifest;
 use crate::image::tags::{GitReference, TagRules, Tags};
 use crate::registry::{Client, Credentials};
 use crate::system::files::write_atomically;
+use crate::system::interrupt;
 use crate::system::progress::Progress;
 use crate::workspace::settings::Latest;
 
@@ -147,10 +148,12 @@ impl Run<'_> {
         eprint!("{}", report::decisions(&planned));
         let hashes = planned.iter().map(|component| (component.name.clone(), component.hashes.clone())).collect();
         let uploads = arguments.options.jobs.map_or(apply::UPLOADS, usize::from);
+        finish::note_unwritten(&path);
         let outcomes = apply::apply(&client, build, planned, uploads, self.progress)?;
         let published = finish::all_or_what_was_pushed(outcomes, self.progress)?;
         if arguments.by_digest {
             let part = part(&self.ci.commit, &published, &hashes)?;
+            interrupt::forget_notes();
             write_atomically(&path, part.to_text().as_bytes())?;
             print(&report::part(&published, arguments.json.then_some(&part))?)?;
             eprintln!("wrote {path}; `cargo xtask digests merge` joins it with the others");

@@ -110,7 +110,8 @@ pub(crate) fn carried(
                 repository.name()
             );
         }
-        if client.head_manifest(&entry.image)?.is_none() {
+        // The image of an index may be there, and one of its platforms not.
+        if client.inspect_if_there(&entry.image)?.is_none() {
             bail!("the previous record names `{}`, which the registry does not have any more\n{mend}", entry.image);
         }
         Ok((name.clone(), entry.clone()))
