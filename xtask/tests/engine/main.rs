@@ -16,6 +16,7 @@ mod names;
 mod others;
 mod platforms;
 mod private;
+mod private_tokens;
 mod promote;
 mod publish;
 mod publish_auth;
@@ -29,7 +30,6 @@ mod smoke_faults;
 mod smoke_identity;
 mod stage;
 mod staleness;
-mod tokens;
 
 #[path = "../support/engine.rs"]
 mod parts;

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 
 use crate::parts::{registry, run, tool, unique, wait_for};
 use crate::private::{PASSWORD, PrivateRegistry, USER, Wire};
+use crate::private_tokens::TokenRegistry;
 use crate::support::image::digest;
 use crate::support::{Fixture, Xtask};
-use crate::tokens::TokenRegistry;
 
 const OCI: &str = "application/vnd.oci.image";
 const RECORD: &str = "artifacts/docker/docker-image-digests.json";
