@@ -1,7 +1,8 @@
 //! Takes a Rust workspace to running pods.
 //!
-//! Planning is pure (`workspace`, `image`, `dockerfile`, `kubernetes`: data in, data out). Effects live in `gather`
-//! (what a workspace is), `compile`, `assemble`, `registry` and `system`; `commands` ties them together.
+//! Planning is pure (`workspace`, `image`, `dockerfile`, `kubernetes`: data in, data out). Effects live in
+//! `gather` (what a workspace is), `compile`, `assemble`, `registry`, `cluster` and `system`; `commands` ties
+//! them together.
 
 /// As the standard library's, but a reader that went away (`2>&1 | head`, a closed terminal) is no reason
 /// to panic.
@@ -22,6 +23,7 @@ macro_rules! eprintln {
 
 mod assemble;
 mod cli;
+mod cluster;
 mod commands;
 mod compile;
 mod dockerfile;

@@ -43,7 +43,7 @@ pub(crate) enum Command {
     DockerBuild(DockerBuildArgs),
     /// Pin the images of the manifests to the digest record, byte for byte otherwise.
     Manifests(ManifestsArgs),
-    /// Check that the images run, ready and healthy, or say why not.
+    /// Check that the cluster runs exactly the recorded images, ready and healthy, or say why not.
     Smoke(SmokeArgs),
     /// Show each tool the other commands need: found or missing, and how to mend it.
     Doctor(DoctorArgs),

@@ -6,6 +6,7 @@ mod dockerfiles;
 mod doctor;
 mod filter;
 mod manifests;
+mod smoke;
 mod smoke_local;
 mod table;
 
@@ -40,7 +41,7 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Dockerfiles(arguments) => dockerfiles::run(manifest, arguments),
         Command::DockerBuild(arguments) => docker_build::run(manifest, arguments),
         Command::Manifests(arguments) => manifests::run(manifest, arguments),
-        Command::Smoke(arguments) => smoke_local::smoke(manifest, arguments),
+        Command::Smoke(arguments) => smoke::run(manifest, arguments),
         Command::Doctor(arguments) => doctor::run(manifest, arguments),
     });
     interrupt::leave_to_handler();

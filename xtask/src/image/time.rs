@@ -19,6 +19,25 @@ pub(crate) fn rfc3339(seconds: i64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
+/// Reads RFC 3339 in UTC, `2024-05-01T12:00:00Z` or with a fraction of a second, which is dropped, as unix
+/// seconds; `None` for other text and other time zones, which Kubernetes never writes.
+pub(crate) fn parse_rfc3339(text: &str) -> Option<i64> {
+    let (date, clock) = text.strip_suffix('Z')?.split_once('T')?;
+    let clock = clock.split_once('.').map_or(clock, |(whole, _fraction)| whole);
+    let numbers = |text: &str, separator: char| -> Option<Vec<i64>> {
+        text.split(separator).map(|part| part.parse().ok().filter(|number| *number >= 0)).collect()
+    };
+    let (date, clock) = (numbers(date, '-')?, numbers(clock, ':')?);
+    let ([year, month, day], [hour, minute, second]) = (date[..].try_into().ok()?, clock[..].try_into().ok()?);
+    let valid = (1970..=9999).contains(&year)
+        && (1..=12).contains(&month)
+        && (1..=31).contains(&day)
+        && hour < 24
+        && minute < 60
+        && second <= 60;
+    valid.then(|| days_from_civil(year, month, day) * DAY + hour * 3600 + minute * 60 + second)
+}
+
 /// Reads an HTTP date, `Sun, 06 Nov 1994 08:49:37 GMT`, as unix seconds; `None` for other text.
 ///
 /// Only the form that RFC 9110 section 5.6.7 lets senders write; the two obsolete ones are not
@@ -90,6 +109,17 @@ mod tests {
         for day in 0..LAST / DAY {
             let (year, month, date) = civil_from_days(day);
             assert_eq!(days_from_civil(year, month, date), day);
+        }
+    }
+
+    #[test]
+    fn reads_rfc3339() {
+        for seconds in [0, 951_782_400, 1_735_689_599, LAST] {
+            assert_eq!(parse_rfc3339(&rfc3339(seconds)), Some(seconds));
+        }
+        assert_eq!(parse_rfc3339("1970-01-01T00:00:01.999999Z"), Some(1));
+        for text in ["", "Z", "1970-01-01", "1970-01-01T00:00:00+01:00", "1970-13-01T00:00:00Z", "1970-01-01T00:00Z"] {
+            assert_eq!(parse_rfc3339(text), None, "{text}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! Effects: processes, files, git, the terminal. Everything that planning must not touch.
 
+pub(crate) mod background;
 pub(crate) mod cargo;
 pub(crate) mod files;
 pub(crate) mod git;

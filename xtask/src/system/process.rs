@@ -145,7 +145,7 @@ pub(crate) fn run_with_input(cmd: Cmd<'_>, write: impl FnOnce(&mut dyn Write) ->
 
 /// `cmd` as a command without the variables that an outer `cargo run` sets for us: they would
 /// tell an inner cargo about *our* package.
-fn prepared(cmd: Cmd<'_>) -> Command {
+pub(super) fn prepared(cmd: Cmd<'_>) -> Command {
     let mut command = Command::from(cmd);
     for (name, _) in std::env::vars_os() {
         let Some(name) = name.to_str() else { continue };

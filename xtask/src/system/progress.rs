@@ -24,6 +24,11 @@ impl Progress {
         Progress { live: std::io::stderr().is_terminal().then(MultiProgress::new) }
     }
 
+    /// Whether lines update in place.
+    pub(crate) fn is_live(&self) -> bool {
+        self.live.is_some()
+    }
+
     /// Prints a line above the live ones.
     pub(crate) fn say(&self, line: &str) {
         say(self.live.as_ref(), line);

@@ -14,6 +14,10 @@ mod manifests;
 mod names;
 mod others;
 mod platforms;
+mod smoke_cluster;
+mod smoke_faults;
+mod smoke_identity;
+mod stage;
 mod staleness;
 
 #[path = "../support/engine.rs"]

@@ -15,6 +15,7 @@ const EFFECTS: &[&str] = &[
     "crate::gather",
     "crate::system",
     "crate::registry",
+    "crate::cluster",
     "crate::compile",
     "crate::commands",
     "xshell",

@@ -1,0 +1,77 @@
+//! A port-forward to one port of a pod: the way for probes whose headers the API server would change.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::ChildStdout;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use ureq::Agent;
+use ureq::tls::TlsConfig;
+
+use super::Kubectl;
+use crate::kubernetes::probes::PodRequest;
+use crate::system::background::Background;
+
+const PATIENCE: Duration = Duration::from_secs(15);
+/// As much of a body as is read.
+const MAX_BODY: u64 = 64 * 1024;
+
+/// A running `kubectl port-forward`.
+pub(crate) struct Forward {
+    _child: Background,
+    /// Kept open: it says there of each connection, and a closed pipe would end it.
+    _stdout: BufReader<ChildStdout>,
+    port: u16,
+}
+
+impl Forward {
+    /// Starts it and waits for its port. What it complains of goes through a file in `folder`.
+    pub(super) fn start(kubectl: &Kubectl, folder: &Path, namespace: &str, pod: &str, port: u16) -> Result<Self> {
+        let log = folder.join(format!("forward-{pod}-{port}"));
+        let file = File::create(&log).context("cannot write in a temporary folder")?;
+        let namespace = format!("--namespace={namespace}");
+        let (pod, ports) = (format!("pod/{pod}"), format!(":{port}"));
+        let command = ["port-forward", "--address=127.0.0.1", &namespace, &pod, &ports];
+        let shell = kubectl.shell()?;
+        let mut child = Background::start(kubectl.command(&shell, command), file)?;
+        let stdout = child.stdout().context("a piped output is there")?;
+        let mut stdout = BufReader::new(stdout);
+        let mut line = String::new();
+        stdout.read_line(&mut line).context("cannot read what `kubectl port-forward` prints")?;
+        // `Forwarding from 127.0.0.1:41234 -> 8080`
+        let local = line.split("127.0.0.1:").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
+        let Some(port) = local else {
+            let why = std::fs::read_to_string(&log).unwrap_or_default();
+            bail!("`kubectl port-forward` failed: {}", why.trim().trim_start_matches("error: "));
+        };
+        Ok(Forward { _child: child, _stdout: stdout, port })
+    }
+
+    /// Sends the request; redirects are not followed, certificates not checked, as the kubelet does.
+    pub(super) fn get(&self, request: &PodRequest) -> Result<(u16, Vec<u8>)> {
+        // `ureq` takes the process' crypto provider; that another has been installed is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let agent: Agent = Agent::config_builder()
+            .proxy(None)
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .timeout_global(Some(PATIENCE))
+            .tls_config(TlsConfig::builder().disable_verification(true).build())
+            .build()
+            .into();
+        let scheme = if request.is_https { "https" } else { "http" };
+        let mut get = agent.get(format!("{scheme}://127.0.0.1:{}{}", self.port, request.path));
+        for (name, value) in &request.headers {
+            get = get.header(name, value);
+        }
+        let answer = get.call().context("the port-forward gives no answer")?;
+        let status = answer.status().as_u16();
+        let mut body = Vec::new();
+        // What arrived tells enough.
+        let _ = answer.into_body().into_reader().take(MAX_BODY).read_to_end(&mut body);
+        Ok((status, body))
+    }
+}

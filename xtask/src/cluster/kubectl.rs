@@ -1,0 +1,154 @@
+//! kubectl: where it is, which cluster it talks to, applying manifests.
+
+use std::ffi::OsString;
+
+use anyhow::{Context, Result, bail};
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::Deserialize;
+use xshell::{Cmd, Shell, cmd};
+
+use crate::system::process;
+
+/// kubectl with the context chosen for this run.
+pub(crate) struct Kubectl {
+    folder: Utf8PathBuf,
+    program: Utf8PathBuf,
+    /// The context's name.
+    pub(crate) context: String,
+    /// The namespace that the context names.
+    pub(crate) namespace: Option<String>,
+    /// The API server's address.
+    pub(crate) server: String,
+    arguments: Vec<String>,
+}
+
+/// `kubectl config view`, as far as it is read.
+#[derive(Deserialize)]
+struct Config {
+    #[serde(rename = "current-context", default)]
+    current: String,
+    contexts: Option<Vec<NamedContext>>,
+    clusters: Option<Vec<NamedCluster>>,
+}
+
+#[derive(Deserialize)]
+struct NamedContext {
+    context: ContextEntry,
+}
+
+#[derive(Deserialize)]
+struct ContextEntry {
+    namespace: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct NamedCluster {
+    cluster: ClusterEntry,
+}
+
+#[derive(Deserialize)]
+struct ClusterEntry {
+    #[serde(default)]
+    server: String,
+}
+
+impl Kubectl {
+    /// Finds kubectl and the context: `context`, else the current one. Commands run in `folder`.
+    ///
+    /// # Errors
+    /// There is no kubectl, no such context, or none at all.
+    pub(crate) fn find(folder: &Utf8Path, context: Option<&str>) -> Result<Self> {
+        let program = which::which("kubectl").context(
+            "`kubectl` is not installed, or not on the PATH; https://kubernetes.io/docs/tasks/tools tells how",
+        )?;
+        let program = Utf8PathBuf::from_path_buf(program)
+            .map_err(|path| anyhow::anyhow!("the name of `{}` is no UTF-8", path.display()))?;
+        let arguments: Vec<String> = context.map(|name| format!("--context={name}")).into_iter().collect();
+        let mut kubectl = Kubectl {
+            folder: folder.to_owned(),
+            program,
+            context: context.unwrap_or("in-cluster").to_owned(),
+            namespace: None,
+            server: String::new(),
+            arguments,
+        };
+        let shell = kubectl.shell()?;
+        let output = process::output(kubectl.command(&shell, ["config", "view", "--minify", "--output=json"]))?;
+        if !output.status.success() {
+            return kubectl.without_config(context, &output.stderr);
+        }
+        let config: Config =
+            serde_json::from_slice(&output.stdout).context("`kubectl config view` printed what we cannot read")?;
+        if context.is_none() {
+            kubectl.context = config.current;
+        }
+        let entry = config.contexts.unwrap_or_default().into_iter().next();
+        kubectl.namespace = entry.and_then(|entry| entry.context.namespace).filter(|name| !name.is_empty());
+        let cluster = config.clusters.unwrap_or_default().into_iter().next();
+        kubectl.server = cluster.map(|cluster| cluster.cluster.server).unwrap_or_default();
+        Ok(kubectl)
+    }
+
+    /// Within a pod, kubectl needs no configuration.
+    fn without_config(self, context: Option<&str>, why: &str) -> Result<Self> {
+        if context.is_none() && std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() {
+            return Ok(self);
+        }
+        let why = why.trim().trim_start_matches("error: ");
+        match context {
+            Some(name) => {
+                let shell = self.shell()?;
+                let known = process::read(self.bare_command(&shell, ["config", "get-contexts", "--output=name"]));
+                let known = known.unwrap_or_default().lines().collect::<Vec<_>>().join(", ");
+                let known = if known.is_empty() { "none".to_owned() } else { known };
+                bail!("kubectl has no context `{name}` ({why})\nknown contexts: {known}")
+            }
+            None => bail!(
+                "kubectl knows no cluster ({why})\nset KUBECONFIG, choose one with `kubectl config use-context NAME`, \
+                 or pass `--context NAME`"
+            ),
+        }
+    }
+
+    /// A shell for its commands.
+    pub(crate) fn shell(&self) -> Result<Shell> {
+        process::shell_in(&self.folder)
+    }
+
+    /// A kubectl command for the chosen context.
+    pub(crate) fn command<'a, T: Into<OsString>>(
+        &self,
+        shell: &'a Shell,
+        arguments: impl IntoIterator<Item = T>,
+    ) -> Cmd<'a> {
+        self.bare_command(shell, arguments).args(&self.arguments)
+    }
+
+    fn bare_command<'a, T: Into<OsString>>(&self, shell: &'a Shell, arguments: impl IntoIterator<Item = T>) -> Cmd<'a> {
+        let program = self.program.as_std_path();
+        let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
+        cmd!(shell, "{program}").args(arguments).quiet()
+    }
+
+    /// `kubectl apply` for `path`, with further arguments: `-k` where there is a kustomization, else all
+    /// files of a folder, or the one file.
+    pub(crate) fn apply_command<'a>(
+        &self,
+        shell: &'a Shell,
+        path: &Utf8Path,
+        namespace: Option<&str>,
+        dry_run: Option<&str>,
+    ) -> Cmd<'a> {
+        let names = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
+        let is_kustomization = names.iter().any(|name| path.join(name).is_file());
+        let mut arguments = vec!["apply".to_owned()];
+        if is_kustomization {
+            arguments.extend(["--kustomize".to_owned(), path.to_string()]);
+        } else {
+            arguments.extend(["--recursive".to_owned(), "--filename".to_owned(), path.to_string()]);
+        }
+        arguments.extend(namespace.map(|name| format!("--namespace={name}")));
+        arguments.extend(dry_run.map(|how| format!("--dry-run={how}")));
+        self.command(shell, arguments)
+    }
+}

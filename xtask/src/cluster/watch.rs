@@ -1,0 +1,141 @@
+//! Keeps sending what changes in the namespace: a list, then a watch, and again when that ends.
+
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::{Api, ApiFailure};
+use crate::kubernetes::objects::{Deployment, Event, Pod, ReplicaSet};
+use crate::kubernetes::state::{Change, Object};
+
+/// Between two tries while the API server is away.
+const PAUSE: Duration = Duration::from_millis(500);
+/// Events only explain; the others' first requests go before theirs.
+const EVENTS_LATER: Duration = Duration::from_millis(300);
+
+/// News of the namespace.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// Of Deployments.
+    Deployments(Change<Deployment>),
+    /// Of ReplicaSets.
+    ReplicaSets(Change<ReplicaSet>),
+    /// Of pods.
+    Pods(Change<Pod>),
+    /// Of events.
+    Events(Change<Event>),
+    /// Of this resource nothing is heard: the API server cannot be reached. It is asked again soon.
+    Away(&'static str, String),
+    /// This resource is watched again.
+    Back(&'static str),
+    /// Nothing more will come of this resource.
+    Lost(&'static str, ApiFailure),
+}
+
+/// A line of a watch.
+#[derive(Deserialize)]
+struct Line {
+    #[serde(rename = "type")]
+    kind: String,
+    object: Value,
+}
+
+/// Begins to watch; each resource in a thread of its own, until `news` has no receiver any more.
+pub(crate) fn follow(api: &Arc<Api>, news: &Sender<News>) {
+    spawn(api, news, "deployments", Duration::ZERO, News::Deployments);
+    spawn(api, news, "pods", Duration::ZERO, News::Pods);
+    spawn(api, news, "replicasets", Duration::ZERO, News::ReplicaSets);
+    spawn(api, news, "events", EVENTS_LATER, News::Events);
+}
+
+fn spawn<T: Object + DeserializeOwned + Send + 'static>(
+    api: &Arc<Api>,
+    news: &Sender<News>,
+    resource: &'static str,
+    later: Duration,
+    wrap: fn(Change<T>) -> News,
+) {
+    let (api, news) = (Arc::clone(api), news.clone());
+    std::thread::spawn(move || {
+        std::thread::sleep(later);
+        let mut version: Option<String> = None;
+        loop {
+            let failure = match round(&api, &news, resource, wrap, &mut version) {
+                Ok(()) => continue,
+                Err(None) => return,
+                Err(Some(failure)) => failure,
+            };
+            let sent = match failure {
+                ApiFailure::Expired => {
+                    version = None;
+                    Ok(())
+                }
+                ApiFailure::Away(why) => {
+                    let sent = news.send(News::Away(resource, why));
+                    std::thread::sleep(PAUSE);
+                    sent
+                }
+                failure => {
+                    // Nobody is left to tell: the run is over.
+                    let _ = news.send(News::Lost(resource, failure));
+                    return;
+                }
+            };
+            if sent.is_err() {
+                return;
+            }
+        }
+    });
+}
+
+/// A list where there is no version to go on from, else a watch; `Err(None)` when nobody listens.
+fn round<T: Object + DeserializeOwned>(
+    api: &Api,
+    news: &Sender<News>,
+    resource: &'static str,
+    wrap: fn(Change<T>) -> News,
+    version: &mut Option<String>,
+) -> Result<(), Option<ApiFailure>> {
+    let Some(from) = version.clone() else {
+        let list = api.list::<T>(resource)?;
+        *version = Some(list.metadata.resource_version);
+        return news.send(wrap(Change::All(list.items.unwrap_or_default()))).map_err(|_| None);
+    };
+    let mut end = Ok(());
+    let is_open = || news.send(News::Back(resource)).is_ok();
+    api.watch(resource, &from, is_open, |line| {
+        match read::<T>(line) {
+            Ok((change, newest)) => {
+                *version = Some(newest);
+                let is_heard = change.is_none_or(|change| news.send(wrap(change)).is_ok());
+                end = if is_heard { Ok(()) } else { Err(None) };
+            }
+            Err(failure) => end = Err(Some(failure)),
+        }
+        end.is_ok()
+    })?;
+    end
+}
+
+/// The change that a line tells, if any, and the version it leads to.
+fn read<T: Object + DeserializeOwned>(line: &str) -> Result<(Option<Change<T>>, String), ApiFailure> {
+    let unreadable = |error: serde_json::Error| ApiFailure::Other(format!("cannot read a watch: {error}"));
+    let line: Line = serde_json::from_str(line).map_err(unreadable)?;
+    if line.kind == "ERROR" {
+        return Err(match line.object.get("code").and_then(Value::as_u64) {
+            Some(410) => ApiFailure::Expired,
+            _ => ApiFailure::Away(line.object.get("message").and_then(Value::as_str).unwrap_or_default().to_owned()),
+        });
+    }
+    if line.kind == "BOOKMARK" {
+        let version = line.object.pointer("/metadata/resourceVersion").and_then(Value::as_str);
+        return Ok((None, version.unwrap_or_default().to_owned()));
+    }
+    let object: T = serde_json::from_value(line.object).map_err(unreadable)?;
+    let version = object.metadata().resource_version.clone();
+    Ok((Some(if line.kind == "DELETED" { Change::Gone(object) } else { Change::Put(object) }), version))
+}

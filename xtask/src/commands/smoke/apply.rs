@@ -1,0 +1,52 @@
+//! Applying the manifests, or having them validated.
+
+use anyhow::{Context, Result};
+
+use super::gather::Plan;
+use super::view::View;
+use crate::cluster::Kubectl;
+use crate::commands::{Outcome, print};
+use crate::system::process;
+
+/// Applies all manifests; kubectl's lines are shown.
+pub(super) fn apply(kubectl: &Kubectl, plan: &Plan, view: &View) -> Result<()> {
+    let shell = kubectl.shell()?;
+    for path in &plan.manifests {
+        let command = kubectl.apply_command(&shell, path, plan.named_namespace.as_deref(), None);
+        let output = process::read(command).context("the manifests are not, or not wholly, applied")?;
+        output.lines().for_each(|line| view.say(&format!("apply: {line}")));
+    }
+    Ok(())
+}
+
+/// Has the API server validate the manifests, or kubectl alone where the namespace is still to be made.
+pub(super) fn dry_run(kubectl: &Kubectl, plan: &Plan) -> Result<Outcome> {
+    let shell = kubectl.shell()?;
+    let namespace = &plan.namespace;
+    let asked = process::output(kubectl.command(
+        &shell,
+        ["get", "namespace", namespace, "--output=name", "--ignore-not-found", "--request-timeout=15s"],
+    ))?;
+    // Who may not look at namespaces may well apply to one.
+    let may_not_look = asked.stderr.contains("Forbidden") || asked.stderr.contains("forbidden");
+    if !asked.status.success() && !may_not_look {
+        let error = process::failure("kubectl get namespace", asked.status, &asked.stderr);
+        return Err(error.context(super::run::unreachable(kubectl)));
+    }
+    let how = if asked.stdout.is_empty() && !may_not_look {
+        eprintln!(
+            "namespace `{namespace}` does not exist yet, so only kubectl validates the manifests, not the API server"
+        );
+        "client"
+    } else {
+        "server"
+    };
+    let mut text = String::new();
+    for path in &plan.manifests {
+        let command = kubectl.apply_command(&shell, path, plan.named_namespace.as_deref(), Some(how));
+        text.push_str(&process::read(command).context("the manifests are not valid")?);
+        text.push('\n');
+    }
+    print(&text)?;
+    Ok(Outcome::Done)
+}

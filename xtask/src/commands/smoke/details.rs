@@ -1,0 +1,59 @@
+//! What a failure shows beside its reason: the pod's last events, what its readiness path answers, the end of
+//! its logs.
+
+use crate::cluster::{Api, Probed};
+use crate::kubernetes::events::last_lines;
+use crate::kubernetes::objects::{ContainerStatus, Deployment, Pod};
+use crate::kubernetes::probes::{Route, readiness_request};
+use crate::kubernetes::rollout::Trouble;
+use crate::kubernetes::state::Namespace;
+
+/// The lines for one trouble; what cannot be read is a line that says so.
+pub(super) fn details(api: &Api, namespace: &Namespace, deployment: &Deployment, trouble: &Trouble) -> Vec<String> {
+    let events_of = |uid: &str| last_lines(&namespace.events_of(uid)).into_iter().map(|line| format!("event: {line}"));
+    let Some(pod) = trouble.pod.as_ref().and_then(|name| namespace.pods.get(name)) else {
+        // Why pods are not made, the ReplicaSet is told; why that is not made, the Deployment.
+        let set = namespace.current_replica_set(deployment).map(|set| set.metadata.uid.as_str());
+        return events_of(set.unwrap_or(&deployment.metadata.uid)).collect();
+    };
+    let mut lines = vec![format!("pod: {}", pod.metadata.name)];
+    lines.extend(events_of(&pod.metadata.uid));
+    if let Some(status) = pod.status.all().find(|status| Some(&status.name) == trouble.container.as_ref()) {
+        lines.extend(readiness_line(api, pod, status));
+        lines.extend(log_lines(api, pod, status, trouble.previous_log));
+    }
+    lines
+}
+
+/// Asked directly, since events may come late, or not at all: kubelets send only a few in a second.
+fn readiness_line(api: &Api, pod: &Pod, status: &ContainerStatus) -> Option<String> {
+    if status.ready || status.state.running.is_none() {
+        return None;
+    }
+    let container = pod.spec.all().find(|container| container.name == status.name)?;
+    let request = readiness_request(container).filter(|request| request.route == Route::ApiServer)?;
+    let answer = match api.probe(&request.api_path(&api.namespace, &pod.metadata.name), &request.headers) {
+        Ok(Probed::Answered(status, body)) => format!("answers {status}: {body}"),
+        Ok(Probed::Unreachable(why)) => format!("cannot be reached: {why}"),
+        Ok(Probed::Gone) => return None,
+        Err(failure) => format!("cannot be asked: {failure}"),
+    };
+    Some(format!("readiness path {} on port {} {answer}", request.path, request.port))
+}
+
+fn log_lines(api: &Api, pod: &Pod, status: &ContainerStatus, previous: bool) -> Vec<String> {
+    let container = &status.name;
+    let runs = status.state.running.is_some() || status.state.terminated.is_some();
+    let has_ended = status.last_state.terminated.is_some();
+    if !(runs || has_ended) {
+        return Vec::new();
+    }
+    match api.log(&pod.metadata.name, container, has_ended && (previous || !runs)) {
+        Ok(log) if log.trim().is_empty() => vec![format!("log of {container}: empty")],
+        Ok(log) => {
+            let printable = |line: &str| line.chars().filter(|c| !c.is_control() || *c == '\t').collect::<String>();
+            log.lines().map(|line| format!("log of {container}: {}", printable(line))).collect()
+        }
+        Err(failure) => vec![format!("log of {container} cannot be read: {failure}")],
+    }
+}

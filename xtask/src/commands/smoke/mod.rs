@@ -1,0 +1,32 @@
+//! `smoke`: the cluster runs exactly the recorded images, ready and healthy, or why not.
+
+mod apply;
+mod details;
+mod gather;
+mod health;
+mod identity;
+mod registry;
+mod report;
+mod rollout;
+mod run;
+mod view;
+
+use anyhow::Result;
+use camino::Utf8Path;
+
+use super::{Outcome, smoke_local};
+use crate::cli::SmokeArgs;
+
+/// Checks the namespace; with `--apply` after applying the manifests. With `--local` there is no
+/// cluster, and this machine is checked instead.
+pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &SmokeArgs) -> Result<Outcome> {
+    if arguments.local {
+        return smoke_local::smoke(manifest, arguments);
+    }
+    let (plan, kubectl) = gather::gather(manifest, arguments)?;
+    if arguments.dry_run {
+        return apply::dry_run(&kubectl, &plan);
+    }
+    let report = run::run(&plan, kubectl, arguments)?;
+    report::report(&report, arguments)
+}

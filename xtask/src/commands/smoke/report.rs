@@ -1,0 +1,53 @@
+//! Writes what was found: a table, the failures, report files, the step summary.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+
+use anyhow::{Context, Result};
+
+use crate::cli::SmokeArgs;
+use crate::commands::table::table;
+use crate::commands::{Outcome, print};
+use crate::kubernetes::report::Report;
+use crate::system::files::write_atomically;
+
+const HEADER: [&str; 7] = ["DEPLOYMENT", "COMPONENTS", "PODS", "ROLLOUT", "IDENTITY", "HEALTH", "READY AFTER"];
+
+/// Prints the report and writes its files; the outcome is its own.
+pub(super) fn report(report: &Report, arguments: &SmokeArgs) -> Result<Outcome> {
+    for path in &arguments.report {
+        let text = if path.extension() == Some("xml") { report.to_junit() } else { report.to_json() };
+        let path = match path.is_absolute() {
+            true => path.clone(),
+            // So that it has a parent folder.
+            false => camino::Utf8Path::new(".").join(path),
+        };
+        write_atomically(&path, text.as_bytes())?;
+    }
+    add_step_summary(report)?;
+    if arguments.json {
+        print(&report.to_json())?;
+    } else {
+        let rows: Vec<_> = report.deployments.iter().map(|deployment| deployment.cells().to_vec()).collect();
+        print(&table(&HEADER, &rows))?;
+    }
+    for (deployment, check) in report.failures() {
+        let place = [deployment.unwrap_or_default(), &check.name, &check.subject];
+        let place: Vec<_> = place.into_iter().filter(|part| !part.is_empty()).collect();
+        eprintln!("{}: {}: {}", place.join(" "), check.verdict, check.message);
+        check.details.iter().for_each(|line| eprintln!("    {line}"));
+    }
+    let steps: Vec<_> = report.steps.iter().map(|step| format!("{} {:.1} s", step.name, step.seconds)).collect();
+    let outcome = if report.passed { "passed" } else { "FAILED" };
+    eprintln!("smoke: {outcome} after {:.1} s ({})", report.seconds, steps.join(", "));
+    Ok(if report.passed { Outcome::Done } else { Outcome::Failed })
+}
+
+/// Adds the table to the page that GitHub shows for a CI job.
+fn add_step_summary(report: &Report) -> Result<()> {
+    let Some(path) = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty()) else { return Ok(()) };
+    let shown = path.to_string_lossy().into_owned();
+    let file = OpenOptions::new().append(true).create(true).open(&path);
+    let written = file.and_then(|mut file| file.write_all(report.to_markdown().as_bytes()));
+    written.with_context(|| format!("cannot add to the step summary `{shown}`"))
+}

@@ -1,0 +1,275 @@
+//! What keeps a pod from becoming ready, told from its status and its events.
+
+use super::events::{newest, one_line};
+use super::objects::{Container, ContainerStatus, Event, Pod, Terminated, condition, seconds};
+
+/// What is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    /// The registry has no such image.
+    ImageNotFound,
+    /// The registry refuses the cluster's credentials, or wants some.
+    ImageUnauthorized,
+    /// What the manifest says is no image reference.
+    InvalidImageName,
+    /// The policy is `Never` and the node does not have the image.
+    ImageNeverPulled,
+    /// The registry cannot be reached, or is broken.
+    PullFailed,
+    /// The program ends again and again.
+    CrashLoop,
+    /// The program ended with an error.
+    FailingExit,
+    /// The kernel ended the program: it took more memory than its limit.
+    OutOfMemory,
+    /// The runtime cannot start the program.
+    CannotStart,
+    /// A ConfigMap or Secret is missing, or the security settings contradict the image.
+    ConfigError,
+    /// A volume cannot be mounted.
+    MountFailed,
+    /// The pod's network, or the pod itself, cannot be set up.
+    SandboxFailed,
+    /// No node takes the pod.
+    Unschedulable,
+}
+
+/// How long a fault is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// It does not heal.
+    None,
+    /// It may heal, and is retried often.
+    Grace,
+    /// It may heal, but is retried only every 10 to 15 seconds: final once it was reported again after
+    /// the grace.
+    Retry,
+}
+
+impl Kind {
+    /// As reports write it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Kind::ImageNotFound => "image-not-found",
+            Kind::ImageUnauthorized => "image-unauthorized",
+            Kind::InvalidImageName => "invalid-image-name",
+            Kind::ImageNeverPulled => "image-never-pulled",
+            Kind::PullFailed => "pull-failed",
+            Kind::CrashLoop => "crash-loop",
+            Kind::FailingExit => "failing-exit",
+            Kind::OutOfMemory => "out-of-memory",
+            Kind::CannotStart => "cannot-start",
+            Kind::ConfigError => "config-error",
+            Kind::MountFailed => "mount-failed",
+            Kind::SandboxFailed => "sandbox-failed",
+            Kind::Unschedulable => "unschedulable",
+        }
+    }
+
+    /// How long it is waited for.
+    pub(crate) fn patience(self) -> Patience {
+        match self {
+            Kind::MountFailed | Kind::Unschedulable => Patience::Grace,
+            // kubelet, `pod_workers.go`: `backOffPeriod` is 10 s, with up to half of it added.
+            Kind::PullFailed | Kind::ConfigError | Kind::SandboxFailed => Patience::Retry,
+            _ => Patience::None,
+        }
+    }
+}
+
+/// Something wrong with a pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fault {
+    /// What.
+    pub(crate) kind: Kind,
+    /// In which container; nothing when it is the whole pod's.
+    pub(crate) container: Option<String>,
+    /// Why, in a sentence.
+    pub(crate) message: String,
+    /// When it was last reported by an event, unix seconds of the cluster's clock.
+    pub(crate) reported: i64,
+    /// Whether another try is under way, so that the last report is out of date.
+    pub(crate) is_retrying: bool,
+    /// Whether the log that tells why is that of the container before its restart.
+    pub(crate) previous_log: bool,
+}
+
+impl Fault {
+    fn new(kind: Kind, container: Option<&str>, message: String) -> Self {
+        let container = container.map(str::to_owned);
+        Fault { kind, container, message, reported: 0, is_retrying: false, previous_log: false }
+    }
+}
+
+/// What is wrong with `pod`, if anything. `events` are its own, oldest first; of ends of containers,
+/// those after `since` (unix seconds of the cluster's clock) count.
+pub(crate) fn fault_of(pod: &Pod, events: &[&Event], since: i64) -> Option<Fault> {
+    if let Some(unscheduled) = condition(&pod.status.conditions, "PodScheduled", "False")
+        && unscheduled.reason == "Unschedulable"
+    {
+        return Some(Fault::new(Kind::Unschedulable, None, one_line(&unscheduled.message)));
+    }
+    let containers = pod.status.all().filter_map(|status| {
+        let container = pod.spec.all().find(|container| container.name == status.name)?;
+        container_fault(container, status, events, since)
+    });
+    // What is final says more than what may heal.
+    let worst = containers.min_by_key(|fault| fault.kind.patience() != Patience::None);
+    worst.or_else(|| starting_fault(pod, events))
+}
+
+/// A fault that only events tell of, while no container has started.
+fn starting_fault(pod: &Pod, events: &[&Event]) -> Option<Fault> {
+    let is_creating = |status: &ContainerStatus| {
+        let reason = status.state.waiting.as_ref().map(|waiting| waiting.reason.as_str());
+        matches!(reason, Some("ContainerCreating" | "PodInitializing"))
+    };
+    if !(pod.status.all().any(is_creating) || pod.status.all().next().is_none()) {
+        return None;
+    }
+    let found = newest(events, &["FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox"])?;
+    // Volumes and sandbox come before the first pull, so a later step means that they healed.
+    let later = newest(events, &["Pulling", "Pulled", "Created", "Started"]);
+    if later.is_some_and(|later| later.time() >= found.time()) {
+        return None;
+    }
+    let kind = if found.reason == "FailedCreatePodSandBox" { Kind::SandboxFailed } else { Kind::MountFailed };
+    Some(Fault { reported: found.time(), ..Fault::new(kind, None, one_line(&found.message)) })
+}
+
+fn container_fault(container: &Container, status: &ContainerStatus, events: &[&Event], since: i64) -> Option<Fault> {
+    let last = status.last_state.terminated.as_ref();
+    if let Some(waiting) = &status.state.waiting {
+        let fault = |kind| Some(Fault::new(kind, Some(&status.name), one_line(&waiting.message)));
+        match waiting.reason.as_str() {
+            "CrashLoopBackOff" => return Some(crash_loop(status, last)),
+            "ErrImagePull" | "ImagePullBackOff" | "RegistryUnavailable" | "ImageInspectError" => {
+                return pull_fault(container, &waiting.message, events);
+            }
+            "InvalidImageName" => return fault(Kind::InvalidImageName),
+            "ErrImageNeverPull" => return fault(Kind::ImageNeverPulled),
+            "RunContainerError" | "PostStartHookError" => return fault(Kind::CannotStart),
+            "CreateContainerConfigError" | "CreateContainerError" => {
+                let reported = newest(events, &["Failed"]).map_or(0, Event::time);
+                return fault(Kind::ConfigError).map(|fault| Fault { reported, ..fault });
+            }
+            _ => {}
+        }
+    }
+    let is_failure = |ended: &&Terminated| ended.exit_code != 0;
+    if let Some(ended) = status.state.terminated.as_ref().filter(is_failure) {
+        return Some(failing_exit(&status.name, ended, false));
+    }
+    // An end between two looks, the container being restarted already.
+    let is_recent = |ended: &&Terminated| seconds(ended.finished_at.as_ref()).is_some_and(|at| at > since);
+    let ended = last.filter(is_failure).filter(is_recent)?;
+    Some(failing_exit(&status.name, ended, true))
+}
+
+fn crash_loop(status: &ContainerStatus, last: Option<&Terminated>) -> Fault {
+    let how = match last {
+        Some(ended) if ended.reason == "OOMKilled" => return failing_exit(&status.name, ended, true),
+        Some(ended) => format!("{}, {} restarts", how_it_ended(ended), status.restart_count),
+        None => format!("it ends again and again, {} restarts", status.restart_count),
+    };
+    Fault { previous_log: true, ..Fault::new(Kind::CrashLoop, Some(&status.name), how) }
+}
+
+fn failing_exit(container: &str, ended: &Terminated, previous_log: bool) -> Fault {
+    let kind = match ended.reason.as_str() {
+        "OOMKilled" => Kind::OutOfMemory,
+        "ContainerCannotRun" | "StartError" => Kind::CannotStart,
+        _ => Kind::FailingExit,
+    };
+    Fault { previous_log, ..Fault::new(kind, Some(container), how_it_ended(ended)) }
+}
+
+/// `exited with code 1`, and what else is known.
+pub(crate) fn how_it_ended(ended: &Terminated) -> String {
+    let code = ended.exit_code;
+    let how = match ended.reason.as_str() {
+        "OOMKilled" => "OOMKilled: it took more memory than its limit".to_owned(),
+        _ if code == 0 => "exited with code 0, but should keep running".to_owned(),
+        _ if (129..=192).contains(&code) => format!("exited with code {code} (signal {})", code - 128),
+        _ => format!("exited with code {code}"),
+    };
+    let message = one_line(&ended.message);
+    if message.is_empty() { how } else { format!("{how}: {message}") }
+}
+
+/// Which kind of failed pull it is. Only the first message after a try says why; that of the waiting
+/// state is soon just `Back-off pulling image`.
+fn pull_fault(container: &Container, message: &str, events: &[&Event]) -> Option<Fault> {
+    let of_this = |event: &&&Event| event.message.contains(&container.image);
+    let own: Vec<&Event> = events.iter().filter(of_this).copied().collect();
+    let failed: Vec<&Event> = own.iter().copied().filter(|event| event.message.starts_with("Failed to pull")).collect();
+    let failed = newest(&failed, &["Failed"]);
+    let is_back_off = message.starts_with("Back-off pulling image") && !message.contains("rpc error");
+    let text = match (is_back_off, failed) {
+        (true, None) => one_line(message),
+        (true, Some(event)) => one_line(&event.message),
+        (false, _) => one_line(message),
+    };
+    // Words of the image's own name say nothing of the fault.
+    let name = container.image.split('@').next().unwrap_or_default();
+    let words = text.replace(&container.image, "").replace(name, "").to_lowercase();
+    let kind = pull_fault_kind(&words);
+    let reported = failed.map_or(0, Event::time);
+    let is_retrying = newest(&own, &["Pulling"]).is_some_and(|pulling| pulling.time() > reported);
+    let message = format!("{}: {}", explained(kind), without_layers(&text));
+    Some(Fault { reported, is_retrying, ..Fault::new(kind, Some(&container.name), message) })
+}
+
+/// What Docker, containerd and CRI-O write.
+fn pull_fault_kind(words: &str) -> Kind {
+    let any = |needles: &[&str]| needles.iter().any(|needle| words.contains(needle));
+    let unreachable = [
+        "connection refused",
+        "connection reset",
+        "no such host",
+        "no route to host",
+        "network is unreachable",
+        "server misbehaving",
+        "i/o timeout",
+        "timeout exceeded",
+        "tls handshake",
+        "deadline exceeded",
+        ": eof",
+        "unexpected eof",
+        "too many requests",
+        "toomanyrequests",
+        "internal server error",
+        "bad gateway",
+        "service unavailable",
+        "gateway timeout",
+        "unexpected http status: 5",
+        "unexpected status code 5",
+    ];
+    if any(&unreachable) {
+        Kind::PullFailed
+    } else if any(&["unauthorized", "denied", "authentication required", "no basic auth", "forbidden"]) {
+        Kind::ImageUnauthorized
+    } else if any(&["manifest unknown", "name unknown", "not found", "does not exist", "unknown blob"]) {
+        Kind::ImageNotFound
+    } else {
+        Kind::PullFailed
+    }
+}
+
+fn explained(kind: Kind) -> &'static str {
+    match kind {
+        Kind::ImageNotFound => "the registry has no such image",
+        Kind::ImageUnauthorized => "the registry refuses the cluster's credentials",
+        _ => "the registry cannot be reached, or is broken",
+    }
+}
+
+/// Without the layers of wrapping that every runtime adds.
+fn without_layers(text: &str) -> &str {
+    let text = text.rsplit_once("desc = ").map_or(text, |(_, rest)| rest);
+    text.strip_prefix("Error response from daemon: ").unwrap_or(text)
+}
+
+#[cfg(test)]
+#[path = "faults_tests.rs"]
+mod tests;

@@ -1,0 +1,131 @@
+//! Whether a container runs what the record says.
+
+use std::collections::BTreeSet;
+
+use super::objects::{Container, Deployment};
+use crate::image::record::{DigestRecord, RecordedImage};
+use crate::image::reference::{Digest, ImageReference};
+
+/// What stands in for our images while they are not built yet.
+pub(crate) const PLACEHOLDER: &str = "nginx:alpine";
+
+/// Whether `image` is the placeholder, however it is written.
+pub(crate) fn is_placeholder(image: &str) -> bool {
+    let placeholder: ImageReference = PLACEHOLDER.parse().expect("a valid reference");
+    image.parse::<ImageReference>().is_ok_and(|image| image == placeholder)
+}
+
+/// The component that a container should run, by name: the repository of its image says so, and the
+/// container's own name, or its Deployment's where there is but one container. When they disagree the
+/// name decides: an `engine` that runs another component's image is just what must be found.
+pub(crate) fn component_of<'a>(
+    record: &'a DigestRecord,
+    deployment: &Deployment,
+    container: &Container,
+) -> Option<&'a str> {
+    let known = |name: &str| record.images.get_key_value(name).map(|(name, _)| name.as_str());
+    let spec = &deployment.spec.template.spec;
+    let is_only = spec.containers.len() == 1 && spec.containers[0].name == container.name;
+    let by_name = known(&container.name).or_else(|| known(&deployment.metadata.name).filter(|_| is_only));
+    by_name.or_else(|| {
+        let repository = container.image.parse::<ImageReference>().ok()?.name();
+        let image = record.images.iter().find(|(_, image)| image.repository == repository);
+        image.map(|(name, _)| name.as_str())
+    })
+}
+
+/// What a container runtime calls the image that runs.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum ImageId {
+    /// A manifest's or an index' digest, and the repository it came from.
+    Pulled(ImageReference, Digest),
+    /// A digest without a repository: an image config's, or a manifest's.
+    Raw(Digest),
+    /// What we cannot read.
+    Unknown(String),
+}
+
+impl ImageId {
+    /// Reads `imageID` of a container's status: `docker-pullable://REPOSITORY@DIGEST` or
+    /// `docker://DIGEST` of Docker, `REPOSITORY@DIGEST` or a digest of containerd and CRI-O.
+    pub(crate) fn parse(text: &str) -> Self {
+        let bare = text.split_once("://").map_or(text, |(_, rest)| rest);
+        if let Ok(digest) = bare.parse() {
+            return ImageId::Raw(digest);
+        }
+        // CRI-O leaves out the algorithm.
+        if let Ok(digest) = format!("sha256:{bare}").parse() {
+            return ImageId::Raw(digest);
+        }
+        match bare.parse::<ImageReference>() {
+            Ok(ImageReference { digest: Some(digest), registry, repository, .. }) => {
+                ImageId::Pulled(ImageReference::new(registry, repository), digest)
+            }
+            _ => ImageId::Unknown(text.to_owned()),
+        }
+    }
+
+    /// The digest, if there is one.
+    pub(crate) fn digest(&self) -> Option<&Digest> {
+        match self {
+            ImageId::Pulled(_, digest) | ImageId::Raw(digest) => Some(digest),
+            ImageId::Unknown(_) => None,
+        }
+    }
+}
+
+/// Whether the record names the very digest: of the index, of a platform's manifest, or of its config.
+pub(crate) fn is_recorded(image: &RecordedImage, id: &ImageId) -> bool {
+    let Some(digest) = id.digest() else { return false };
+    let is_manifest = image.digest == *digest || image.platforms.values().any(|platform| platform.digest == *digest);
+    let is_config = matches!(id, ImageId::Raw(_)) && image.platforms.values().any(|p| p.config == *digest);
+    is_manifest || is_config
+}
+
+/// The result of asking the registry for a digest that the record does not have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Resolved {
+    /// The configs of the images it leads to: one, or an index' for each platform.
+    Configs(BTreeSet<Digest>),
+    /// It cannot be told; why.
+    Unknown(String),
+}
+
+/// What is known of a container's identity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Identity {
+    /// It runs the recorded image.
+    Match,
+    /// It runs another one: a sentence that shows both.
+    Mismatch(String),
+    /// It cannot be told; why.
+    Unverifiable(String),
+}
+
+/// Compares the content behind `id` with the record's: `recorded` are the record's configs.
+///
+/// Of an index every platform must be one of the record's, since it is not known here which of them the
+/// node took.
+pub(crate) fn compare(image: &RecordedImage, recorded: &Resolved, id: &ImageId, resolved: &Resolved) -> Identity {
+    let shown = match id {
+        ImageId::Pulled(repository, digest) => format!("{}@{digest}", repository.name()),
+        ImageId::Raw(digest) => digest.to_string(),
+        ImageId::Unknown(text) => format!("`{text}`"),
+    };
+    let (recorded, configs) = match (recorded, resolved) {
+        (_, Resolved::Unknown(why)) => return Identity::Unverifiable(format!("runs {shown}: {why}")),
+        (Resolved::Unknown(why), _) => return Identity::Unverifiable(format!("runs {shown}, recorded: {why}")),
+        (Resolved::Configs(recorded), Resolved::Configs(configs)) => (recorded, configs),
+    };
+    if !configs.is_empty() && configs.is_subset(recorded) {
+        return Identity::Match;
+    }
+    if configs.is_disjoint(recorded) {
+        return Identity::Mismatch(format!("runs {shown}, the record says {}", image.image));
+    }
+    Identity::Unverifiable(format!("runs {shown}, an index that only shares some platforms with {}", image.image))
+}
+
+#[cfg(test)]
+#[path = "identity_tests.rs"]
+mod tests;

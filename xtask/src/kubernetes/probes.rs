@@ -1,0 +1,172 @@
+//! What smoke asks pods and Services, from their own manifests.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::objects::{Container, Deployment, HttpGet, Pod, Probe, Service};
+
+/// How a request reaches the pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Route {
+    /// Through the API server, which sets `Host` itself and keeps `Authorization` to itself.
+    ApiServer,
+    /// Through a port-forward.
+    Forward,
+}
+
+/// One request to a pod.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct PodRequest {
+    /// The pod's port; numbers only: an API server of 1.20 fails on names.
+    pub(crate) port: u16,
+    /// Whether TLS is spoken.
+    pub(crate) is_https: bool,
+    /// Path and query, from `/`.
+    pub(crate) path: String,
+    /// Sent along.
+    pub(crate) headers: Vec<(String, String)>,
+    /// How it gets there.
+    pub(crate) route: Route,
+    /// Seconds that a failing answer may be due to the start: none where a readiness or startup probe tells
+    /// that it is over, else as long as the liveness probe waits before it has the container restarted.
+    pub(crate) patience: u64,
+}
+
+/// The HTTP requests that a pod's readiness and liveness probes make, each once. Other kinds of probes
+/// (exec, TCP, gRPC) count through the pod's readiness.
+pub(crate) fn pod_requests(pod: &Pod) -> BTreeSet<PodRequest> {
+    let is_sidecar = |container: &&Container| container.restart_policy.as_deref() == Some("Always");
+    let containers = pod.spec.containers.iter().chain(pod.spec.init_containers.iter().filter(is_sidecar));
+    let requests = containers.flat_map(|container| {
+        let probes = [&container.readiness_probe, &container.liveness_probe];
+        probes.into_iter().filter_map(|probe| pod_request(container, probe.as_ref()?))
+    });
+    requests.collect()
+}
+
+/// The request of a container's readiness probe, if it is an HTTP one.
+pub(crate) fn readiness_request(container: &Container) -> Option<PodRequest> {
+    pod_request(container, container.readiness_probe.as_ref()?)
+}
+
+fn pod_request(container: &Container, probe: &Probe) -> Option<PodRequest> {
+    let get: &HttpGet = probe.http_get.as_ref()?;
+    // A probe of another host says nothing of the pod.
+    if get.host.as_ref().is_some_and(|host| !host.is_empty()) {
+        return None;
+    }
+    let headers: Vec<_> = get.http_headers.iter().map(|h| (h.name.clone(), h.value.clone())).collect();
+    let needs_forward = |(name, _): &(String, String)| {
+        ["host", "authorization"].iter().any(|special| name.eq_ignore_ascii_case(special))
+    };
+    let route = if headers.iter().any(needs_forward) { Route::Forward } else { Route::ApiServer };
+    Some(PodRequest {
+        port: container_port(container, &get.port)?,
+        is_https: is_https(get),
+        path: rooted(get.path.as_deref()),
+        headers,
+        route,
+        patience: patience(container, probe),
+    })
+}
+
+fn patience(container: &Container, probe: &Probe) -> u64 {
+    if container.readiness_probe.is_some() || container.startup_probe.is_some() {
+        return 0;
+    }
+    let tries = probe.period_seconds.unwrap_or(10).saturating_mul(probe.failure_threshold.unwrap_or(3));
+    probe.initial_delay_seconds.saturating_add(tries)
+}
+
+fn is_https(get: &HttpGet) -> bool {
+    get.scheme.as_deref().is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"))
+}
+
+fn rooted(path: Option<&str>) -> String {
+    match path.unwrap_or("/") {
+        path if path.starts_with('/') => path.to_owned(),
+        path => format!("/{path}"),
+    }
+}
+
+/// A port's number, whether it is written as one or by name.
+fn container_port(container: &Container, port: &Value) -> Option<u16> {
+    match port {
+        Value::Number(number) => u16::try_from(number.as_u64()?).ok(),
+        Value::String(text) => text.parse().ok().or_else(|| {
+            let named = container.ports.iter().find(|port| port.name.as_ref() == Some(text));
+            named.map(|port| port.container_port)
+        }),
+        _ => None,
+    }
+}
+
+/// One request to a Service.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ServiceRequest {
+    /// The Service's name.
+    pub(crate) service: String,
+    /// The port's name, else its number.
+    pub(crate) port: String,
+    /// Whether TLS is spoken.
+    pub(crate) is_https: bool,
+    /// Path and query, from `/`.
+    pub(crate) path: String,
+    /// Sent along.
+    pub(crate) headers: Vec<(String, String)>,
+}
+
+/// The requests to the Services of a Deployment's pods, through each of their ports that leads to a port
+/// with an HTTP readiness probe (else a liveness probe).
+pub(crate) fn service_requests(deployment: &Deployment, services: &BTreeMap<String, Service>) -> Vec<ServiceRequest> {
+    let template = &deployment.spec.template;
+    let selects = |service: &&Service| {
+        let selector = &service.spec.selector;
+        service.spec.kind != "ExternalName"
+            && !selector.is_empty()
+            && selector.iter().all(|(name, value)| template.metadata.labels.get(name) == Some(value))
+    };
+    let mut requests = Vec::new();
+    for service in services.values().filter(selects) {
+        for port in service.spec.ports.iter().filter(|port| port.protocol.as_deref().unwrap_or("TCP") == "TCP") {
+            let target = if port.target_port.is_null() { Value::from(port.port) } else { port.target_port.clone() };
+            let request = template.spec.containers.iter().find_map(|container| {
+                let number = container_port(container, &target)?;
+                let probes = [&container.readiness_probe, &container.liveness_probe];
+                let asks = |probe: &Option<Probe>| pod_request(container, probe.as_ref()?);
+                probes.into_iter().filter_map(asks).find(|request| request.port == number)
+            });
+            // What needs a port-forward cannot go through the API server.
+            let Some(request) = request.filter(|request| request.route == Route::ApiServer) else { continue };
+            requests.push(ServiceRequest {
+                service: service.metadata.name.clone(),
+                port: port.name.clone().unwrap_or_else(|| port.port.to_string()),
+                is_https: request.is_https,
+                path: request.path,
+                headers: request.headers,
+            });
+        }
+    }
+    requests
+}
+
+impl PodRequest {
+    /// The API server's address of it. `[https:]NAME:PORT` is the API's notation.
+    pub(crate) fn api_path(&self, namespace: &str, pod: &str) -> String {
+        let scheme = if self.is_https { "https:" } else { "" };
+        format!("/api/v1/namespaces/{namespace}/pods/{scheme}{pod}:{}/proxy{}", self.port, self.path)
+    }
+}
+
+impl ServiceRequest {
+    /// The API server's address of it.
+    pub(crate) fn api_path(&self, namespace: &str) -> String {
+        let scheme = if self.is_https { "https:" } else { "" };
+        format!("/api/v1/namespaces/{namespace}/services/{scheme}{}:{}/proxy{}", self.service, self.port, self.path)
+    }
+}
+
+#[cfg(test)]
+#[path = "probes_tests.rs"]
+mod tests;

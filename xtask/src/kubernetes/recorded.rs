@@ -1,0 +1,21 @@
+//! A namespace as a real cluster reported it.
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::state::{Change, Namespace, Object, Objects, apply};
+
+/// Deployments that are ready, paused, empty, and broken in many ways: Kubernetes 1.20, recorded after 40 s.
+pub(crate) fn recorded() -> Namespace {
+    let all: Value = serde_json::from_str(include_str!("recorded.json")).unwrap();
+    let mut namespace = Namespace::default();
+    read(&all["deployments"], &mut namespace.deployments);
+    read(&all["replicasets"], &mut namespace.replica_sets);
+    read(&all["pods"], &mut namespace.pods);
+    read(&all["events"], &mut namespace.events);
+    namespace
+}
+
+fn read<T: Object + DeserializeOwned>(list: &Value, objects: &mut Objects<T>) {
+    apply(objects, Change::All(serde_json::from_value(list.clone()).unwrap()));
+}

@@ -1,0 +1,246 @@
+//! What smoke found, and how it is written: JSON, JUnit, Markdown.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+/// Everything a run found.
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Report {
+    /// The namespace looked at.
+    pub(crate) namespace: String,
+    /// kubectl's context.
+    pub(crate) context: String,
+    /// Whether all is well.
+    pub(crate) passed: bool,
+    /// How long the run took.
+    pub(crate) seconds: f64,
+    /// The steps in the order they were made.
+    pub(crate) steps: Vec<Step>,
+    /// What is checked before and beside Deployments: the registry's images, missing components.
+    pub(crate) checks: Vec<Check>,
+    /// The Deployments, by name.
+    pub(crate) deployments: Vec<DeploymentReport>,
+}
+
+/// One step of the run.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Step {
+    /// `registry`, `apply`, `rollout`, `identity`, `health`, `time`.
+    pub(crate) name: &'static str,
+    /// How long it took.
+    pub(crate) seconds: f64,
+}
+
+/// One Deployment.
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct DeploymentReport {
+    /// Its name.
+    pub(crate) name: String,
+    /// The components that its containers run.
+    pub(crate) components: Vec<String>,
+    /// Pods of the current rollout.
+    pub(crate) pods: usize,
+    /// The slowest pod's seconds from creation to ready, once all are.
+    pub(crate) ready_seconds: Option<u64>,
+    /// What was checked.
+    pub(crate) checks: Vec<Check>,
+}
+
+/// One check and its verdict.
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Check {
+    /// `rollout`, `identity`, `health`, `time`, `registry`, `component`.
+    pub(crate) name: String,
+    /// What exactly, when there are several of the name: a pod, a path.
+    pub(crate) subject: String,
+    /// `ok`, or a word for what is wrong.
+    pub(crate) verdict: &'static str,
+    /// Whether the run passes in spite, or because, of it.
+    pub(crate) passed: bool,
+    /// When in the run the verdict was there.
+    pub(crate) seconds: f64,
+    /// A sentence.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) message: String,
+    /// Last events and log lines of a failure.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) details: Vec<String>,
+}
+
+impl Check {
+    /// A check that passes, with the verdict `ok`.
+    pub(crate) fn ok(name: &str, subject: impl Into<String>, seconds: f64) -> Self {
+        let (name, subject) = (name.to_owned(), subject.into());
+        Check { name, subject, verdict: "ok", passed: true, seconds, ..Check::default() }
+    }
+
+    /// A check that fails.
+    pub(crate) fn failed(
+        name: &str,
+        subject: impl Into<String>,
+        verdict: &'static str,
+        message: impl Into<String>,
+        seconds: f64,
+    ) -> Self {
+        Check { verdict, passed: false, message: message.into(), ..Check::ok(name, subject, seconds) }
+    }
+}
+
+impl Report {
+    /// The checks that failed, with the Deployment they belong to.
+    pub(crate) fn failures(&self) -> impl Iterator<Item = (Option<&str>, &Check)> {
+        let own = self.checks.iter().map(|check| (None, check));
+        let of_deployments = self
+            .deployments
+            .iter()
+            .flat_map(|deployment| deployment.checks.iter().map(|check| (Some(deployment.name.as_str()), check)));
+        own.chain(of_deployments).filter(|(_, check)| !check.passed)
+    }
+
+    /// JSON, for machines.
+    pub(crate) fn to_json(&self) -> String {
+        serde_json::to_string_pretty(self).expect("text keys and finite numbers") + "\n"
+    }
+
+    /// JUnit, in chainsaw's layout: a suite for each Deployment, a case for each check.
+    pub(crate) fn to_junit(&self) -> String {
+        let mut suites = String::new();
+        let own = (self.namespace.as_str(), &self.checks);
+        let deployments = self.deployments.iter().map(|deployment| (deployment.name.as_str(), &deployment.checks));
+        let (mut tests, mut failures) = (0, 0);
+        for (name, checks) in std::iter::once(own).chain(deployments).filter(|(_, checks)| !checks.is_empty()) {
+            let failed = checks.iter().filter(|check| !check.passed).count();
+            (tests, failures) = (tests + checks.len(), failures + failed);
+            let _ = writeln!(
+                suites,
+                "  <testsuite name=\"{}\" tests=\"{}\" failures=\"{failed}\" errors=\"0\" skipped=\"0\">",
+                escaped(name),
+                checks.len()
+            );
+            checks.iter().for_each(|check| suites.push_str(&junit_case(name, check)));
+            suites.push_str("  </testsuite>\n");
+        }
+        format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites name=\"smoke\" tests=\"{tests}\" \
+             failures=\"{failures}\" errors=\"0\" time=\"{:.3}\">\n{suites}</testsuites>\n",
+            self.seconds
+        )
+    }
+
+    /// A table and the failures, for a CI system's summary page.
+    pub(crate) fn to_markdown(&self) -> String {
+        let outcome = if self.passed { "passed" } else { "failed" };
+        let mut text = format!(
+            "### Smoke {outcome}: namespace `{}`, {:.1} s\n\n| Deployment | Components | Pods | Rollout | Identity | \
+             Health | Ready after |\n| --- | --- | --- | --- | --- | --- | --- |\n",
+            self.namespace, self.seconds
+        );
+        for deployment in &self.deployments {
+            let _ = writeln!(text, "| {} |", deployment.cells().map(|cell| markdown(&cell)).join(" | "));
+        }
+        let mut failures = self.failures().peekable();
+        if failures.peek().is_some() {
+            text.push('\n');
+        }
+        for (deployment, check) in failures {
+            let place = deployment.map(|name| format!("`{name}` ")).unwrap_or_default();
+            let title = [check.name.as_str(), &check.subject].join(" ");
+            let _ = writeln!(
+                text,
+                "- {place}{}: **{}**: {}",
+                markdown(title.trim()),
+                check.verdict,
+                markdown(&check.message)
+            );
+        }
+        text
+    }
+}
+
+impl DeploymentReport {
+    /// The cells of its line in a table: name, components, pods, rollout, identity, health, time.
+    pub(crate) fn cells(&self) -> [String; 7] {
+        let or_dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
+        [
+            self.name.clone(),
+            or_dash(self.components.join(", ")),
+            self.pods.to_string(),
+            self.verdicts("rollout"),
+            self.verdicts("identity"),
+            self.verdicts("health"),
+            self.ready_seconds.map_or("-".to_owned(), |seconds| format!("{seconds} s")),
+        ]
+    }
+
+    /// `ok`, or the words for what is wrong, each once.
+    fn verdicts(&self, name: &str) -> String {
+        let mut words: Vec<_> = self.checks.iter().filter(|check| check.name == name).map(|c| c.verdict).collect();
+        words.sort_unstable();
+        words.dedup();
+        if words.len() > 1 {
+            words.retain(|word| *word != "ok" && *word != "foreign");
+        }
+        if words.is_empty() { "-".to_owned() } else { words.join(", ") }
+    }
+}
+
+fn junit_case(suite: &str, check: &Check) -> String {
+    let title = format!("{} {}", check.name, check.subject);
+    let head = format!(
+        "    <testcase name=\"{}\" classname=\"{}\" time=\"{:.3}\"",
+        escaped(title.trim()),
+        escaped(suite),
+        check.seconds
+    );
+    if check.passed {
+        return format!("{head}/>\n");
+    }
+    let text = check.details.join("\n");
+    format!(
+        "{head}>\n      <failure type=\"{}\" message=\"{}\">{}</failure>\n    </testcase>\n",
+        check.verdict,
+        escaped(&check.message),
+        escaped(&text)
+    )
+}
+
+/// Text as XML 1.0 may hold it, between tags and in attributes.
+fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\n' | '\t' => escaped.push(c),
+            // XML 1.0 has no way to write these.
+            c if c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}') => escaped.push('\u{fffd}'),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+/// Text that a line of Markdown shows as it is.
+fn markdown(text: &str) -> String {
+    let one_line = super::events::one_line(text);
+    let mut escaped = String::with_capacity(one_line.len());
+    for c in one_line.chars() {
+        match c {
+            '<' => escaped.push_str("&lt;"),
+            '\\' | '|' | '*' | '_' | '`' | '[' | ']' => escaped.extend(['\\', c]),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+#[path = "report_tests.rs"]
+mod tests;
