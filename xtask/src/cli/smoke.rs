@@ -17,7 +17,7 @@ use clap::Args;
     In GitHub's CI the table is added to the step summary as well.")]
 pub(crate) struct SmokeArgs {
     /// Run the manifests' programs here, out of the images that `docker-build` made, without a cluster.
-    #[arg(long, required = true, conflicts_with_all = ["namespace", "context", "apply", "digests", "report", "allow_unverifiable"])]
+    #[arg(long, conflicts_with_all = ["namespace", "context", "apply", "digests", "report", "allow_unverifiable"])]
     pub(crate) local: bool,
 
     /// Namespace to check [default: that of the manifests, else that of the kubectl context].

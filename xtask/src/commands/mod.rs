@@ -51,7 +51,6 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Promote(arguments) => promote::run(manifest, arguments),
         Command::Registry(RegistryCommand::List(arguments)) => registry_list::run(manifest, arguments),
         Command::Matrix(arguments) => matrix::run(manifest, arguments),
-        Command::Smoke(arguments) if arguments.local => smoke_local::smoke(manifest, arguments),
         Command::Smoke(arguments) => smoke::run(manifest, arguments),
         Command::Doctor(arguments) => doctor::run(manifest, arguments),
     });

@@ -1,4 +1,4 @@
-//! What Kubernetes manifests and objects say and mean, as data.
+//! What Kubernetes' objects and manifests are and what they mean, as data.
 //!
 //! Pure: nothing here touches files, processes, the environment, the clock or the network.
 

@@ -14,11 +14,15 @@ mod view;
 use anyhow::Result;
 use camino::Utf8Path;
 
-use super::Outcome;
+use super::{Outcome, smoke_local};
 use crate::cli::SmokeArgs;
 
-/// Checks the namespace; with `--apply` after applying the manifests.
+/// Checks the namespace; with `--apply` after applying the manifests. With `--local` there is no
+/// cluster, and this machine is checked instead.
 pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &SmokeArgs) -> Result<Outcome> {
+    if arguments.local {
+        return smoke_local::smoke(manifest, arguments);
+    }
     let (plan, kubectl) = gather::gather(manifest, arguments)?;
     if arguments.dry_run {
         return apply::dry_run(&kubectl, &plan);
