@@ -9,6 +9,7 @@ mod disk_full;
 mod dockerfiles;
 mod doctor;
 mod failures;
+mod fake_cluster;
 mod images;
 mod interrupts;
 mod nested;
@@ -16,5 +17,6 @@ mod purity;
 mod repeatable;
 mod revisions;
 mod settings;
+mod smoke;
 #[path = "../support/mod.rs"]
 mod support;
