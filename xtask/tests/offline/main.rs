@@ -12,6 +12,7 @@ mod disk_full;
 mod dockerfiles;
 mod doctor;
 mod failures;
+mod fake_cluster;
 mod images;
 mod interrupts;
 mod manifests;
@@ -25,6 +26,7 @@ mod registry_list;
 mod repeatable;
 mod revisions;
 mod settings;
+mod smoke;
 mod smoke_local;
 #[path = "../support/mod.rs"]
 mod support;
