@@ -39,10 +39,10 @@ pub(crate) enum Kind {
 pub(crate) enum Patience {
     /// It does not heal.
     None,
-    /// It may heal, and is retried often.
+    /// It may heal, and its state is always up to date.
     Grace,
-    /// It may heal, but is retried only every 10 to 15 seconds: final once it was reported again after
-    /// the grace.
+    /// It may heal, but is retried only every 10 to 15 seconds, and no event tells that a retry worked: final
+    /// once it was reported again after the grace.
     Retry,
 }
 
@@ -69,9 +69,10 @@ impl Kind {
     /// How long it is waited for.
     pub(crate) fn patience(self) -> Patience {
         match self {
-            Kind::MountFailed | Kind::Unschedulable => Patience::Grace,
-            // kubelet, `pod_workers.go`: `backOffPeriod` is 10 s, with up to half of it added.
-            Kind::PullFailed | Kind::ConfigError | Kind::SandboxFailed => Patience::Retry,
+            Kind::Unschedulable => Patience::Grace,
+            // kubelet, `pod_workers.go`: `backOffPeriod` is 10 s, with up to half of it added. Mounts are tried
+            // after 0.5 s and then after twice the time each.
+            Kind::PullFailed | Kind::ConfigError | Kind::MountFailed | Kind::SandboxFailed => Patience::Retry,
             _ => Patience::None,
         }
     }

@@ -14,8 +14,8 @@ use super::state::Namespace;
 /// How long a fault that can heal is waited for.
 const GRACE: Duration = Duration::from_secs(10);
 /// How long one is waited for that the kubelet retries every 10 to 15 seconds, when no event says that
-/// it was retried.
-const RETRY_LIMIT: Duration = Duration::from_secs(20);
+/// it was retried: it may have healed on a slow node.
+const RETRY_LIMIT: Duration = Duration::from_secs(30);
 /// How long a container without readiness probe must have run: to Kubernetes it is ready from its first
 /// moment, also when it ends in the next.
 const UPTIME_UNPROBED: Duration = Duration::from_secs(3);

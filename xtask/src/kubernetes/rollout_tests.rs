@@ -36,13 +36,13 @@ fn recorded_rollouts_are_judged_in_their_time() {
         ("hungry", ["out-of-memory"; 4]),
         ("invalid", ["invalid-image-name"; 4]),
         ("homeless", ["waiting", "waiting", "unschedulable", "unschedulable"]),
-        ("unmounted", ["waiting", "waiting", "mount-failed", "mount-failed"]),
+        ("unmounted", ["waiting", "waiting", "waiting", "mount-failed"]),
         ("refused", ["waiting", "waiting", "waiting", "pull-failed"]),
         ("unconfigured", ["waiting", "waiting", "waiting", "config-error"]),
     ];
     for (name, expected) in cases {
         let mut judge = Judge::new(0);
-        let found = [0, 5, 10, 20].map(|seconds| verdict(&judged(&mut judge, &namespace, name, seconds)));
+        let found = [0, 5, 10, 30].map(|seconds| verdict(&judged(&mut judge, &namespace, name, seconds)));
         assert_eq!(found, expected, "{name}");
     }
 }

@@ -46,7 +46,7 @@ fn an_unreachable_registry_is_told_from_a_missing_image() {
     let (_, check) = stage.fails_with("--timeout 60s", "rollout", "pull-failed");
     assert!(check["message"].as_str().unwrap().contains("cannot be reached"), "{check}");
     let took = started.elapsed();
-    assert!((10..45).contains(&took.as_secs()), "{took:?}");
+    assert!((10..60).contains(&took.as_secs()), "{took:?}");
     stage.deploy(Workload::new("alpha", "Not-A-Name!"));
     stage.fails_with("--timeout 60s", "rollout", "invalid-image-name");
 }
@@ -173,7 +173,7 @@ fn what_does_not_heal_is_final_after_a_while() {
         let started = Instant::now();
         let (_, check) = stage.fails_with("--timeout 90s", "rollout", verdict);
         let took = started.elapsed().as_secs();
-        assert!((10..45).contains(&took), "{verdict} after {took} s");
+        assert!((10..60).contains(&took), "{verdict} after {took} s");
         check
     };
     let volume = json!([{ "name": "keys", "secret": { "secretName": "keys" } }]);

@@ -133,7 +133,7 @@ impl Stage {
         let stage = Stage::without_namespace(name);
         kubectl(&["create", "namespace", &stage.namespace]);
         // Pods need the account that the cluster gives each namespace.
-        wait_for("service account", Duration::from_secs(30), || {
+        wait_for("service account", Duration::from_secs(60), || {
             run("kubectl", &["--namespace", &stage.namespace, "get", "serviceaccount", "default"]).success
         });
         stage

@@ -58,6 +58,15 @@ struct AskedPod {
     checks: Vec<Check>,
 }
 
+impl AskedPod {
+    /// The containers that were restarted since it was asked.
+    fn restarted(&self, pod: &Pod) -> Vec<String> {
+        let now = restarts(&[pod]).into_iter();
+        let more = now.filter(|(key, count)| self.restarts.get(key).is_some_and(|before| before < count));
+        more.map(|((_, container), _)| container).collect()
+    }
+}
+
 impl Health {
     /// Asks the pods of finished rollouts that were not asked before, and once all Services. False when there
     /// was nothing to ask.
@@ -86,18 +95,22 @@ impl Health {
         !pods.is_empty() || is_first
     }
 
+    /// Whether a container of an asked pod was restarted since.
+    pub(super) fn saw_restart(&self, rollouts: &Rollouts) -> bool {
+        let asked = |pod: &Pod| self.pods.get(&pod.metadata.uid).is_some_and(|asked| !asked.restarted(pod).is_empty());
+        rollouts.namespace.pods.values().any(asked)
+    }
+
     /// The checks of a Deployment and its pods.
     pub(super) fn checks(&self, deployment: &Deployment, pods: &[&Pod], seconds: f64) -> Vec<Check> {
         let mut checks = Vec::new();
         for pod in pods {
             let Some(asked) = self.pods.get(&pod.metadata.uid) else { continue };
             checks.extend(asked.checks.iter().cloned());
-            for ((uid, container), count) in restarts(&[pod]) {
-                if asked.restarts.get(&(uid, container.clone())).is_some_and(|before| *before < count) {
-                    let message = format!("container {container} was restarted while its health was checked");
-                    let subject = format!("pod {}", pod.metadata.name);
-                    checks.push(Check::failed("health", subject, "restarted", message, seconds));
-                }
+            for container in asked.restarted(pod) {
+                let message = format!("container {container} was restarted while its health was checked");
+                let subject = format!("pod {}", pod.metadata.name);
+                checks.push(Check::failed("health", subject, "restarted", message, seconds));
             }
         }
         checks.extend(self.services.get(&deployment.metadata.name).into_iter().flatten().cloned());

@@ -92,10 +92,10 @@ impl Rollouts {
         pods.any(|pod| !self.namespace.events_of(&pod.metadata.uid).iter().any(|event| event.kind == "Warning"))
     }
 
-    /// Takes in what changes for so long.
-    pub(super) fn linger(&mut self, time: Duration) -> Result<()> {
+    /// Takes in what changes for so long, or until it is `enough`.
+    pub(super) fn linger(&mut self, time: Duration, enough: impl Fn(&Self) -> bool) -> Result<()> {
         let end = self.times.deadline.min(Instant::now() + time);
-        while Instant::now() < end {
+        while Instant::now() < end && !enough(self) {
             self.hear(end.saturating_duration_since(Instant::now()).min(TICK))?;
         }
         Ok(())

@@ -27,8 +27,8 @@ use crate::system::progress::Progress;
 const FIRST_ANSWER: Duration = Duration::from_secs(10);
 /// How long an event may come after the state that it explains.
 const EVENT_REPORT: Duration = Duration::from_millis(700);
-/// How long the kubelet takes, at most, to report that a container was restarted: it looks every second.
-const RESTART_REPORT: Duration = Duration::from_secs(3);
+/// How long a busy kubelet may take to report that a container was restarted; it looks every second.
+const RESTART_REPORT: Duration = Duration::from_secs(10);
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -82,7 +82,7 @@ pub(super) fn run(plan: &Plan, kubectl: Kubectl, arguments: &SmokeArgs) -> Resul
     let mut health = Health::default();
     while health.ask(&api, &rollouts, times) {
         if health.is_doubtful {
-            rollouts.linger(RESTART_REPORT)?;
+            rollouts.linger(RESTART_REPORT, |rollouts| health.saw_restart(rollouts))?;
         }
         // Pods that took the place of others meanwhile are checked as well.
         rollouts.wait(&mut view)?;
@@ -92,9 +92,7 @@ pub(super) fn run(plan: &Plan, kubectl: Kubectl, arguments: &SmokeArgs) -> Resul
     }
     identities.look_up(&rollouts);
     steps.end("health");
-    if rollouts.lacks_events() {
-        rollouts.linger(EVENT_REPORT)?;
-    }
+    rollouts.linger(EVENT_REPORT, |rollouts| !rollouts.lacks_events())?;
     drop(view);
 
     let seconds = started.elapsed().as_secs_f64();
