@@ -221,6 +221,7 @@ fn secrets_are_seen_nowhere() {
         assert!(secrets.len() > 4 && secrets.iter().all(|secret| secret.len() > 20), "{} secrets", secrets.len());
         let shows =
             |bytes: &[u8]| secrets.iter().any(|secret| memchr::memmem::find(bytes, secret.as_bytes()).is_some());
+        assert!(shows(format!("user:{PASSWORD}").as_bytes()), "they would be found");
         assert!(!shows(&output.stdout) && !shows(&output.stderr), "{source:?}: it prints a secret");
         let children = lines.iter().filter(|line| line.contains("rustc") || line.contains("cargo")).count();
         assert!(children >= 2, "the command lines of children were seen: {lines:#?}");
