@@ -2,8 +2,8 @@
 //!
 //! `cargo test -p xtask --test engine -- --ignored` runs all, one after the other. Besides Rust and
 //! an engine with `rust:1.95-bookworm` (or a way to pull it) they use, on Debian: `apt-get install
-//! git skopeo umoci podman qemu-user-static docker-registry openssl`, `kubectl` and `oras`; a registry
-//! at `LAB_REGISTRY` that lets images be deleted, and the cluster of `KUBECONFIG`, which pulls from it.
+//! git skopeo umoci podman qemu-user-static docker-registry openssl`, `kubectl` and `oras`; a registry at
+//! `LAB_REGISTRY` that lets images be deleted, and the cluster of `KUBECONFIG`, which pulls from it.
 
 mod bases;
 mod context;

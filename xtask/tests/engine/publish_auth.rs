@@ -75,7 +75,8 @@ fn a_wrong_password_is_said_before_anything_is_built() {
     for text in [
         registry.host.as_str(),
         "401 Unauthorized",
-        "user `robot` from `CI_REGISTRY_USERNAME` and `CI_REGISTRY_PASSWORD`",
+        "(user `robot`) are wrong",
+        "they are from `CI_REGISTRY_USERNAME` and `CI_REGISTRY_PASSWORD`",
     ] {
         assert!(output.stderr.contains(text), "no `{text}` in:\n{}", output.stderr);
     }
