@@ -170,12 +170,17 @@ impl Auth {
         }
         let registry = request.registry;
         let found = self.credential(request);
+        let who = found.credential.as_ref().map(Credential::described).unwrap_or_default();
+        let source = match found.source.as_str() {
+            "" => String::new(),
+            source => format!("; they are from {source}"),
+        };
         // The hint is the innermost error, so that it is printed last.
         let hint = match (&found.credential, &found.trouble) {
             (_, Some(trouble)) => format!("hint: no credentials were used: {trouble}"),
             (None, None) => format!("hint: log in with `docker login {registry}`"),
             (Some(_), None) if is_wrong => {
-                format!("hint: the credentials ({}) are wrong, or have expired", found.described())
+                format!("hint: the credentials ({who}) are wrong, or have expired{source}")
             }
             (Some(_), None) => {
                 let permission = request.actions.rsplit(',').next().unwrap_or_default();
@@ -185,8 +190,7 @@ impl Auth {
                     _ => "",
                 };
                 format!(
-                    "hint: the credentials ({}) need {permission} permission on `{registry}/{}`{in_github}",
-                    found.described(),
+                    "hint: the credentials ({who}) need {permission} permission on `{registry}/{}`{in_github}{source}",
                     request.repository
                 )
             }

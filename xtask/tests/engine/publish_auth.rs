@@ -75,7 +75,8 @@ fn a_wrong_password_is_said_before_anything_is_built() {
     for text in [
         registry.host.as_str(),
         "401 Unauthorized",
-        "user `robot` from `CI_REGISTRY_USERNAME` and `CI_REGISTRY_PASSWORD`",
+        "(user `robot`) are wrong",
+        "they are from `CI_REGISTRY_USERNAME` and `CI_REGISTRY_PASSWORD`",
     ] {
         assert!(output.stderr.contains(text), "no `{text}` in:\n{}", output.stderr);
     }
@@ -221,6 +222,7 @@ fn secrets_are_seen_nowhere() {
         assert!(secrets.len() > 4 && secrets.iter().all(|secret| secret.len() > 20), "{} secrets", secrets.len());
         let shows =
             |bytes: &[u8]| secrets.iter().any(|secret| memchr::memmem::find(bytes, secret.as_bytes()).is_some());
+        assert!(shows(format!("user:{PASSWORD}").as_bytes()), "they would be found");
         assert!(!shows(&output.stdout) && !shows(&output.stderr), "{source:?}: it prints a secret");
         let children = lines.iter().filter(|line| line.contains("rustc") || line.contains("cargo")).count();
         assert!(children >= 2, "the command lines of children were seen: {lines:#?}");

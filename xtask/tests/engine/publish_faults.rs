@@ -288,8 +288,26 @@ fn of_two_publishers_of_a_tag_the_one_that_lost_says_so() {
         assert!(line.contains(&both) && named != own, "{line}");
         assert!(lost.stderr.contains("not all tags were set, and the digest record is as it was"), "{}", lost.stderr);
         assert_eq!(loser.read(RECORD), records[1 - won], "{tag}");
+        // A tag that does not move is set before those that do, and these wait for it.
+        let has_moved = registry.tags(&one.repository("app")).contains(&format!("branch-{}", 1 - won));
+        assert!(tag == "dev" || !has_moved, "{tag}");
         one.is_whole_in(&registry);
     }
+}
+
+#[test]
+#[ignore = "needs docker-registry and skopeo"]
+fn two_publishers_of_the_same_image_agree() {
+    let registry = Registry::start();
+    let one = Project::new(&registry.host, "agree", &["app"], "");
+    let projects = [one.copy(), one.copy(), one];
+    std::thread::scope(|scope| {
+        let runs = projects.each_ref().map(|project| project.publish(""));
+        let threads = runs.map(|run| scope.spawn(|| run.ok()));
+        threads.map(|thread| thread.join().expect("a publication"));
+    });
+    assert!(projects.iter().all(|project| project.read(RECORD) == projects[0].read(RECORD)));
+    projects[0].is_published_in(&registry);
 }
 
 #[test]

@@ -48,26 +48,33 @@ pub(crate) fn all_or_what_was_pushed(outcomes: Outcomes, progress: &Progress) ->
     )
 }
 
-/// Gives all images all tags.
+/// Gives all images all tags: those that do not move first, so that none moves when one of them is refused.
 ///
 /// # Errors
 /// An immutable tag that names another image, a lost race; all of them, with the tags that were set.
 pub(crate) fn tag(client: &Client, published: &[Published], tags: &Tags, progress: &Progress) -> Result<()> {
-    let work: Vec<_> = published.iter().flat_map(|image| tags.all.iter().map(move |tag| (image, tag))).collect();
-    let results = parallel::map(work, LOOKUPS, |(image, tag)| {
-        let reference = image.repository.with_tag(tag.tag.clone());
-        (reference, image.tag(client, &tag.tag, tag.is_immutable))
-    });
-    let (set, failed): (Vec<_>, Vec<_>) = results.into_iter().partition(|(_, result)| result.is_ok());
-    if failed.is_empty() {
-        return Ok(());
+    let mut set = Vec::new();
+    for is_immutable in [true, false] {
+        let of_kind: Vec<&Tag> =
+            tags.all.iter().filter(|tag| tag.is_immutable == is_immutable).map(|tag| &tag.tag).collect();
+        // One image's tags one after the other: some registries answer 500 for an image while it gets a tag.
+        let results = parallel::map(published.iter().collect(), LOOKUPS, |image: &Published| {
+            let tag = |tag: &&Tag| (image.repository.with_tag((*tag).clone()), image.tag(client, tag, is_immutable));
+            of_kind.iter().map(tag).collect::<Vec<_>>()
+        });
+        let (good, failed): (Vec<_>, Vec<_>) = results.into_iter().flatten().partition(|(_, result)| result.is_ok());
+        set.extend(good.into_iter().map(|(reference, _)| reference));
+        if failed.is_empty() {
+            continue;
+        }
+        for reference in &set {
+            progress.say(&format!("tagged {reference}"));
+        }
+        let errors: Vec<String> =
+            failed.iter().filter_map(|(_, result)| Some(format!("{:#}", result.as_ref().err()?))).collect();
+        bail!("not all tags were set, and the digest record is as it was\n{}", errors.join("\n"))
     }
-    for (reference, _) in &set {
-        progress.say(&format!("tagged {reference}"));
-    }
-    let errors: Vec<String> =
-        failed.iter().filter_map(|(_, result)| Some(format!("{:#}", result.as_ref().err()?))).collect();
-    bail!("not all tags were set, and the digest record is as it was\n{}", errors.join("\n"))
+    Ok(())
 }
 
 /// What an interrupt says until the record is written.
