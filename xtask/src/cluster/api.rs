@@ -86,6 +86,11 @@ impl Api {
         Ok(Api { proxy, pace: Pace::default(), clock: Mutex::new(None), namespace: namespace.to_owned() })
     }
 
+    /// Ends the proxy. Watches still hold the API at a run's end, so dropping it would not.
+    pub(crate) fn close(&self) {
+        self.proxy.close();
+    }
+
     /// The kubectl that it was opened with.
     pub(crate) fn kubectl(&self) -> &Kubectl {
         self.proxy.kubectl()

@@ -16,19 +16,31 @@ use crate::system::interrupt;
 /// How long kubectl may take to open its socket.
 const START: Duration = Duration::from_secs(15);
 
-/// The proxy; it ends when this is dropped.
+/// The proxy; it ends when this is closed or dropped.
 pub(super) struct Proxy {
     kubectl: Kubectl,
     folder: PrivateFolder,
-    child: Mutex<Option<Background>>,
+    child: Mutex<State>,
+}
+
+enum State {
+    NotStarted,
+    Running(Background),
+    Closed,
 }
 
 impl Proxy {
     /// Starts it and waits for its socket. The API server is not asked yet.
     pub(super) fn start(kubectl: Kubectl) -> Result<Self> {
-        let proxy = Proxy { kubectl, folder: PrivateFolder::create()?, child: Mutex::new(None) };
+        let proxy = Proxy { kubectl, folder: PrivateFolder::create()?, child: Mutex::new(State::NotStarted) };
         proxy.revive()?;
         Ok(proxy)
+    }
+
+    /// Ends it for good and removes its folder, whoever still holds it.
+    pub(super) fn close(&self) {
+        *self.child.lock().unwrap_or_else(PoisonError::into_inner) = State::Closed;
+        self.folder.remove();
     }
 
     /// What it was started with.
@@ -66,10 +78,14 @@ impl Proxy {
 
     fn revive(&self) -> Result<()> {
         let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(running) = child.as_mut()
-            && !running.has_ended()?
-        {
-            return Ok(());
+        match &mut *child {
+            State::Closed => bail!("`kubectl proxy` is no longer needed"),
+            State::Running(running) => {
+                if !running.has_ended()? {
+                    return Ok(());
+                }
+            }
+            State::NotStarted => {}
         }
         // A socket that is left over would be in the way.
         let _ = std::fs::remove_file(self.socket());
@@ -89,7 +105,7 @@ impl Proxy {
             }
             std::thread::sleep(Duration::from_millis(10));
         }
-        *child = Some(started);
+        *child = State::Running(started);
         Ok(())
     }
 }
@@ -102,17 +118,23 @@ impl PrivateFolder {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let name = format!("xtask-smoke-{}-{:x}", std::process::id(), now.subsec_nanos());
         let path = std::env::temp_dir().join(name);
+        interrupt::unfinished(&path);
         // It must not exist: somebody else's folder would not be private.
         DirBuilder::new().mode(0o700).create(&path).with_context(|| format!("cannot create `{}`", path.display()))?;
-        interrupt::unfinished(&path);
         Ok(PrivateFolder(path))
+    }
+}
+
+impl PrivateFolder {
+    fn remove(&self) {
+        // What cannot be removed lies in the system's temporary folder.
+        let _ = std::fs::remove_dir_all(&self.0);
+        interrupt::finished(&self.0);
     }
 }
 
 impl Drop for PrivateFolder {
     fn drop(&mut self) {
-        // What cannot be removed lies in the system's temporary folder.
-        let _ = std::fs::remove_dir_all(&self.0);
-        interrupt::finished(&self.0);
+        self.remove();
     }
 }

@@ -80,7 +80,10 @@ fn the_verdict_follows_the_last_pod_at_once() {
 #[test]
 fn what_is_not_ready_in_time_fails() {
     let cluster = FakeCluster::new(2, None, None);
-    let report = cluster.smoke("--timeout 3s").fails().json();
+    let folder = tempfile::tempdir().unwrap();
+    let report = cluster.smoke("--timeout 3s").env("TMPDIR", folder.path()).fails().json();
+    // Nothing of kubectl is left.
+    assert_eq!(folder.path().read_dir().unwrap().count(), 0);
     for deployment in report["deployments"].as_array().unwrap() {
         assert_eq!(deployment["checks"][0]["verdict"], "not-ready", "{report:#}");
     }

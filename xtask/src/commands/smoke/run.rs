@@ -51,6 +51,7 @@ pub(super) fn run(plan: &Plan, kubectl: Kubectl, arguments: &SmokeArgs) -> Resul
         || connect(kubectl, &plan.namespace, times.deadline),
     );
     let (api, exists) = connected?;
+    let _closing = Closing(Arc::clone(&api));
     report.checks = images;
     steps.end("registry");
     if arguments.apply {
@@ -116,6 +117,15 @@ pub(super) fn run(plan: &Plan, kubectl: Kubectl, arguments: &SmokeArgs) -> Resul
         });
     }
     Ok(steps.finish(report))
+}
+
+/// Ends kubectl with the run, however that ends.
+struct Closing(Arc<Api>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 /// The run's steps and how long each took.
