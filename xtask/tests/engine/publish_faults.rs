@@ -304,7 +304,9 @@ fn two_publishers_of_the_same_image_agree() {
     std::thread::scope(|scope| {
         let runs = projects.each_ref().map(|project| project.publish(""));
         let threads = runs.map(|run| scope.spawn(|| run.ok()));
-        threads.map(|thread| thread.join().expect("a publication"));
+        for thread in threads {
+            thread.join().expect("a publication");
+        }
     });
     assert!(projects.iter().all(|project| project.read(RECORD) == projects[0].read(RECORD)));
     projects[0].is_published_in(&registry);
