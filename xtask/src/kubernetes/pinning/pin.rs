@@ -7,8 +7,9 @@ use super::mark::{FOREIGN, Mark, PLACEHOLDER_NAME, PLACEHOLDER_TAG};
 use super::naming::{Named, Namer, Refusal, by_line, is_placeholder, refusal};
 use super::repositories::Repositories;
 use super::workload::{Site, sites};
-use super::yaml::{Document, NodeId, Value, parse};
 use crate::image::record::{DigestRecord, RecordedImage};
+use crate::kubernetes::yaml::document::{Document, NodeId, Value};
+use crate::kubernetes::yaml::parse::parse;
 
 /// What the images of our components become.
 #[derive(Debug, Clone, Copy)]
