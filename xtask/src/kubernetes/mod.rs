@@ -4,5 +4,6 @@
 
 pub(crate) mod local;
 pub(crate) mod pinning;
+pub(crate) mod placeholder;
 pub(crate) mod smoke;
 pub(crate) mod yaml;

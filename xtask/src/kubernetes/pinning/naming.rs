@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use saphyr_parser::ScalarStyle;
 
-use super::mark::{FOREIGN, Mark, PLACEHOLDER_NAME, PLACEHOLDER_TAG};
+use super::mark::{FOREIGN, Mark};
 use super::repositories::Repositories;
 use super::workload::{Site, sites};
+use crate::kubernetes::placeholder;
 use crate::kubernetes::yaml::document::{Document, NodeId, Plain, Value, YamlError, plain};
 
 /// Why an image, and so its text, cannot be pinned.
@@ -123,21 +124,19 @@ impl Namer<'_> {
 }
 
 /// The scalar whose repository decides which component an image is of.
-pub(crate) fn image_of(document: &Document<'_>, site: Site) -> Option<NodeId> {
+fn image_of(document: &Document<'_>, site: Site) -> Option<NodeId> {
     match site {
         Site::Image(id) => Some(id),
         Site::Kustomization(entry) => document.get(entry, "newName").or_else(|| document.get(entry, "name")),
     }
 }
 
-/// Whether this is the placeholder: a mark at the end of its line tells whose.
+/// Whether this is the placeholder, spelled as pinning writes it: a mark at the end of its line tells whose.
 pub(super) fn is_placeholder(document: &Document<'_>, site: Site) -> bool {
     let Some(text) = image_of(document, site).and_then(|id| document.text(id)) else { return false };
     match site {
-        Site::Image(_) => {
-            text.strip_prefix(PLACEHOLDER_NAME).and_then(|rest| rest.strip_prefix(':')) == Some(PLACEHOLDER_TAG)
-        }
-        Site::Kustomization(_) => text == PLACEHOLDER_NAME,
+        Site::Image(_) => text == placeholder::reference(),
+        Site::Kustomization(_) => text == placeholder::NAME,
     }
 }
 
