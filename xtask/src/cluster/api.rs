@@ -14,8 +14,8 @@ use super::pace::Pace;
 use super::proxy::Proxy;
 use super::{Forward, Kubectl};
 use crate::image::time::parse_http_date;
-use crate::kubernetes::objects::{List, Status};
-use crate::kubernetes::probes::PodRequest;
+use crate::kubernetes::smoke::objects::{List, Status};
+use crate::kubernetes::smoke::probes::PodRequest;
 
 /// Longer than any list that smoke is made for.
 const MAX_LIST: u64 = 256 * 1024 * 1024;
@@ -253,5 +253,5 @@ fn refusal(body: &[u8]) -> Option<Status> {
 /// As much of a body as fits into a line.
 fn start_of(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
-    crate::kubernetes::events::one_line(&text).chars().take(200).collect()
+    crate::kubernetes::smoke::events::one_line(&text).chars().take(200).collect()
 }

@@ -11,7 +11,7 @@ use ureq::Agent;
 use ureq::tls::TlsConfig;
 
 use super::Kubectl;
-use crate::kubernetes::probes::PodRequest;
+use crate::kubernetes::smoke::probes::PodRequest;
 use crate::system::background::Background;
 
 const PATIENCE: Duration = Duration::from_secs(15);

@@ -9,8 +9,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{Api, ApiFailure};
-use crate::kubernetes::objects::{Deployment, Event, Pod, ReplicaSet};
-use crate::kubernetes::state::{Change, Object};
+use crate::kubernetes::smoke::objects::{Deployment, Event, Pod, ReplicaSet};
+use crate::kubernetes::smoke::state::{Change, Object};
 
 /// Between two tries while the API server is away.
 const PAUSE: Duration = Duration::from_millis(500);

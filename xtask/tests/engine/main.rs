@@ -16,8 +16,6 @@ mod manifests;
 mod names;
 mod others;
 mod platforms;
-mod private;
-mod private_tokens;
 mod promote;
 mod publish;
 mod publish_auth;

@@ -2,15 +2,18 @@
 
 use std::fs;
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::parts::{registry, run, tool, unique, wait_for};
-use crate::private::{PASSWORD, PrivateRegistry, USER, Wire};
-use crate::private_tokens::TokenRegistry;
+use crate::proxy::{Action, Proxy, is_upload, length};
+use crate::registry::{PASSWORD, Registry, USER};
 use crate::support::image::digest;
 use crate::support::{Fixture, Xtask};
+use crate::tokens::{Grant, Guarded};
 
 const OCI: &str = "application/vnd.oci.image";
 const RECORD: &str = "artifacts/docker/docker-image-digests.json";
@@ -148,27 +151,17 @@ fn noise(seed: &str, size: usize) -> Vec<u8> {
     words.flatten().take(size).collect()
 }
 
-/// The digest that skopeo sees.
-fn skopeo_digest(reference: &str) -> String {
-    let credentials = format!("{USER}:{PASSWORD}");
-    let raw = ["inspect", "--raw", "--tls-verify=false", "--creds", &credentials, &format!("docker://{reference}")];
-    let mut command = std::process::Command::new("skopeo");
-    let output = command.args(raw).output().expect("skopeo");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    digest(&output.stdout)
-}
-
 #[test]
 #[ignore = "needs registries"]
 fn images_keep_their_digest_and_get_their_tags() {
-    let target = PrivateRegistry::start();
-    let scene = Scene::new(&target.host(), "");
+    let target = Registry::behind_basic();
+    let scene = Scene::new(&target.host, "");
     let one = scene.publish("one", "a", &[1000, 200_000], &["amd64"]);
     let two = scene.publish("two", "b", &[1000, 3000], &["amd64", "arm64"]);
 
     // Nothing is changed by a dry run.
     let plan = scene.promote("--tag live --dry-run").ok();
-    let place = format!("{}/{}", target.host(), scene.name("one"));
+    let place = format!("{}/{}", target.host, scene.name("one"));
     for line in [
         format!("copy   one: {}/{}@{one} -> {place}\n", registry(), scene.name("one")),
         format!("tag    {place}:sha-{}\n", &one[7..14]),
@@ -183,37 +176,18 @@ fn images_keep_their_digest_and_get_their_tags() {
 
     scene.promote("--tag live").ok().says_nothing_of(PASSWORD);
     for (component, found) in [("one", &one), ("two", &two)] {
-        let name = format!("{}/{}", target.host(), scene.name(component));
+        let name = format!("{}/{}", target.host, scene.name(component));
         for tag in [&format!("sha-{}", &found[7..14]), "main", "live"] {
-            assert_eq!(skopeo_digest(&format!("{name}:{tag}")), **found, "{name}:{tag}");
+            assert_eq!(target.digest(&scene.name(component), tag), **found, "{name}:{tag}");
         }
-        let credentials = format!("{USER}:{PASSWORD}");
-        let folder = scene.fixture.beside(&format!("pulled-{component}"));
-        let to = format!("oci:{}:x", folder.display());
-        let from = format!("docker://{name}@{found}");
         // All blobs can be read, of all platforms.
-        tool(
-            "skopeo",
-            &[
-                "copy",
-                "--quiet",
-                "--insecure-policy",
-                "--all",
-                "--src-tls-verify=false",
-                "--src-creds",
-                &credentials,
-                &from,
-                &to,
-            ],
-        );
+        assert_eq!(target.pull_all(&scene.name(component)).len(), 3);
         let record: Value = serde_json::from_str(&scene.fixture.read(PROMOTED)).expect("JSON");
         assert_eq!(record[component]["image"], format!("{name}@{found}"));
         assert_eq!(record[component]["gitShaTag"], format!("{name}:sha-{}", &found[7..14]));
         let source: Value = serde_json::from_str(&scene.fixture.read(RECORD)).expect("JSON");
         assert_eq!(record[component]["platforms"], source[component]["platforms"]);
     }
-    let tags = tool("oras", &["repo", "tags", "--plain-http", "-u", USER, "-p", PASSWORD, &place]);
-    assert_eq!(tags.lines().count(), 3, "{tags}");
 
     // Once more: nothing is sent, the record stays byte for byte.
     let (before, uploads) = (scene.fixture.read(PROMOTED), target.answered("PUT", "/v2/", 201));
@@ -225,23 +199,22 @@ fn images_keep_their_digest_and_get_their_tags() {
 #[test]
 #[ignore = "needs registries"]
 fn an_environment_names_its_repositories_its_own_way_and_a_subset_keeps_the_rest() {
-    let target = PrivateRegistry::start();
-    let scene = Scene::new(&target.host(), ", repository = \"live/{component}\"");
+    let target = Registry::behind_basic();
+    let scene = Scene::new(&target.host, ", repository = \"live/{component}\"");
     scene.publish("one", "a", &[2000], &["amd64"]);
     let two = scene.publish("two", "b", &[3000], &["amd64"]);
     scene.promote("").ok();
     let newer = scene.publish("one", "c", &[2500], &["amd64"]);
     scene.publish("two", "d", &[3500], &["amd64"]);
     let record = scene.promote("one --json").ok().json();
-    let live = format!("{}/live", target.host());
+    let live = format!("{}/live", target.host);
     assert_eq!(record["one"]["image"], format!("{live}/one@{newer}"));
     assert_eq!(record["two"]["image"], format!("{live}/two@{two}"), "not asked for, so it stays");
-    assert_eq!(skopeo_digest(&format!("{live}/one:main")), newer);
-    assert_eq!(skopeo_digest(&format!("{live}/two:main")), two);
+    assert_eq!(target.digest("live/one", "main"), newer);
+    assert_eq!(target.digest("live/two", "main"), two);
 
     // What stays must be there still.
-    let credentials = format!("{USER}:{PASSWORD}");
-    tool("skopeo", &["delete", "--tls-verify=false", "--creds", &credentials, &format!("docker://{live}/two@{two}")]);
+    target.delete("live/two", "main");
     let before = scene.fixture.read(PROMOTED);
     scene.promote("one").fails().says(&format!("`{live}/two@{two}` does not exist in the registry"));
     assert_eq!(scene.fixture.read(PROMOTED), before);
@@ -250,13 +223,13 @@ fn an_environment_names_its_repositories_its_own_way_and_a_subset_keeps_the_rest
 #[test]
 #[ignore = "needs registries"]
 fn an_immutable_tag_that_is_taken_is_refused_before_anything_is_copied() {
-    let target = PrivateRegistry::start();
-    let scene = Scene::new(&target.host(), "");
+    let target = Registry::behind_basic();
+    let scene = Scene::new(&target.host, "");
     let first = scene.publish("one", "a", &[2000], &["amd64"]);
     scene.promote("--tag 2026.11.0").ok();
     let second = scene.publish("one", "b", &[2000], &["amd64"]);
     let before = scene.fixture.read(PROMOTED);
-    let place = format!("{}/{}", target.host(), scene.name("one"));
+    let place = format!("{}/{}", target.host, scene.name("one"));
     let uploads = target.answered("PUT", "/v2/", 201);
     scene
         .promote("--tag 2026.11.0")
@@ -264,21 +237,21 @@ fn an_immutable_tag_that_is_taken_is_refused_before_anything_is_copied() {
         .says(&format!("`{place}:2026.11.0` names `{first}` and would have to name `{second}`, but does not move"));
     assert_eq!(target.answered("PUT", "/v2/", 201), uploads);
     assert_eq!(scene.fixture.read(PROMOTED), before);
-    assert_eq!(skopeo_digest(&format!("{place}:main")), first);
+    assert_eq!(target.digest(&scene.name("one"), "main"), first);
     // Without that tag it goes, and `main` moves.
     scene.promote("").ok();
-    assert_eq!(skopeo_digest(&format!("{place}:main")), second);
-    assert_eq!(skopeo_digest(&format!("{place}:2026.11.0")), first);
+    assert_eq!(target.digest(&scene.name("one"), "main"), second);
+    assert_eq!(target.digest(&scene.name("one"), "2026.11.0"), first);
 }
 
 #[test]
 #[ignore = "needs registries"]
 fn credentials_go_to_their_environment_alone_and_wrong_ones_are_named() {
-    let target = PrivateRegistry::start();
-    let scene = Scene::new(&target.host(), "");
+    let target = Registry::behind_basic();
+    let scene = Scene::new(&target.host, "");
     scene.publish("one", "a", &[2000], &["amd64"]);
     let bare = "promote --from local --to staging";
-    scene.xtask(bare).fails().says(&format!("hint: log in with `docker login {}`", target.host()));
+    scene.xtask(bare).fails().says(&format!("hint: log in with `docker login {}`", target.host));
     scene
         .promote("")
         .env("CI_REGISTRY_PASSWORD_STAGING", "s3cret")
@@ -291,7 +264,7 @@ fn credentials_go_to_their_environment_alone_and_wrong_ones_are_named() {
         .env("CI_REGISTRY_USERNAME", USER)
         .env("CI_REGISTRY_PASSWORD", PASSWORD)
         .fails()
-        .says(&format!("hint: log in with `docker login {}`", target.host()));
+        .says(&format!("hint: log in with `docker login {}`", target.host));
     assert!(!scene.fixture.path(PROMOTED).exists());
     assert_eq!(target.answered("HEAD", "/v2/", 200), 0);
 }
@@ -301,42 +274,46 @@ fn credentials_go_to_their_environment_alone_and_wrong_ones_are_named() {
 fn an_interrupted_promotion_is_taken_up_where_it_was() {
     const BIG: usize = 8_000_000;
     const SMALL: usize = 3_000_000;
-    let target = PrivateRegistry::start();
-    let wire = Wire::to(target.port);
-    let scene = Scene::new(&format!("localhost:{}", wire.port), "");
+    let target = Registry::behind_basic();
+    let stalls = Arc::new(AtomicBool::new(true));
+    let rule = Arc::clone(&stalls);
+    let proxy = Proxy::start(&target.host, move |request| {
+        match is_upload(request) && length(request) == SMALL as u64 && rule.load(Ordering::SeqCst) {
+            true => Action::Stall(SMALL as u64 / 2),
+            false => Action::Pass,
+        }
+    });
+    let scene = Scene::new(&proxy.host, "");
     let found = scene.publish("one", "a", &[SMALL, BIG], &["amd64"]);
-    let place = format!("localhost:{}/{}", wire.port, scene.name("one"));
-    for (signal, code) in [("INT", Some(130)), ("KILL", None)] {
-        // The larger blob arrives in the first run, in the smaller one the wire stalls.
-        let missing = if signal == "INT" { BIG } else { 0 };
-        wire.stall_after(Some((missing + SMALL / 2) as u64));
+    for (stalled, signal, code) in [(1, "INT", Some(130)), (2, "KILL", None)] {
+        // The larger blob arrives in the first run, the smaller one stalls.
         let mut command = scene.promote("--jobs 1").command();
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the xtask");
-        let before = wire.sent();
         wait_for("half a copy", Duration::from_secs(30), || {
             assert!(child.try_wait().expect("a status").is_none(), "it ended by itself");
-            target.answered("PUT", "/blobs/uploads/", 201) == 1 && wire.sent() > before + SMALL as u64 / 2
+            let halves = proxy.passed().iter().filter(|passed| passed.sent == SMALL as u64 / 2).count();
+            target.answered("PUT", "/blobs/uploads/", 201) == 1 && halves == stalled
         });
         tool("kill", &[&format!("-{signal}"), &child.id().to_string()]);
         assert_eq!(child.wait().expect("a status").code(), code);
         assert!(!scene.fixture.path(PROMOTED).exists());
         assert_eq!(target.answered("PUT", "/manifests/", 201), 0, "no manifest, no tag");
-        wire.stall_after(None);
     }
-    let before = wire.sent();
+    stalls.store(false, Ordering::SeqCst);
+    let before = proxy.passed().len();
     scene.promote("--jobs 1").ok();
-    let sent = wire.sent() - before;
+    let sent: u64 = proxy.passed()[before..].iter().map(|passed| passed.sent).sum();
     assert!(sent >= SMALL as u64 && sent < (SMALL + 100_000) as u64, "{sent} bytes: the larger blob was there");
-    assert_eq!(skopeo_digest(&format!("{place}:main")), found);
+    assert_eq!(target.digest(&scene.name("one"), "main"), found);
 }
 
 #[test]
 #[ignore = "needs registries"]
 fn tokens_are_good_for_pushing_and_for_mounting_where_both_may_be_read() {
-    let target = TokenRegistry::start();
-    let host = target.registry.host();
-    let scene = Scene::new(&host, "");
+    let target = Guarded::start(|_| Grant { read_only: Some("forbidden"), ..Grant::default() });
+    let host = &target.registry.host;
+    let scene = Scene::new(host, "");
     let environment =
         |name: &str| format!("{name} = {{ registry = \"{host}\", repository = \"{name}/{{component}}\" }}\n");
     scene.fixture.append("Cargo.toml", &(environment("live") + &environment("forbidden")));
@@ -346,7 +323,7 @@ fn tokens_are_good_for_pushing_and_for_mounting_where_both_may_be_read() {
     let pushing = format!("repository:{staged}:pull,push");
     // The first request is refused for `pull` and tells who gives tokens; that for pushing is known then.
     assert_eq!(target.scopes(), [format!("repository:{staged}:pull"), pushing]);
-    assert_eq!(skopeo_digest(&format!("{host}/{staged}:main")), found);
+    assert_eq!(target.registry.digest(&staged, "main"), found);
 
     let uploads = target.registry.answered("PUT", "/blobs/uploads/", 201);
     let onward = |to: &str| {
@@ -359,7 +336,7 @@ fn tokens_are_good_for_pushing_and_for_mounting_where_both_may_be_read() {
     assert_eq!(target.registry.answered("PUT", "/blobs/uploads/", 201), uploads, "all blobs are mounted");
     let both = format!("repository:live/one:pull,push repository:{staged}:pull");
     assert!(target.scopes().contains(&both), "{:#?}", target.scopes());
-    assert_eq!(skopeo_digest(&format!("{host}/live/one:main")), found);
+    assert_eq!(target.registry.digest("live/one", "main"), found);
 
     // A token that does not allow pushing says so.
     onward("forbidden").fails().says(&format!("need push permission on `{host}/forbidden/one`"));

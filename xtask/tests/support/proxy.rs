@@ -15,6 +15,8 @@ pub(crate) struct Passed {
     pub(crate) request: Request,
     /// Of the answer that was given; none yet, or none ever.
     pub(crate) status: Option<u16>,
+    /// Bytes of its body that were passed on.
+    pub(crate) sent: u64,
     pub(crate) at: Instant,
 }
 
@@ -30,10 +32,18 @@ pub(crate) fn is_upload(request: &Request) -> bool {
     matches!(request.method.as_str(), "PUT" | "PATCH") && request.path.contains("/blobs/uploads/")
 }
 
+/// Bytes of a request's body.
+pub(crate) fn length(request: &Request) -> u64 {
+    request.headers.get("content-length").and_then(|text| text.parse().ok()).unwrap_or(0)
+}
+
 /// Whether a request writes a manifest, by digest or under a tag.
 pub(crate) fn is_manifest(request: &Request) -> bool {
     request.method == "PUT" && request.path.contains("/manifests/")
 }
+
+/// How long a connection stays open on which nothing moves.
+const STALL: Duration = Duration::from_secs(20);
 
 /// What is done to a request.
 pub(crate) enum Action {
@@ -41,6 +51,8 @@ pub(crate) enum Action {
     Pass,
     /// The connections are closed after so many bytes of its body.
     Cut(u64),
+    /// Nothing is passed on after so many bytes of its body; the connections are closed [`STALL`] later.
+    Stall(u64),
     /// It is passed on, and the connection closed instead of an answer.
     LoseAnswer,
     /// It never reaches the registry.
@@ -114,10 +126,9 @@ fn serve(stream: TcpStream, upstream: &str, log: &Log, rule: &Rule) -> Option<()
     let mut client = stream.try_clone().ok()?;
     let mut reader = BufReader::new(stream);
     let request = read(&mut reader)?;
-    let length: u64 = request.headers.get("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
     let at = {
         let mut log = lock(log);
-        log.push(Passed { request: request.clone(), status: None, at: Instant::now() });
+        log.push(Passed { request: request.clone(), status: None, sent: 0, at: Instant::now() });
         log.len() - 1
     };
     let mut action = (lock(rule))(&request);
@@ -133,17 +144,23 @@ fn serve(stream: TcpStream, upstream: &str, log: &Log, rule: &Rule) -> Option<()
     }
     let answer = match action {
         Action::Answer(answer) => {
-            std::io::copy(&mut reader.take(length), &mut std::io::sink()).ok()?;
+            std::io::copy(&mut reader.take(length(&request)), &mut std::io::sink()).ok()?;
             answer
         }
-        action => pass(&request, reader, length, upstream, &action)?,
+        action => pass(&request, reader, upstream, &action, |count| lock(log)[at].sent += count)?,
     };
     lock(log)[at].status = Some(answer.status);
     write(&mut client, &answer).ok()
 }
 
 /// Passes a request on and gives the answer; none when the connection is to be closed.
-fn pass(request: &Request, body: impl Read, length: u64, upstream: &str, action: &Action) -> Option<Answer> {
+fn pass(
+    request: &Request,
+    body: impl Read,
+    upstream: &str,
+    action: &Action,
+    mut is_sent: impl FnMut(u64),
+) -> Option<Answer> {
     let mut registry = TcpStream::connect(upstream).ok()?;
     let path = if let Action::Instead(path) = action { path } else { &request.path };
     let mut head = format!("{} {path} HTTP/1.1\r\nConnection: close\r\n", request.method);
@@ -154,7 +171,8 @@ fn pass(request: &Request, body: impl Read, length: u64, upstream: &str, action:
         head.push_str(&format!("Authorization: {authorization}\r\n"));
     }
     registry.write_all((head + "\r\n").as_bytes()).ok()?;
-    let mut body = body.take(if let Action::Cut(most) = action { *most } else { length });
+    let mut body =
+        body.take(if let Action::Cut(most) | Action::Stall(most) = action { *most } else { length(request) });
     let mut buffer = [0; 8192];
     let mut is_listening = true;
     loop {
@@ -167,9 +185,15 @@ fn pass(request: &Request, body: impl Read, length: u64, upstream: &str, action:
         }
         // Who has answered already need not listen, but the client is heard out.
         is_listening = is_listening && registry.write_all(&buffer[..count]).is_ok();
+        is_sent(count as u64);
     }
-    if matches!(action, Action::Cut(_)) {
-        return None;
+    match action {
+        Action::Cut(_) => return None,
+        Action::Stall(_) => {
+            thread::sleep(STALL);
+            return None;
+        }
+        _ => {}
     }
     let mut answer = answer_of(registry)?;
     match action {

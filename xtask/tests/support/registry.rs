@@ -31,6 +31,13 @@ struct Own {
     folder: TempDir,
 }
 
+impl Own {
+    /// What it says, and a line for each request.
+    fn log(&self) -> PathBuf {
+        self.folder.path().join("log")
+    }
+}
+
 impl Registry {
     /// The one at `LAB_REGISTRY`.
     pub(crate) fn shared() -> Self {
@@ -57,7 +64,7 @@ impl Registry {
         let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("a port").port();
         let root = folder.path().to_owned();
         let mut config = format!(
-            "version: 0.1\nlog: {{level: warn, accesslog: {{disabled: true}}}}\nhttp: {{addr: 127.0.0.1:{port}}}\n\
+            "version: 0.1\nlog: {{level: warn}}\nhttp: {{addr: 127.0.0.1:{port}}}\n\
              storage: {{filesystem: {{rootdirectory: {}}}, delete: {{enabled: true}}, maintenance: {{uploadpurging: \
              {{enabled: false}}}}}}\n",
             root.join("data").display()
@@ -76,12 +83,12 @@ impl Registry {
     #[track_caller]
     pub(crate) fn run(&mut self) {
         let own = self.own.as_mut().expect("a registry of its own");
-        let log = fs::File::options().create(true).append(true).open(own.folder.path().join("log")).expect("a log");
+        let log = fs::File::options().create(true).append(true).open(own.log()).expect("a log");
         // It must not outlive the test, even one that is killed. (The signal is sent when the thread ends
         // that started it.)
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "docker-registry", "serve"]).arg(own.folder.path().join("config.yml"));
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        command.stdin(Stdio::null()).stdout(log.try_clone().expect("a log")).stderr(log);
         own.process = Some(command.spawn().expect("docker-registry: apt-get install docker-registry"));
         let host = self.host.clone();
         wait_for("registry", Duration::from_secs(20), || std::net::TcpStream::connect(&host).is_ok());
@@ -92,6 +99,16 @@ impl Registry {
         if let Some(mut process) = self.own.as_mut().and_then(|own| own.process.take()) {
             process.kill().and_then(|()| process.wait()).expect("a registry that ends");
         }
+    }
+
+    /// How many requests of `method` whose path has `part` in it were answered with `status`; only for a
+    /// registry of its own.
+    #[track_caller]
+    pub(crate) fn answered(&self, method: &str, part: &str, status: u16) -> usize {
+        let own = self.own.as_ref().expect("a registry of its own");
+        let (method, status) = (format!("\"{method} "), format!("\" {status} "));
+        let is_it = |line: &&str| line.contains(&method) && line.contains(part) && line.contains(&status);
+        fs::read_to_string(own.log()).expect("a log").lines().filter(is_it).count()
     }
 
     /// Runs skopeo, its options for this registry after the command.

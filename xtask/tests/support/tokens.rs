@@ -25,13 +25,15 @@ pub(crate) struct Grant {
     pub(crate) good_for: i64,
     /// What is said of that.
     pub(crate) expires_in: u64,
+    /// Repositories whose name has this in it may only be pulled from.
+    pub(crate) read_only: Option<&'static str>,
     /// Instead of a token.
     pub(crate) refusal: Option<Answer>,
 }
 
 impl Default for Grant {
     fn default() -> Self {
-        Grant { actions: &["pull", "push"], good_for: 300, expires_in: 300, refusal: None }
+        Grant { actions: &["pull", "push"], good_for: 300, expires_in: 300, read_only: None, refusal: None }
     }
 }
 
@@ -41,13 +43,14 @@ pub(crate) struct Guarded {
     /// The service's `127.0.0.1:PORT`.
     pub(crate) service: String,
     issued: Arc<Mutex<Vec<String>>>,
+    server: Server,
 }
 
 impl Guarded {
     /// `rule` decides about each request with the right password, by how many came before.
     pub(crate) fn start(rule: impl Fn(usize) -> Grant + Send + 'static) -> Self {
         let issued: Arc<Mutex<Vec<String>>> = Arc::default();
-        let (log, mut service) = (Arc::clone(&issued), String::new());
+        let (log, mut started) = (Arc::clone(&issued), None);
         let registry = Registry::with("token", Some(format!("{USER}:{PASSWORD}")), |folder| {
             let (key, certificate) = (folder.join("key.pem"), folder.join("certificate.pem"));
             let (key_path, certificate_path) = (key.display().to_string(), certificate.display().to_string());
@@ -60,7 +63,8 @@ impl Guarded {
                 if request.headers.get("authorization")
                     != Some(&format!("Basic {}", base64(&format!("{USER}:{PASSWORD}"))))
                 {
-                    return Answer::new(401, r#"{"errors":[{"code":"UNAUTHORIZED","message":"who are you"}]}"#);
+                    // As Docker Hub's service says it, not as registries do.
+                    return Answer::new(401, r#"{"details":"incorrect username or password"}"#);
                 }
                 let grant = rule(count);
                 count += 1;
@@ -71,28 +75,39 @@ impl Guarded {
                 log.lock().expect("no panic").push(token.clone());
                 Answer::new(200, json!({"token": token, "expires_in": grant.expires_in}).to_string())
             });
-            service = format!("127.0.0.1:{}", server.port);
-            format!(
-                "realm: \"http://{service}/token\", service: test, issuer: test, rootcertbundle: {certificate_path}"
-            )
+            let realm = format!("http://127.0.0.1:{}/token", server.port);
+            started = Some(server);
+            format!("realm: \"{realm}\", service: test, issuer: test, rootcertbundle: {certificate_path}")
         });
-        Guarded { registry, service, issued }
+        let server = started.expect("started with the registry");
+        Guarded { registry, service: format!("127.0.0.1:{}", server.port), issued, server }
     }
 
     /// The tokens given so far.
     pub(crate) fn issued(&self) -> Vec<String> {
         self.issued.lock().expect("no panic").clone()
     }
+
+    /// The scopes that each request so far asked for, separated by spaces; those refused too.
+    pub(crate) fn scopes(&self) -> Vec<String> {
+        self.server.seen().iter().map(|request| scopes(request).join(" ")).collect()
+    }
+}
+
+fn scopes(request: &Request) -> Vec<String> {
+    let query = request.path.split_once('?').map_or("", |(_, query)| query);
+    query.split('&').filter_map(|field| field.strip_prefix("scope=")).map(decoded).collect()
 }
 
 fn claims(request: &Request, grant: &Grant) -> Value {
-    let query = request.path.split_once('?').map_or("", |(_, query)| query);
-    let scopes = query.split('&').filter_map(|field| field.strip_prefix("scope=")).map(decoded);
-    let access: Vec<Value> = scopes
+    let access: Vec<Value> = scopes(request)
+        .iter()
         .map(|scope| {
             let words: Vec<&str> = scope.split(':').collect();
             let [kind, name, actions] = words[..] else { panic!("scope `{scope}`") };
-            let actions: Vec<&str> = actions.split(',').filter(|action| grant.actions.contains(action)).collect();
+            let is_read_only = grant.read_only.is_some_and(|part| name.contains(part));
+            let given = |action: &&str| grant.actions.contains(action) && (*action == "pull" || !is_read_only);
+            let actions: Vec<&str> = actions.split(',').filter(given).collect();
             json!({"type": kind, "name": name, "actions": actions})
         })
         .collect();

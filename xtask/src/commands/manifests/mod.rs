@@ -14,9 +14,9 @@ use super::{Outcome, print};
 use crate::cli::ManifestsArgs;
 use crate::gather::workspace::Workspace;
 use crate::image::record::{DigestRecord, RECORD_PATH};
-use crate::kubernetes::naming::Refusal;
-use crate::kubernetes::pin::{Images, Pinned, pin};
-use crate::kubernetes::repositories::{Naming, Repositories};
+use crate::kubernetes::pinning::naming::Refusal;
+use crate::kubernetes::pinning::pin::{Images, Pinned, pin};
+use crate::kubernetes::pinning::repositories::{Naming, Repositories};
 use crate::system::{files::replace_all, parallel};
 
 /// The manifests, and what they become.

@@ -2,11 +2,11 @@
 //! its logs.
 
 use crate::cluster::{Api, Probed};
-use crate::kubernetes::events::last_lines;
-use crate::kubernetes::objects::{ContainerStatus, Deployment, Pod};
-use crate::kubernetes::probes::{Route, readiness_request};
-use crate::kubernetes::rollout::Trouble;
-use crate::kubernetes::state::Namespace;
+use crate::kubernetes::smoke::events::last_lines;
+use crate::kubernetes::smoke::objects::{ContainerStatus, Deployment, Pod};
+use crate::kubernetes::smoke::probes::{Route, readiness_request};
+use crate::kubernetes::smoke::rollout::Trouble;
+use crate::kubernetes::smoke::state::Namespace;
 
 /// The lines for one trouble; what cannot be read is a line that says so.
 pub(super) fn details(api: &Api, namespace: &Namespace, deployment: &Deployment, trouble: &Trouble) -> Vec<String> {

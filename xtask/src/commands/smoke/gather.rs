@@ -9,7 +9,7 @@ use walkdir::WalkDir;
 use crate::cli::SmokeArgs;
 use crate::cluster::Kubectl;
 use crate::image::record::{DigestRecord, RECORD_PATH};
-use crate::kubernetes::manifests::namespaces_in;
+use crate::kubernetes::smoke::manifests::namespaces_in;
 use crate::system::{cargo, process};
 use crate::workspace::settings::workspace_settings;
 

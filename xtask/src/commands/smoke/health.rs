@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use super::rollout::Rollouts;
 use crate::cluster::{Api, ApiFailure, Probed};
-use crate::kubernetes::objects::{Deployment, Pod, Service};
-use crate::kubernetes::probes::{PodRequest, Route, ServiceRequest, pod_requests, service_requests};
-use crate::kubernetes::report::Check;
-use crate::kubernetes::rollout::restarts;
-use crate::kubernetes::state::{Change, Objects, apply};
+use crate::kubernetes::smoke::objects::{Deployment, Pod, Service};
+use crate::kubernetes::smoke::probes::{PodRequest, Route, ServiceRequest, pod_requests, service_requests};
+use crate::kubernetes::smoke::report::Check;
+use crate::kubernetes::smoke::rollout::restarts;
+use crate::kubernetes::smoke::state::{Change, Objects, apply};
 use crate::system::parallel;
 
 /// Requests at once.

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::image::manifest::AnyManifest;
 use crate::image::record::{DigestRecord, RecordedImage};
 use crate::image::reference::{Digest, ImageReference};
-use crate::kubernetes::identity::{Identity, ImageId, Resolved, compare, component_of, is_placeholder, is_recorded};
-use crate::kubernetes::objects::{Deployment, Pod};
-use crate::kubernetes::report::Check;
+use crate::kubernetes::placeholder::is_placeholder;
+use crate::kubernetes::smoke::identity::{Identity, ImageId, Resolved, compare, component_of, is_recorded};
+use crate::kubernetes::smoke::objects::{Deployment, Pod};
+use crate::kubernetes::smoke::report::Check;
 use crate::registry::Client;
 use crate::system::parallel;
 

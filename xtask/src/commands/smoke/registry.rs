@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::image::record::DigestRecord;
 use crate::image::reference::ImageReference;
-use crate::kubernetes::report::Check;
+use crate::kubernetes::smoke::report::Check;
 use crate::registry::Client;
 use crate::system::parallel;
 

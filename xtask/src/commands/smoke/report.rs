@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use crate::cli::SmokeArgs;
 use crate::commands::table::table;
 use crate::commands::{Outcome, print};
-use crate::kubernetes::report::Report;
+use crate::kubernetes::smoke::report::Report;
 use crate::system::files::write_atomically;
 
 const HEADER: [&str; 7] = ["DEPLOYMENT", "COMPONENTS", "PODS", "ROLLOUT", "IDENTITY", "HEALTH", "READY AFTER"];

@@ -11,9 +11,9 @@ use super::health::Times;
 use super::view::View;
 use crate::cluster::Api;
 use crate::cluster::watch::{News, follow};
-use crate::kubernetes::objects::Deployment;
-use crate::kubernetes::rollout::{Judge, Moment, Standing, Trouble};
-use crate::kubernetes::state::{Namespace, apply};
+use crate::kubernetes::smoke::objects::Deployment;
+use crate::kubernetes::smoke::rollout::{Judge, Moment, Standing, Trouble};
+use crate::kubernetes::smoke::state::{Namespace, apply};
 
 /// How often graces are looked at while nothing happens.
 const TICK: Duration = Duration::from_millis(200);

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::kubernetes::local::probes::Ask;
 use crate::kubernetes::local::read::read;
-use crate::kubernetes::repositories::{Naming, Repositories};
+use crate::kubernetes::pinning::repositories::{Naming, Repositories};
 
 const ENGINE: &str = r#"
 kind: Deployment

@@ -8,11 +8,12 @@ use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use serde_json::Value;
 
 use super::objects::{PodTemplate, Service};
-use crate::kubernetes::json::to_json;
-use crate::kubernetes::naming::{Namer, by_line};
-use crate::kubernetes::repositories::Repositories;
-use crate::kubernetes::workload::Site;
-use crate::kubernetes::yaml::{Document, NodeId, parse};
+use crate::kubernetes::pinning::naming::{Namer, by_line};
+use crate::kubernetes::pinning::repositories::Repositories;
+use crate::kubernetes::pinning::workload::Site;
+use crate::kubernetes::yaml::document::{Document, NodeId};
+use crate::kubernetes::yaml::json::to_json;
+use crate::kubernetes::yaml::parse::parse;
 
 /// Kinds that keep programs running, each with the path to its pods' template.
 const WORKLOADS: &[(&str, &[&str])] = &[

@@ -1,5 +1,5 @@
 use super::*;
-use crate::kubernetes::repositories::Naming;
+use crate::kubernetes::pinning::repositories::Naming;
 
 fn repositories() -> Repositories {
     let naming = Naming {

@@ -4,7 +4,7 @@ use serde_json::{Map, Value as Json};
 
 use saphyr_parser::ScalarStyle;
 
-use super::yaml::{Document, NodeId, Plain, Value, plain};
+use super::document::{Document, NodeId, Plain, Value, plain};
 
 /// Deeper and larger documents are attacks, not manifests.
 const MAX_DEPTH: usize = 100;
@@ -90,7 +90,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::kubernetes::yaml::parse;
+    use crate::kubernetes::yaml::parse::parse;
 
     fn read(text: &str) -> Result<Json, usize> {
         to_json(&parse(text).unwrap()[0], &|_| None)

@@ -1,11 +1,6 @@
-//! The placeholder image, and the comment that remembers what stood in its place.
+//! The comment that remembers what stood in the place of the placeholder image.
 
 use std::ops::Range;
-
-/// Name of the image that stands in where nothing is published yet.
-pub(crate) const PLACEHOLDER_NAME: &str = "nginx";
-/// Its tag.
-pub(crate) const PLACEHOLDER_TAG: &str = "alpine";
 
 /// Stands in a mark for an image that is the placeholder's by its author's will.
 pub(crate) const FOREIGN: &str = "-";

@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::kubernetes::state::{Change, Objects, apply};
+use crate::kubernetes::smoke::state::{Change, Objects, apply};
 
 fn pod(containers: Value) -> Pod {
     serde_json::from_value(json!({ "metadata": { "name": "p" }, "spec": { "containers": containers } })).unwrap()

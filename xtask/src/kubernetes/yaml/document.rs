@@ -9,8 +9,6 @@ use std::ops::Range;
 
 use saphyr_parser::ScalarStyle;
 
-pub(crate) use super::parse::parse;
-
 /// A node of its document. Ids follow the order of the text.
 pub(crate) type NodeId = usize;
 
@@ -191,6 +189,7 @@ pub(crate) fn plain(content: &str) -> Plain {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kubernetes::yaml::parse::parse;
 
     /// Each scalar that can be edited, with what the text has at its place.
     fn scalars(text: &str) -> Vec<(String, Option<&str>)> {

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::kubernetes::recorded::recorded;
+use crate::kubernetes::smoke::recorded::recorded;
 
 const IMAGE: &str = "reg.io/not-found/denied:v1";
 

@@ -241,7 +241,7 @@ fn uptime(status: &ContainerStatus, now: Moment) -> Duration {
 }
 
 /// Whether the kubelet calls the pod ready.
-pub(crate) fn is_ready(pod: &Pod) -> bool {
+fn is_ready(pod: &Pod) -> bool {
     condition(&pod.status.conditions, "Ready", "True").is_some()
 }
 

@@ -2,8 +2,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::image::reference::{Digest, ImageReference, Tag};
-use crate::kubernetes::generated::manifest;
-use crate::kubernetes::repositories::Naming;
+use crate::kubernetes::pinning::generated::manifest;
+use crate::kubernetes::pinning::repositories::Naming;
 
 fn record() -> DigestRecord {
     let image = |name: &str| {

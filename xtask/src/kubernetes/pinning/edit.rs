@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
-use super::yaml::{Document, Node, NodeId, Value, parse};
+use crate::kubernetes::yaml::document::{Document, Node, NodeId, Value};
+use crate::kubernetes::yaml::parse::parse;
 
 /// Edits of one text, collected before any is made.
 #[derive(Debug, Default)]

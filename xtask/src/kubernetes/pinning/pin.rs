@@ -3,12 +3,14 @@
 use std::collections::BTreeSet;
 
 use super::edit::{Addition, Edits};
-use super::mark::{FOREIGN, Mark, PLACEHOLDER_NAME, PLACEHOLDER_TAG};
+use super::mark::{FOREIGN, Mark};
 use super::naming::{Named, Namer, Refusal, by_line, is_placeholder, refusal};
 use super::repositories::Repositories;
 use super::workload::{Site, sites};
-use super::yaml::{Document, NodeId, Value, parse};
 use crate::image::record::{DigestRecord, RecordedImage};
+use crate::kubernetes::placeholder;
+use crate::kubernetes::yaml::document::{Document, NodeId, Value};
+use crate::kubernetes::yaml::parse::parse;
 
 /// What the images of our components become.
 #[derive(Debug, Clone, Copy)]
@@ -153,7 +155,7 @@ impl Pinning<'_> {
         let from = document.text(id).unwrap_or_default().to_owned();
         let to = match self.images {
             Images::Recorded(record) => Self::recorded(record, component, line, &from)?.image.to_string(),
-            Images::Placeholder => format!("{PLACEHOLDER_NAME}:{PLACEHOLDER_TAG}"),
+            Images::Placeholder => placeholder::reference(),
         };
         self.scalar(number, document, id, &to)?;
         self.found.push(PinnedImage { line, component: component.to_owned(), from, to });
@@ -202,17 +204,17 @@ impl Pinning<'_> {
             // The manifests that the entry is about carry the placeholder themselves.
             Images::Placeholder if new_name.is_none() => from.clone(),
             Images::Placeholder => {
-                self.scalar(number, document, site, PLACEHOLDER_NAME)?;
+                self.scalar(number, document, site, placeholder::NAME)?;
                 match (digest, tag) {
                     (Some(_), Some(_)) => {
                         let message = format!("`{from}` has `digest` and `newTag`; remove `newTag`");
                         return Err(refusal(line, message));
                     }
-                    (Some(digest), None) => self.pair(number, document, digest, "newTag", PLACEHOLDER_TAG)?,
-                    (None, Some((_, tag))) => self.scalar(number, document, tag, PLACEHOLDER_TAG)?,
-                    (None, None) => added.push(("newTag", PLACEHOLDER_TAG.to_owned())),
+                    (Some(digest), None) => self.pair(number, document, digest, "newTag", placeholder::TAG)?,
+                    (None, Some((_, tag))) => self.scalar(number, document, tag, placeholder::TAG)?,
+                    (None, None) => added.push(("newTag", placeholder::TAG.to_owned())),
                 }
-                format!("{PLACEHOLDER_NAME}:{PLACEHOLDER_TAG}")
+                placeholder::reference()
             }
         };
         if !added.is_empty() {

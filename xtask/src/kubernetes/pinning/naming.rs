@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use saphyr_parser::ScalarStyle;
 
-use super::mark::{FOREIGN, Mark, PLACEHOLDER_NAME, PLACEHOLDER_TAG};
+use super::mark::{FOREIGN, Mark};
 use super::repositories::Repositories;
 use super::workload::{Site, sites};
-use super::yaml::{Document, NodeId, Plain, Value, YamlError, plain};
+use crate::kubernetes::placeholder;
+use crate::kubernetes::yaml::document::{Document, NodeId, Plain, Value, YamlError, plain};
 
 /// Why an image, and so its text, cannot be pinned.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,23 +28,23 @@ impl From<YamlError> for Refusal {
 }
 
 /// The places of one line, named.
-pub(super) struct Named {
+pub(crate) struct Named {
     /// The mark at the line's end, or the place for it.
-    pub(super) mark: Mark,
+    pub(crate) mark: Mark,
     /// Each place, with the component whose image it names; `None` for a foreign one.
-    pub(super) sites: Vec<(Site, Option<String>)>,
+    pub(crate) sites: Vec<(Site, Option<String>)>,
 }
 
 /// Names the places of one text.
-pub(super) struct Namer<'a> {
+pub(crate) struct Namer<'a> {
     /// The text.
-    pub(super) text: &'a str,
+    pub(crate) text: &'a str,
     /// Which repositories are ours.
-    pub(super) repositories: &'a Repositories,
+    pub(crate) repositories: &'a Repositories,
 }
 
 /// The places of `document` by line: placeholders of one line share a mark.
-pub(super) fn by_line(document: &Document<'_>, file: &str) -> BTreeMap<usize, Vec<Site>> {
+pub(crate) fn by_line(document: &Document<'_>, file: &str) -> BTreeMap<usize, Vec<Site>> {
     let mut lines: BTreeMap<usize, Vec<Site>> = BTreeMap::new();
     for site in sites(document, file) {
         if let Some(value) = image_of(document, site) {
@@ -58,7 +59,7 @@ impl Namer<'_> {
     ///
     /// # Errors
     /// A place that nobody can tell the component of, or that cannot be edited and is ours.
-    pub(super) fn line(&self, document: &Document<'_>, line: usize, sites: &[Site]) -> Result<Named, Refusal> {
+    pub(crate) fn line(&self, document: &Document<'_>, line: usize, sites: &[Site]) -> Result<Named, Refusal> {
         let start = image_of(document, sites[0]).map_or(0, |id| document.nodes[id].start);
         let mark = Mark::of_line(self.text, start);
         let placeholders = sites.iter().filter(|site| is_placeholder(document, **site)).count();
@@ -123,21 +124,19 @@ impl Namer<'_> {
 }
 
 /// The scalar whose repository decides which component an image is of.
-pub(super) fn image_of(document: &Document<'_>, site: Site) -> Option<NodeId> {
+fn image_of(document: &Document<'_>, site: Site) -> Option<NodeId> {
     match site {
         Site::Image(id) => Some(id),
         Site::Kustomization(entry) => document.get(entry, "newName").or_else(|| document.get(entry, "name")),
     }
 }
 
-/// Whether this is the placeholder: a mark at the end of its line tells whose.
+/// Whether this is the placeholder, spelled as pinning writes it: a mark at the end of its line tells whose.
 pub(super) fn is_placeholder(document: &Document<'_>, site: Site) -> bool {
     let Some(text) = image_of(document, site).and_then(|id| document.text(id)) else { return false };
     match site {
-        Site::Image(_) => {
-            text.strip_prefix(PLACEHOLDER_NAME).and_then(|rest| rest.strip_prefix(':')) == Some(PLACEHOLDER_TAG)
-        }
-        Site::Kustomization(_) => text == PLACEHOLDER_NAME,
+        Site::Image(_) => text == placeholder::reference(),
+        Site::Kustomization(_) => text == placeholder::NAME,
     }
 }
 

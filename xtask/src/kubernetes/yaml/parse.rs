@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use saphyr_parser::{Event, Marker, Parser};
 
-use super::yaml::{Document, Node, NodeId, Value, YamlError};
+use super::document::{Document, Node, NodeId, Value, YamlError};
 
 /// How the parser begins its complaint about a line within brackets that is indented less than it should be.
 const INDENTATION: [&str; 2] = ["invalid indentation", "invalid indentation in flow construct"];

@@ -186,7 +186,7 @@ fn failing_exit(container: &str, ended: &Terminated, previous_log: bool) -> Faul
 }
 
 /// `exited with code 1`, and what else is known.
-pub(crate) fn how_it_ended(ended: &Terminated) -> String {
+fn how_it_ended(ended: &Terminated) -> String {
     let code = ended.exit_code;
     let how = match ended.reason.as_str() {
         "OOMKilled" => "OOMKilled: it took more memory than its limit".to_owned(),

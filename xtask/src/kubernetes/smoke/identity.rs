@@ -6,15 +6,6 @@ use super::objects::{Container, Deployment};
 use crate::image::record::{DigestRecord, RecordedImage};
 use crate::image::reference::{Digest, ImageReference};
 
-/// What stands in for our images while they are not built yet.
-pub(crate) const PLACEHOLDER: &str = "nginx:alpine";
-
-/// Whether `image` is the placeholder, however it is written.
-pub(crate) fn is_placeholder(image: &str) -> bool {
-    let placeholder: ImageReference = PLACEHOLDER.parse().expect("a valid reference");
-    image.parse::<ImageReference>().is_ok_and(|image| image == placeholder)
-}
-
 /// The component that a container should run, by name: the repository of its image says so, and the
 /// container's own name, or its Deployment's where there is but one container. When they disagree the
 /// name decides: an `engine` that runs another component's image is just what must be found.

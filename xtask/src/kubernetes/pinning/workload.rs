@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::yaml::{Document, NodeId, Value};
+use crate::kubernetes::yaml::document::{Document, NodeId, Value};
 
 /// Keys whose lists hold containers, in every kind that has a pod's specification somewhere.
 const CONTAINER_LISTS: &[&str] = &["containers", "initContainers", "ephemeralContainers"];
@@ -63,7 +63,7 @@ fn is_kustomization(document: &Document<'_>, file: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kubernetes::yaml::parse;
+    use crate::kubernetes::yaml::parse::parse;
 
     /// Texts of the image values found.
     fn images(text: &str, file: &str) -> Vec<String> {

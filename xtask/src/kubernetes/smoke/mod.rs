@@ -1,0 +1,13 @@
+//! What a cluster says of its objects, and the verdict on a rollout, its health and its images: `smoke`.
+
+pub(crate) mod events;
+pub(crate) mod faults;
+pub(crate) mod identity;
+pub(crate) mod manifests;
+pub(crate) mod objects;
+pub(crate) mod probes;
+#[cfg(test)]
+mod recorded;
+pub(crate) mod report;
+pub(crate) mod rollout;
+pub(crate) mod state;
