@@ -1,7 +1,5 @@
 //! What a run is about: the record, the manifests, the namespace.
 
-use std::collections::BTreeSet;
-
 use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use walkdir::WalkDir;
@@ -9,7 +7,7 @@ use walkdir::WalkDir;
 use crate::cli::SmokeArgs;
 use crate::cluster::Kubectl;
 use crate::image::record::{DigestRecord, RECORD_PATH};
-use crate::kubernetes::smoke::manifests::namespaces_in;
+use crate::kubernetes::smoke::manifests::Namespaces;
 use crate::system::{cargo, process};
 use crate::workspace::settings::workspace_settings;
 
@@ -90,15 +88,16 @@ fn record(root: &Utf8Path, here: &Utf8Path, named: Option<&Utf8Path>, may_be_mis
 
 /// The one namespace of the manifests, else kubectl's.
 fn namespace(manifests: &[Utf8PathBuf], kubectl: &Kubectl) -> Result<String> {
-    let mut found = BTreeSet::new();
+    let mut found = Namespaces::default();
     for file in manifests.iter().flat_map(WalkDir::new).filter_map(std::result::Result::ok) {
         let is_yaml = file.path().extension().is_some_and(|extension| ["yaml", "yml"].iter().any(|e| extension == *e));
         if is_yaml && file.file_type().is_file() {
             let shown = file.path().display();
             let text = std::fs::read_to_string(file.path()).with_context(|| format!("cannot read `{shown}`"))?;
-            found.extend(namespaces_in(&text));
+            found.read(&text);
         }
     }
+    let mut found = found.of_deployments();
     if found.len() > 1 {
         let names = found.into_iter().collect::<Vec<_>>().join("`, `");
         bail!("the manifests are for several namespaces, `{names}`: choose one with `--namespace NAME`");

@@ -2,48 +2,84 @@
 
 use std::collections::BTreeSet;
 
-/// The namespaces that a manifest's text names (`namespace: NAME` as a key, in a kustomization too).
-///
-/// A look at the text, not a parse: it only chooses a default, and kubectl refuses manifests for other
-/// namespaces than it is told.
-pub(crate) fn namespaces_in(text: &str) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    for line in text.lines().map(|line| line.split(" #").next().unwrap_or_default()) {
-        if line.trim_start().starts_with('#') {
-            continue;
-        }
-        for (at, key) in line.match_indices("namespace:") {
-            let is_key = line[..at].chars().next_back().is_none_or(|c| matches!(c, ' ' | '{' | ',' | '"' | '\''));
-            let rest = &line[at + key.len()..];
-            let value = rest.split([',', '}']).next().unwrap_or_default();
-            let value = value.trim().trim_matches(['"', '\'']);
-            let is_name = !value.is_empty() && value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-            if is_key && is_name && rest.starts_with(' ') {
-                found.insert(value.to_owned());
+use crate::kubernetes::yaml::document::{Document, NodeId};
+use crate::kubernetes::yaml::parse::parse;
+
+/// The namespaces that manifests name.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Namespaces {
+    /// By kustomizations: all that they list goes there.
+    kustomized: BTreeSet<String>,
+    /// By Deployments themselves.
+    own: BTreeSet<String>,
+}
+
+impl Namespaces {
+    /// Adds those of one file. Where it is no YAML there is nothing to add: it only chooses a default, and
+    /// kubectl says what is wrong when it applies.
+    pub(crate) fn read(&mut self, text: &str) {
+        for document in parse(text).unwrap_or_default() {
+            if let Some(root) = document.root() {
+                self.look_at(&document, root);
             }
         }
     }
-    found
+
+    /// The namespaces that the Deployments end up in.
+    pub(crate) fn of_deployments(self) -> BTreeSet<String> {
+        if self.kustomized.is_empty() { self.own } else { self.kustomized }
+    }
+
+    fn look_at(&mut self, document: &Document<'_>, object: NodeId) {
+        let text = |of: NodeId, key: &str| document.get(of, key).and_then(|value| document.text(value));
+        let name = |of: NodeId| text(of, "namespace").filter(|name| !name.is_empty()).map(str::to_owned);
+        match text(object, "kind") {
+            Some("Deployment") => self.own.extend(document.get(object, "metadata").and_then(name)),
+            Some("List") => {
+                for item in document.get(object, "items").map(|items| document.items(items)).unwrap_or_default() {
+                    self.look_at(document, *item);
+                }
+            }
+            Some("Kustomization") => self.kustomized.extend(name(object)),
+            // Kustomizations may leave their kind out.
+            None if document.get(object, "resources").is_some() => self.kustomized.extend(name(object)),
+            _ => {}
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn found(texts: &[&str]) -> Vec<String> {
+        let mut namespaces = Namespaces::default();
+        texts.iter().for_each(|text| namespaces.read(text));
+        namespaces.of_deployments().into_iter().collect()
+    }
+
     #[test]
-    fn namespaces_are_found_however_they_are_written() {
-        let cases = [
-            ("metadata:\n  name: a\n  namespace: demon-system\n", "demon-system"),
-            ("metadata: { name: a, namespace: demon-system }\n", "demon-system"),
-            ("namespace: \"demon-system\" # all\n", "demon-system"),
-            ("metadata: {namespace: 'demon-system', name: b}\r\n", "demon-system"),
-        ];
-        for (text, name) in cases {
-            assert_eq!(namespaces_in(text).into_iter().collect::<Vec<_>>(), [name], "{text}");
+    fn deployments_say_where_they_go_however_it_is_written() {
+        for text in [
+            "kind: Deployment\nmetadata:\n  name: a\n  namespace: demon-system\n",
+            "kind: Namespace\nmetadata: { name: b }\n---\nkind: Deployment\nmetadata: { name: a, namespace: demon-system }\n",
+            "kind: Deployment\nmetadata:\r\n  namespace: \"demon-system\" # here\r\n",
+            r#"{"kind":"Deployment","metadata":{"namespace":"demon-system"}}"#,
+            "kind: List\nitems:\n- kind: Deployment\n  metadata: {namespace: 'demon-system'}\n",
+        ] {
+            assert_eq!(found(&[text]), ["demon-system"], "{text}");
         }
-        for text in ["# namespace: x", "name: a # namespace: x", "kind: Namespace", "a-namespace: x", "namespace: $(X)"]
-        {
-            assert!(namespaces_in(text).is_empty(), "{text}");
+        let elsewhere = "kind: RoleBinding\nmetadata: {namespace: kube-system}\nsubjects: [{namespace: other}]\n";
+        for text in [elsewhere, "# namespace: x", "kind: Deployment\nmetadata: {name: a}", "{{ broken"] {
+            assert!(found(&[text]).is_empty(), "{text}");
         }
+    }
+
+    #[test]
+    fn kustomizations_decide_for_what_they_list() {
+        let deployment = "kind: Deployment\nmetadata: {namespace: own}\n";
+        assert_eq!(found(&[deployment, "resources: [a.yaml]\nnamespace: all\n"]), ["all"]);
+        assert_eq!(found(&["kind: Kustomization\nnamespace: all\n", deployment]), ["all"]);
+        assert_eq!(found(&[deployment, "resources: [a.yaml]\n"]), ["own"]);
     }
 }
