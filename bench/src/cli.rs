@@ -88,6 +88,8 @@ pub(crate) enum Group {
     Manifests,
     /// `publish` beside `skopeo copy`, and of what is published already; needs a registry.
     Publish,
+    /// `smoke` beside kubectl; needs a cluster that `KUBECONFIG` names, and a registry it pulls from.
+    Smoke,
     /// `docker-build --builder docker` beside cargo-chef's and naive Dockerfiles.
     Engine,
 }
@@ -100,6 +102,7 @@ impl fmt::Display for Group {
             Group::Sizes => "sizes",
             Group::Manifests => "manifests",
             Group::Publish => "publish",
+            Group::Smoke => "smoke",
             Group::Engine => "engine",
         })
     }
@@ -130,7 +133,8 @@ impl PeerKind {
 impl Cli {
     /// The groups to run, each once, in the order in which they profit from each other.
     pub(crate) fn chosen_groups(&self) -> Vec<Group> {
-        let all = [Group::Xtask, Group::Native, Group::Sizes, Group::Manifests, Group::Publish, Group::Engine];
+        let all =
+            [Group::Xtask, Group::Native, Group::Sizes, Group::Manifests, Group::Publish, Group::Smoke, Group::Engine];
         all.into_iter().filter(|group| self.groups.is_empty() || self.groups.contains(group)).collect()
     }
 
@@ -161,6 +165,6 @@ mod tests {
     fn groups_come_once_and_in_order() {
         let cli = Cli::parse_from(["bench", "engine", "native", "engine"]);
         assert_eq!(cli.chosen_groups(), [Group::Native, Group::Engine]);
-        assert_eq!(Cli::parse_from(["bench"]).chosen_groups().len(), 5);
+        assert_eq!(Cli::parse_from(["bench"]).chosen_groups().len(), 7);
     }
 }

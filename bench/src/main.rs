@@ -18,6 +18,8 @@ mod publish;
 mod report;
 mod scenario;
 mod sizes;
+mod smoke;
+mod stage;
 mod subject;
 mod taken;
 mod work;
@@ -54,6 +56,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         let available = match group {
             Group::Engine => engine::availability(&bench),
             Group::Publish => publish::availability(&bench),
+            Group::Smoke => smoke::availability(&bench),
             _ => Ok(()),
         };
         if let Err(reason) = available {
@@ -70,6 +73,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
             Group::Sizes => sizes::run(&bench, &mut report),
             Group::Manifests => manifests::run(&bench, &mut report),
             Group::Publish => publish::run(&bench, &mut report),
+            Group::Smoke => smoke::run(&bench, &mut report),
             Group::Engine => engine::run(&bench, &mut report),
         };
         if let Err(error) = result {

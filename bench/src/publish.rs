@@ -22,14 +22,20 @@ fn registry() -> String {
 
 /// Why this group cannot run, if so.
 pub(crate) fn availability(bench: &Bench) -> Result<(), String> {
+    registry_answers()?;
+    let skopeo = run_child(command("skopeo", &bench.source).arg("--version"));
+    skopeo.map(drop).map_err(|_| "no `skopeo` on the PATH".to_owned())
+}
+
+/// Whether there is a registry, and which one was asked if not.
+pub(crate) fn registry_answers() -> Result<(), String> {
     let registry = registry();
     let mut addresses = registry.to_socket_addrs().map_err(|error| format!("`{registry}`: {error}"))?;
     let answers = addresses.any(|address| TcpStream::connect_timeout(&address, Duration::from_secs(2)).is_ok());
     if !answers {
         return Err(format!("no registry answers at `{registry}`; `LAB_REGISTRY` names another"));
     }
-    let skopeo = run_child(command("skopeo", &bench.source).arg("--version"));
-    skopeo.map(drop).map_err(|_| "no `skopeo` on the PATH".to_owned())
+    Ok(())
 }
 
 /// Measures all scenarios. Each push goes to repositories that are new.
@@ -78,7 +84,8 @@ fn build(subject: &Subject) -> Result<Taken> {
     Ok(subject.docker_build(&["--builder", "native"], &[])?.0)
 }
 
-fn publish(subject: &Subject, owner: &str, arguments: &[&str]) -> Result<Taken> {
+/// Builds natively what the registry lacks, pushes it to repositories of `owner`, and records it.
+pub(crate) fn publish(subject: &Subject, owner: &str, arguments: &[&str]) -> Result<Taken> {
     let mut cargo = command("cargo", &subject.root);
     cargo.args(["xtask", "publish", "--builder", "native", "--no-manifests", "--allow-dirty", "--registry"]);
     cargo.arg(registry()).args(arguments).env("GITHUB_REPOSITORY", format!("{owner}/bench"));

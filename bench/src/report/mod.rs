@@ -72,6 +72,7 @@ fn title(group: Group) -> &'static str {
         Group::Native => "Native builder beside plain cargo",
         Group::Manifests => "Pinning manifests",
         Group::Publish => "Publishing beside skopeo",
+        Group::Smoke => "Smoke beside kubectl",
         Group::Sizes => "Generated workspaces, native builder beside plain cargo",
         Group::Engine => "Engine: cargo xtask beside hand-written Dockerfiles",
     }
