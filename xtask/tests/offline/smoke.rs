@@ -97,8 +97,8 @@ fn arguments_are_checked() {
     cluster.smoke("--timeout soon").misused().says("`soon` is no time; write for example `30s` or `2m`");
     cluster.smoke("").fails().says("names no image, so nothing could be told");
     cluster.smoke("--digests none.json").fails().says("there is no digest record").says("none.json");
-    cluster.fixture.write("k8s/a.yaml", "metadata: { name: a, namespace: one }\n");
-    cluster.fixture.write("k8s/b.yml", "metadata:\n  namespace: two\n");
+    cluster.fixture.write("k8s/a.yaml", "kind: Deployment\nmetadata: { name: a, namespace: one }\n");
+    cluster.fixture.write("k8s/b.yml", "kind: Deployment\nmetadata:\n  namespace: two\n");
     let smoke = cluster.fixture.xtask("smoke").env("XTASK_IMAGES", "placeholder");
     smoke.path_first(&cluster.fixture.path("bin")).fails().says("several namespaces, `one`, `two`");
 }
