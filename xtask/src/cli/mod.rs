@@ -30,6 +30,7 @@ pub(crate) use smoke::SmokeArgs;
         cargo xtask docker-build                  build all images\n  \
         cargo xtask docker-build engine --load    build one and hand it to the engine\n  \
         cargo xtask publish                       push them and record their digests\n  \
+        cargo xtask smoke --apply                 deploy them and prove what runs\n  \
         cargo xtask doctor                        what is missing on this machine\n\n\
         Exit code: 0 done, 1 failed, 2 wrong usage."
 )]
