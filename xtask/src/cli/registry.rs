@@ -3,6 +3,7 @@
 use camino::Utf8PathBuf;
 use clap::{Args, Subcommand};
 
+use super::RegistryOptions;
 use crate::image::reference::{Registry, Tag};
 
 #[derive(Debug, Subcommand)]
@@ -24,14 +25,8 @@ pub(crate) struct ListArgs {
     #[arg(value_name = "COMPONENT")]
     pub(crate) components: Vec<String>,
 
-    /// Registry host, with its port unless 443; also read from CI_REGISTRY [default: `registry` of
-    /// the settings].
-    #[arg(long, value_name = "HOST")]
-    pub(crate) registry: Option<Registry>,
-
-    /// Speak plain http with this registry, though it is not this machine. May be repeated.
-    #[arg(long, value_name = "HOST")]
-    pub(crate) insecure_registry: Vec<Registry>,
+    #[command(flatten)]
+    pub(crate) registry: RegistryOptions,
 
     /// List also tags that are for machines: `inputs-…`, and `sha256-…` of signatures.
     #[arg(long)]

@@ -4,12 +4,13 @@ use anyhow::{Context, Result};
 use camino::Utf8Path;
 use serde_json::json;
 
-use super::filter::{choose, variable};
+use super::filter::choose;
 use super::table::table;
 use super::{Outcome, print};
 use crate::cli::ComponentsArgs;
 use crate::gather::workspace::Workspace;
 use crate::image::reference::{ImageReference, Registry};
+use crate::system::environment::variable;
 use crate::workspace::settings::repository_name;
 
 /// Lists the chosen components.

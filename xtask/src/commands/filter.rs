@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use crate::cli::Filter;
 use crate::gather::revision::all_inputs;
 use crate::gather::workspace::Workspace;
+use crate::system::environment::variable;
 use crate::system::files::TemporaryFolder;
 use crate::system::git::Git;
 use crate::workspace::affected::{Reason, affected};
@@ -46,11 +47,6 @@ pub(crate) fn asked_names(arguments: &[String]) -> Vec<String> {
         return arguments.to_vec();
     }
     VARIABLES.iter().find_map(|name| variable(name)).map(|text| split_list(&text)).unwrap_or_default()
-}
-
-/// An environment variable that is set to something: CI systems pass on empty ones.
-pub(crate) fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|text| !text.is_empty())
 }
 
 /// Compares the inputs with those at the merge base, gathered the same way from a checkout of it.

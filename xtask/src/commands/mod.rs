@@ -14,6 +14,7 @@ mod registry_list;
 mod smoke;
 mod smoke_local;
 mod table;
+mod tagging;
 
 use std::ffi::OsString;
 use std::io::Write;

@@ -57,11 +57,12 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &ListArgs) -> Result<O
     let repositories: Vec<(String, ImageReference)> = chosen
         .into_iter()
         .map(|component| {
-            let repository = image_name_in(&workspace, &component.name, arguments.registry.as_ref())?;
+            let repository = image_name_in(&workspace, &component.name, arguments.registry.registry.as_ref())?;
             Ok((component.name.clone(), repository))
         })
         .collect::<Result<_>>()?;
-    let client = Client::new(Credentials::from_environment()).allowing_plain_http(arguments.insecure_registry.clone());
+    let client =
+        Client::new(Credentials::from_environment()).allowing_plain_http(arguments.registry.insecure_registry.clone());
     let (listed, errors) = list(&client, &repositories, arguments.all)?;
     if arguments.json {
         print(&(serde_json::to_string_pretty(&listed)? + "\n"))?;

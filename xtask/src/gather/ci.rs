@@ -5,6 +5,7 @@ use camino::Utf8Path;
 use serde_json::Value;
 
 use crate::image::tags::GitReference;
+use crate::system::environment::variable;
 use crate::system::git::Git;
 
 /// The commit and what it is a build of.
@@ -41,10 +42,6 @@ impl CiState {
         };
         Ok(CiState { commit, changed: changed.map(ToString::to_string).collect(), reference })
     }
-}
-
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|text| !text.is_empty())
 }
 
 fn github(reference: &str, git: Option<&Git>) -> GitReference {

@@ -14,6 +14,7 @@ use serde::Deserialize;
 
 use super::credential_helper::{ask_helper, helper_key};
 use crate::image::reference::{Registry, Repository};
+use crate::system::environment::variable;
 
 /// Text that is not shown by accident.
 #[derive(Clone, PartialEq, Eq)]
@@ -207,11 +208,6 @@ impl Credentials {
         }
         Found { trouble, ..Found::default() }
     }
-}
-
-/// An environment variable that is set to something: CI systems pass on empty ones.
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|text| !text.is_empty())
 }
 
 /// `config.json` of docker, `auth.json` of podman.

@@ -6,17 +6,6 @@ use super::client::Client;
 use super::pull::FetchedManifest;
 use crate::image::reference::{ImageReference, Tag};
 
-/// What became of a tag.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Tagged {
-    /// It named the image already.
-    Already,
-    /// It is new.
-    Created,
-    /// It named another image before.
-    Moved,
-}
-
 impl Client {
     /// Lets `tag` of `repository` name `manifest`, which is there already.
     ///
@@ -32,22 +21,21 @@ impl Client {
         tag: &Tag,
         is_immutable: bool,
         manifest: &FetchedManifest,
-    ) -> Result<Tagged> {
+    ) -> Result<()> {
         let reference = repository.with_tag(tag.clone());
         let wanted = &manifest.descriptor.digest;
-        let outcome = match self.head_manifest(&reference)? {
-            Some(found) if found.digest == *wanted => return Ok(Tagged::Already),
+        match self.head_manifest(&reference)? {
+            Some(found) if found.digest == *wanted => return Ok(()),
             Some(found) if is_immutable => bail!(
                 "`{reference}` names `{}` and would have to name `{wanted}`, but does not move\nchoose another \
                  tag, or list it in `mutable-tags`",
                 found.digest
             ),
-            Some(_) => Tagged::Moved,
-            None => Tagged::Created,
-        };
+            _ => {}
+        }
         self.put_manifest(&reference, &manifest.descriptor.media_type, &manifest.bytes)?;
         match self.head_manifest(&reference)? {
-            Some(found) if found.digest == *wanted => Ok(outcome),
+            Some(found) if found.digest == *wanted => Ok(()),
             Some(found) => bail!(
                 "`{reference}` names `{}` right after it was set to `{wanted}`: somebody else publishes the same tag",
                 found.digest

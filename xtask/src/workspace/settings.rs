@@ -280,7 +280,7 @@ pub(crate) fn package_settings(metadata: &Value, file: &Utf8Path) -> Result<Pack
 
 /// `path` without `.`, doubled or final slashes, and `..` that can be left out: however it is written,
 /// Docker and we understand the same.
-fn tidy(path: &Utf8Path) -> Utf8PathBuf {
+pub(crate) fn tidy(path: &Utf8Path) -> Utf8PathBuf {
     let mut tidy = Utf8PathBuf::new();
     for part in path.components() {
         match part {

@@ -9,7 +9,6 @@ use super::record_path;
 use super::show::as_table;
 use crate::cli::FetchArgs;
 use crate::commands::components::image_name;
-use crate::commands::filter::variable;
 use crate::commands::{Outcome, print};
 use crate::gather::workspace::Workspace;
 use crate::github::api::{GitHub, Search, Wanted, token};
@@ -17,7 +16,9 @@ use crate::github::archive::read_entry;
 use crate::github::runs::WorkflowRun;
 use crate::image::record::{DigestRecord, RecordedImage};
 use crate::image::reference::{ImageReference, Registry, Tag};
+use crate::image::tags;
 use crate::registry::{Client, Credentials, RemoteImage};
+use crate::system::environment::variable;
 use crate::system::files::write_atomically;
 use crate::system::parallel;
 
@@ -113,9 +114,7 @@ fn commit_tag(client: &Client, name: &ImageReference, image: &RemoteImage, templ
     else {
         return Ok(None);
     };
-    let Ok(tag) = template.replace("{short}", &revision[..7]).replace("{full}", revision).parse::<Tag>() else {
-        return Ok(None);
-    };
+    let Ok(tag) = tags::commit_tag(template, revision, false) else { return Ok(None) };
     let tagged = client.head_manifest(&name.with_tag(tag.clone()))?;
     Ok(tagged.filter(|tagged| tagged.digest == *image.digest()).map(|_| tag))
 }

@@ -6,11 +6,11 @@ use anyhow::{Context, Result, bail};
 use camino::Utf8Path;
 
 use crate::cli::{BuildOptions, BuilderChoice};
-use crate::commands::filter::variable;
 use crate::compile::engine::Engine;
 use crate::image::platform::Platform;
 use crate::image::reference::Tag;
 use crate::system::cargo::{HostToolchain, host_toolchain};
+use crate::system::environment::variable;
 use crate::system::parallel;
 use crate::system::progress::Progress;
 use crate::workspace::selection::split_list;

@@ -9,7 +9,6 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::json;
 use similar::TextDiff;
 
-use super::filter::variable;
 use super::{Outcome, print};
 use crate::cli::ManifestsArgs;
 use crate::gather::workspace::Workspace;
@@ -17,6 +16,7 @@ use crate::image::record::{DigestRecord, RECORD_PATH};
 use crate::kubernetes::pinning::naming::Refusal;
 use crate::kubernetes::pinning::pin::{Images, Pinned, pin};
 use crate::kubernetes::pinning::repositories::{Naming, Repositories};
+use crate::system::environment::variable;
 use crate::system::{files::replace_all, parallel};
 
 /// The manifests, and what they become.
@@ -184,11 +184,14 @@ fn read_record(root: &Utf8Path, named: Option<&Utf8Path>) -> Result<Option<Diges
 }
 
 /// Whether `XTASK_IMAGES` asks for placeholders.
-fn placeholder_variable() -> Result<bool> {
+///
+/// # Errors
+/// It has another value.
+pub(crate) fn placeholder_variable() -> Result<bool> {
     match variable("XTASK_IMAGES").as_deref() {
         None => Ok(false),
         Some("placeholder") => Ok(true),
-        Some(other) => bail!("`XTASK_IMAGES={other}` is unknown; the one value it takes is `placeholder`"),
+        Some(other) => bail!("`XTASK_IMAGES` is `{}`; only `placeholder` means something", other.escape_debug()),
     }
 }
 

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use super::plan::{Plan, PlannedImage};
 use crate::commands::shown;
 use crate::commands::table::bytes;
+use crate::commands::tagging::{Untagged, tag_all};
 use crate::image::record::{DigestRecord, RecordedImage};
 use crate::image::reference::Tag;
 use crate::registry::{Client, FetchedManifest, RegistrySource, transfer};
@@ -81,25 +82,17 @@ fn copy(
 
 /// Sets the tags that do not name their image already.
 fn tag(ready: &[(&PlannedImage, FetchedManifest)], target: &Client, jobs: usize, progress: &Progress) -> Result<()> {
-    let work: Vec<_> = ready
+    let images: Vec<_> = ready
         .iter()
-        .flat_map(|(image, manifest)| image.tags.iter().map(move |tag| (*image, manifest, tag)))
-        .filter(|(image, _, tag)| tag.now.as_ref() != Some(&image.recorded.digest))
+        .map(|(image, manifest)| {
+            let missing = image.tags.iter().filter(|tag| tag.now.as_ref() != Some(&image.recorded.digest));
+            Untagged { repository: &image.target, manifest, tags: missing.map(|tag| &tag.tag).collect() }
+        })
         .collect();
-    let results = parallel::map(work, jobs, |(image, manifest, planned)| {
-        let reference = image.target.with_tag(planned.tag.tag.clone());
-        (reference, target.tag(&image.target, &planned.tag.tag, planned.tag.is_immutable, manifest))
-    });
-    let (set, failed): (Vec<_>, Vec<_>) = results.into_iter().partition(|(_, result)| result.is_ok());
-    for (reference, _) in &set {
+    for reference in tag_all(target, &images, jobs, progress)? {
         progress.say(&format!("tagged {reference}"));
     }
-    if failed.is_empty() {
-        return Ok(());
-    }
-    let errors: Vec<String> =
-        failed.iter().filter_map(|(_, result)| Some(format!("{:#}", result.as_ref().err()?))).collect();
-    bail!("not all tags were set, and the record is as it was\n{}", errors.join("\n"))
+    Ok(())
 }
 
 /// The image's entry in the target's record.

@@ -47,7 +47,7 @@ impl Published {
         if self.named_by.contains(tag) {
             return Ok(());
         }
-        client.tag(&self.repository, tag, is_immutable, &self.manifest).map(drop)
+        client.tag(&self.repository, tag, is_immutable, &self.manifest)
     }
 }
 
@@ -133,7 +133,7 @@ fn push(
     };
     let source = LayoutSource { dir: layout.dir().to_owned() };
     let transferred = transfer(client, &source, &manifest.descriptor, repository, mount_from, uploads, &on_bytes);
-    let tagged = transferred.and_then(|sent| client.tag(repository, inputs_tag, false, &manifest).map(|_| sent));
+    let tagged = transferred.and_then(|sent| client.tag(repository, inputs_tag, false, &manifest).map(|()| sent));
     match tagged.with_context(|| format!("cannot push `{name}` to `{}`", repository.name())) {
         Ok(sent) => {
             let done = match sent.uploaded + sent.mounted + sent.manifests {

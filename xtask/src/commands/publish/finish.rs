@@ -8,16 +8,17 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::apply::{Outcomes, Published};
 use super::plan::LOOKUPS;
 use super::summary;
-use crate::commands::filter::variable;
+use crate::commands::tagging::{Untagged, tag_all};
 use crate::gather::workspace::Workspace;
 use crate::image::record::{DigestRecord, RECORD_PATH, RecordedImage};
 use crate::image::reference::Tag;
 use crate::image::service_manifest::{SERVICE_MANIFEST_PATH, ServiceManifest};
 use crate::image::tags::Tags;
 use crate::registry::Client;
+use crate::system::environment::variable;
 use crate::system::files::{append, write_atomically};
+use crate::system::interrupt;
 use crate::system::progress::Progress;
-use crate::system::{interrupt, parallel};
 
 /// The images of all components, or an error once all failures and all that was pushed are named.
 ///
@@ -48,33 +49,20 @@ pub(crate) fn all_or_what_was_pushed(outcomes: Outcomes, progress: &Progress) ->
     )
 }
 
-/// Gives all images all tags: those that do not move first, so that none moves when one of them is refused.
+/// Gives all images all tags.
 ///
 /// # Errors
-/// An immutable tag that names another image, a lost race; all of them, with the tags that were set.
+/// As [`tag_all`].
 pub(crate) fn tag(client: &Client, published: &[Published], tags: &Tags, progress: &Progress) -> Result<()> {
-    let mut set = Vec::new();
-    for is_immutable in [true, false] {
-        let of_kind: Vec<&Tag> =
-            tags.all.iter().filter(|tag| tag.is_immutable == is_immutable).map(|tag| &tag.tag).collect();
-        // One image's tags one after the other: some registries answer 500 for an image while it gets a tag.
-        let results = parallel::map(published.iter().collect(), LOOKUPS, |image: &Published| {
-            let tag = |tag: &&Tag| (image.repository.with_tag((*tag).clone()), image.tag(client, tag, is_immutable));
-            of_kind.iter().map(tag).collect::<Vec<_>>()
-        });
-        let (good, failed): (Vec<_>, Vec<_>) = results.into_iter().flatten().partition(|(_, result)| result.is_ok());
-        set.extend(good.into_iter().map(|(reference, _)| reference));
-        if failed.is_empty() {
-            continue;
-        }
-        for reference in &set {
-            progress.say(&format!("tagged {reference}"));
-        }
-        let errors: Vec<String> =
-            failed.iter().filter_map(|(_, result)| Some(format!("{:#}", result.as_ref().err()?))).collect();
-        bail!("not all tags were set, and the digest record is as it was\n{}", errors.join("\n"))
-    }
-    Ok(())
+    let images: Vec<_> = published
+        .iter()
+        .map(|image| Untagged {
+            repository: &image.repository,
+            manifest: &image.manifest,
+            tags: tags.all.iter().filter(|tag| !image.named_by.contains(&tag.tag)).collect(),
+        })
+        .collect();
+    tag_all(client, &images, LOOKUPS, progress).map(drop)
 }
 
 /// What an interrupt says until the record is written.

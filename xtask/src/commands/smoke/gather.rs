@@ -6,13 +6,11 @@ use walkdir::WalkDir;
 
 use crate::cli::SmokeArgs;
 use crate::cluster::Kubectl;
+use crate::commands::manifests::placeholder_variable;
 use crate::image::record::{DigestRecord, RECORD_PATH};
 use crate::kubernetes::smoke::manifests::Namespaces;
 use crate::system::{cargo, process};
 use crate::workspace::settings::workspace_settings;
-
-/// The variable that makes placeholders pass.
-const IMAGES: &str = "XTASK_IMAGES";
 
 /// What a run is about.
 pub(super) struct Plan {
@@ -45,7 +43,7 @@ pub(super) fn gather(manifest: Option<&Utf8Path>, arguments: &SmokeArgs) -> Resu
             named.join(", ")
         );
     }
-    let placeholders_pass = placeholders_pass()?;
+    let placeholders_pass = placeholder_variable()?;
     let record = record(&root, &here, arguments.digests.as_deref(), placeholders_pass || arguments.dry_run)?;
     let kubectl = Kubectl::find(&root, arguments.context.as_deref())?;
     let namespace = match &arguments.namespace {
@@ -54,14 +52,6 @@ pub(super) fn gather(manifest: Option<&Utf8Path>, arguments: &SmokeArgs) -> Resu
     };
     let named_namespace = arguments.namespace.clone();
     Ok((Plan { namespace, named_namespace, record, manifests, placeholders_pass }, kubectl))
-}
-
-fn placeholders_pass() -> Result<bool> {
-    match std::env::var(IMAGES).unwrap_or_default().as_str() {
-        "" => Ok(false),
-        "placeholder" => Ok(true),
-        other => bail!("`{IMAGES}` is `{}`; only `placeholder` means something", other.escape_debug()),
-    }
 }
 
 /// The record; where it may be missing, an empty one.

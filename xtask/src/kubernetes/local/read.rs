@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use anyhow::{Context, Result, bail, ensure};
 use base64::Engine;
-use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
+use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::Value;
 
 use super::objects::{PodTemplate, Service};
@@ -14,6 +14,7 @@ use crate::kubernetes::pinning::workload::Site;
 use crate::kubernetes::yaml::document::{Document, NodeId};
 use crate::kubernetes::yaml::json::to_json;
 use crate::kubernetes::yaml::parse::parse;
+use crate::workspace::settings::tidy;
 
 /// Kinds that keep programs running, each with the path to its pods' template.
 const WORKLOADS: &[(&str, &[&str])] = &[
@@ -303,19 +304,6 @@ fn secret(value: &Value) -> Result<BTreeMap<String, String>> {
     }
     entries.extend(texts(&value["stringData"]));
     Ok(entries)
-}
-
-/// `path` without `.` and `..`.
-fn tidy(path: &Utf8Path) -> Utf8PathBuf {
-    let mut tidy = Utf8PathBuf::new();
-    for part in path.components() {
-        match part {
-            Utf8Component::CurDir => {}
-            Utf8Component::ParentDir if tidy.file_name().is_some() => drop(tidy.pop()),
-            part => tidy.push(part),
-        }
-    }
-    tidy
 }
 
 #[cfg(test)]
