@@ -191,7 +191,7 @@ pub(crate) fn placeholder_variable() -> Result<bool> {
     match variable("XTASK_IMAGES").as_deref() {
         None => Ok(false),
         Some("placeholder") => Ok(true),
-        Some(other) => bail!("`XTASK_IMAGES` is `{}`; only `placeholder` means something", other.escape_debug()),
+        Some(other) => bail!("`XTASK_IMAGES={}` is unknown; only `placeholder` means something", other.escape_debug()),
     }
 }
 

@@ -1,15 +1,14 @@
 //! Writes what was found: a table, the failures, report files, the step summary.
 
-use std::fs::OpenOptions;
-use std::io::Write;
-
 use anyhow::{Context, Result};
+use camino::Utf8Path;
 
 use crate::cli::SmokeArgs;
 use crate::commands::table::table;
 use crate::commands::{Outcome, print};
 use crate::kubernetes::smoke::report::Report;
-use crate::system::files::write_atomically;
+use crate::system::environment::variable;
+use crate::system::files::{append, write_atomically};
 
 const HEADER: [&str; 7] = ["DEPLOYMENT", "COMPONENTS", "PODS", "ROLLOUT", "IDENTITY", "HEALTH", "READY AFTER"];
 
@@ -20,7 +19,7 @@ pub(super) fn report(report: &Report, arguments: &SmokeArgs) -> Result<Outcome> 
         let path = match path.is_absolute() {
             true => path.clone(),
             // So that it has a parent folder.
-            false => camino::Utf8Path::new(".").join(path),
+            false => Utf8Path::new(".").join(path),
         };
         write_atomically(&path, text.as_bytes())?;
     }
@@ -45,9 +44,8 @@ pub(super) fn report(report: &Report, arguments: &SmokeArgs) -> Result<Outcome> 
 
 /// Adds the table to the page that GitHub shows for a CI job.
 fn add_step_summary(report: &Report) -> Result<()> {
-    let Some(path) = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty()) else { return Ok(()) };
-    let shown = path.to_string_lossy().into_owned();
-    let file = OpenOptions::new().append(true).create(true).open(&path);
-    let written = file.and_then(|mut file| file.write_all(report.to_markdown().as_bytes()));
-    written.with_context(|| format!("cannot add to the step summary `{shown}`"))
+    match variable("GITHUB_STEP_SUMMARY") {
+        Some(file) => append(Utf8Path::new(&file), &report.to_markdown()).context("cannot write `GITHUB_STEP_SUMMARY`"),
+        None => Ok(()),
+    }
 }
