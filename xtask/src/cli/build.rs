@@ -7,7 +7,7 @@ use crate::image::platform::Platform;
 use crate::image::reference::Registry;
 
 /// What is built and how, for each command that builds.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct BuildOptions {
     /// What compiles: a container engine, or cargo on this machine.
     #[arg(long, value_enum, default_value_t = BuilderChoice::Auto)]
@@ -93,9 +93,10 @@ pub(crate) struct DockerBuildArgs {
     pub(crate) json: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum BuilderChoice {
     /// The engine when one answers, else native.
+    #[default]
     Auto,
     /// docker, podman, nerdctl, or what CI_DOCKER_CLI names.
     Docker,

@@ -88,10 +88,24 @@ pub(crate) struct Filter {
 #[command(after_help = "Examples:\n  \
     cargo xtask components\n  \
     cargo xtask components --affected origin/main\n  \
-    cargo xtask components --json | jq -r '.[].name'")]
+    cargo xtask components --json | jq -r '.[].name'\n  \
+    cargo xtask components engine --inputs          what decides its image, and why\n  \
+    cargo xtask components --why v1.2.0 HEAD        what differs for each between two commits")]
 pub(crate) struct ComponentsArgs {
     #[command(flatten)]
     pub(crate) filter: Filter,
+
+    /// List all that decides the image of each component, with the reason, and the hash over it.
+    #[arg(long, conflicts_with_all = ["affected", "why"])]
+    pub(crate) inputs: bool,
+
+    /// What compiles, for --inputs: tools and variables are inputs, too.
+    #[arg(long, value_enum, default_value_t = BuilderChoice::Auto, requires = "inputs")]
+    pub(crate) builder: BuilderChoice,
+
+    /// List what differs in the inputs of each component between two commits.
+    #[arg(long, num_args = 2, value_names = ["FROM", "TO"], conflicts_with = "affected")]
+    pub(crate) why: Vec<String>,
 
     /// Print JSON.
     #[arg(long)]

@@ -1,5 +1,7 @@
 //! `components`: what would become an image.
 
+mod inputs;
+
 use anyhow::{Context, Result};
 use camino::Utf8Path;
 use serde_json::json;
@@ -15,7 +17,13 @@ use crate::workspace::settings::repository_name;
 
 /// Lists the chosen components.
 pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &ComponentsArgs) -> Result<Outcome> {
+    if arguments.inputs {
+        return inputs::list(manifest, arguments);
+    }
     let workspace = Workspace::load(manifest, &[])?;
+    if let [from, to] = arguments.why.as_slice() {
+        return inputs::differences(&workspace, arguments, from, to);
+    }
     let chosen = choose(&workspace, &arguments.filter)?;
     let images: Vec<_> =
         chosen.components.iter().map(|component| image_name(&workspace, &component.name)).collect::<Result<_>>()?;

@@ -8,6 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use xshell::{Cmd, Shell, cmd};
 
 use crate::image::platform::Platform;
+use crate::image::reference::{Digest, ImageReference};
 use crate::system::{cargo::version_line, process};
 
 /// Engines looked for when no variable names one.
@@ -70,12 +71,19 @@ impl Engine {
         Ok(Engine { program, is_silent, flavour, buildx_builder: buildx_builder.map(str::to_owned) })
     }
 
-    /// The id of a builder image that the engine has locally. It tells two states of a tag apart.
-    pub(crate) fn image_id(&self, reference: &str) -> Option<String> {
+    /// What tells the content of an image that the engine has locally apart: the digest that it was pulled by
+    /// from its registry, else its id here.
+    pub(crate) fn local_image(&self, reference: &str) -> Option<(Option<Digest>, String)> {
         let shell = Shell::new().ok()?;
         let program = &self.program;
-        let format = "{{.Id}}";
-        version_line(cmd!(shell, "{program} image inspect --format {format} {reference}"))
+        let format = "{{.Id}} {{range .RepoDigests}}{{.}} {{end}}";
+        let line = version_line(cmd!(shell, "{program} image inspect --format {format} {reference}"))?;
+        let mut words = line.split_whitespace();
+        let id = words.next()?.to_owned();
+        let wanted: ImageReference = reference.parse().ok()?;
+        let found = words.filter_map(|word| word.parse::<ImageReference>().ok());
+        let mut own = found.filter(|found| found.name() == wanted.name());
+        Some((own.find_map(|found| found.digest), id))
     }
 
     /// Hands an archive made by `write` to the engine.
@@ -108,7 +116,7 @@ pub(crate) struct EngineBuild {
 }
 
 impl EngineBuild {
-    /// The command, run at the workspace root; it writes the executable into `folder`.
+    /// The command, run in the stage; it writes the executable into `folder`.
     pub(crate) fn command<'a>(&self, shell: &'a Shell, engine: &Engine, folder: &Utf8Path) -> Cmd<'a> {
         let EngineBuild { dockerfile, stage, platform, .. } = self;
         let program = &engine.program;
@@ -136,9 +144,8 @@ impl EngineBuild {
                 target.extend(["--build-arg".into(), format!("TARGETVARIANT={variant}")]);
             }
         }
-        for (name, value) in &self.build_args {
-            arguments.extend(["--build-arg".into(), format!("{name}={value}")]);
-        }
+        // Their values come from the environment: command lines are for all to see.
+        arguments.extend(self.build_args.keys().flat_map(|name| ["--build-arg".to_owned(), name.clone()]));
         if let Some(credentials) = &self.credentials {
             arguments.extend(["--secret".into(), format!("id=cargo-credentials,src={credentials}")]);
         }
@@ -150,6 +157,7 @@ impl EngineBuild {
             shell,
             "{program} {arguments...} --file {dockerfile} --target {stage} {target...} --output {output} ."
         );
+        let command = self.build_args.iter().fold(command, |command, (name, value)| command.env(name, value));
         match engine.flavour {
             Flavour::Plain => command.env("DOCKER_BUILDKIT", "1"),
             _ => command,
@@ -247,14 +255,14 @@ mod tests {
         assert_eq!(
             shown(Flavour::Buildx, Some("farm")),
             format!(
-                "cli buildx build --progress=plain --provenance=false --builder farm --cache-from type=gha --build-arg \"A=b c\" {end}"
+                "cli buildx build --progress=plain --provenance=false --builder farm --cache-from type=gha --build-arg A {end}"
             )
         );
-        assert_eq!(shown(Flavour::Plain, None), format!("cli build --build-arg \"A=b c\" {end}"));
+        assert_eq!(shown(Flavour::Plain, None), format!("cli build --build-arg A {end}"));
         let end = end.replace("--platform linux/arm64", "--build-arg TARGETARCH=arm64 --build-arg TARGETVARIANT=");
         assert_eq!(
             shown(Flavour::Podman, None),
-            format!("cli build --ignorefile t/engine/Dockerfile.dockerignore --build-arg \"A=b c\" {end}")
+            format!("cli build --ignorefile t/engine/Dockerfile.dockerignore --build-arg A {end}")
         );
     }
 

@@ -1,17 +1,30 @@
-//! Compiles with cargo on this machine.
+//! Compiles with cargo on this machine: the stage, in the sandbox, with the environment that is known.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::IsTerminal;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use cargo_metadata::Message;
+use sha2::{Digest, Sha256};
 use xshell::{Cmd, Shell, cmd};
 
+use super::explain::explain;
 use super::flags::{self, Remap};
+use super::tools::tools;
+use crate::gather::cargo_config::{CargoConfig, cargo_home};
 use crate::gather::workspace::Workspace;
-use crate::system::cargo::{HostToolchain, version_line};
-use crate::system::{parallel, process};
+use crate::stage::Stage;
+use crate::stage::sandbox::confinement;
+use crate::system::cargo::HostToolchain;
+use crate::system::files::Scratch;
+use crate::system::process;
+use crate::system::progress::Progress;
+use crate::workspace::cargo_config;
 use crate::workspace::components::Component;
+use crate::workspace::environment::{Passage, passage};
+use crate::workspace::inputs::{Input, hex};
 use crate::workspace::settings::Linkage;
 use crate::workspace::target::RustTarget;
 
@@ -21,9 +34,18 @@ pub(crate) struct NativeBuild {
     /// `build`, or `zigbuild` for foreign targets without a cross compiler.
     subcommand: &'static str,
     arguments: Vec<String>,
+    /// All that the build sees of the environment, but for temporary folders.
     environment: BTreeMap<String, String>,
-    /// What belongs to the inputs: compiler, C compiler, libc, the user's flags.
-    pub(crate) identity: BTreeMap<String, String>,
+    /// Values that are not shown: build arguments, and what `pass-env` names.
+    hidden: BTreeSet<String>,
+    /// Cargo's target folder: one for each set of variables, flags, configuration and tools, since
+    /// dependencies are not compiled again when such things change.
+    folder: Utf8PathBuf,
+    sysroot: Utf8PathBuf,
+    /// Cargo's configuration as it was planned with.
+    config: CargoConfig,
+    /// What decides the executables beside sources: tools, variables, flags, configuration.
+    inputs: BTreeSet<Input>,
     /// Paths that should not be in an executable.
     pub(crate) private_paths: Vec<String>,
 }
@@ -35,6 +57,10 @@ pub(crate) struct Compiled {
     pub(crate) executables: BTreeMap<String, Utf8PathBuf>,
     /// Binaries that were not.
     pub(crate) failed: BTreeSet<String>,
+    /// What to do about that, where the output tells.
+    pub(crate) hint: Option<String>,
+    /// `OUT_DIR`s of the build scripts that took part.
+    pub(crate) scripts: BTreeSet<Utf8PathBuf>,
 }
 
 /// Plans the build of `components` for `target`.
@@ -49,75 +75,93 @@ pub(crate) fn plan(
     build_args: &BTreeMap<String, String>,
 ) -> Result<NativeBuild> {
     let root = workspace.root();
-    let linkage = workspace.packages.settings.linkage;
+    let settings = &workspace.packages.settings;
     require_target(toolchain, &target)?;
+    let cargo_home = cargo_home()?;
     let outer: BTreeMap<_, _> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
-    let build_folder = workspace.output().join("build");
-    let cargo_home = cargo_home(&outer)?;
+    let config = CargoConfig::of_machine(root)?;
     let user_flags = flags::host_rustflags(root, &target.triple)?;
-    // Path packages outside the workspace; first, because one may be around the root itself. Those of all
-    // components: other flags would compile everything again.
-    let folders = workspace.components.iter().flat_map(|component| &component.closure);
-    let outside: BTreeSet<_> = folders.filter(|folder| folder.is_absolute()).collect();
-    let mut remap: Vec<_> = outside
-        .iter()
-        .map(|folder| (folder.to_string(), format!("/outside/{}", folder.file_name().unwrap_or_default())))
-        .collect();
-    remap.extend([
-        (root.to_string(), "/workspace".into()),
-        (cargo_home.clone(), "/cargo".into()),
+
+    let declared: BTreeSet<&String> =
+        workspace.components.iter().flat_map(|component| workspace.pass_env(component)).collect();
+    let mut environment = BTreeMap::new();
+    let mut inputs = BTreeSet::new();
+    for (name, value) in &outer {
+        let passage = passage(name);
+        if passage == Passage::Input {
+            inputs.insert(Input::variable(name, value));
+        }
+        // Who may not use the network needs no proxy, whose address may hold a password.
+        let is_proxy = name.to_lowercase().ends_with("_proxy") && !settings.network;
+        if (passage != Passage::Dropped && !is_proxy) || declared.contains(name) {
+            environment.insert(name.clone(), value.clone());
+        }
+    }
+    let build_folder = workspace.output().join("build");
+    let stage = workspace.output().join("stage");
+    let remap = vec![
+        (stage.to_string(), "/workspace".to_owned()),
+        (cargo_home.to_string(), "/cargo".into()),
         (format!("{}/lib/rustlib/src/rust", toolchain.sysroot), format!("/rustc/{}", toolchain.commit)),
-        (build_folder.to_string(), "/workspace/target".into()),
-    ]);
-    let mut environment = flags::environment(&target, linkage, &user_flags, &Remap(remap), &outer);
-    let subcommand = foreign_linker(root, toolchain, &target, linkage, &mut environment)?;
+    ];
+    // Set by `flags` once its own name is known, which depends on all the others.
+    let subcommand = foreign_linker(root, toolchain, &target, settings.linkage, &mut environment)?;
+    inputs.extend(tools(workspace, toolchain, &target, subcommand, &environment)?);
+    inputs.insert(Input::tool("rustflags", user_flags.join(" ")));
+    inputs.extend(cargo_config::inputs(&config.table).into_keys());
+    let mut hidden: BTreeSet<String> = build_args.keys().cloned().collect();
+    hidden.extend(declared.iter().map(|name| (*name).clone()));
     environment.extend(build_args.clone());
+    let folder = build_folder.join(key(&inputs, &environment, &hidden));
+    let remap = Remap(remap.into_iter().chain([(folder.to_string(), "/workspace/target".into())]).collect());
+    environment.extend(flags::environment(&target, settings.linkage, &user_flags, &remap, &outer));
+    let path = environment.get("PATH").cloned().unwrap_or_default();
+    environment.extend([
+        // Straight to the compiler, past rustup's proxies.
+        ("PATH".to_owned(), format!("{}/bin:{path}", toolchain.sysroot)),
+        ("CARGO_HOME".to_owned(), cargo_home.to_string()),
+        ("CARGO_CACHE_AUTO_CLEAN_FREQUENCY".to_owned(), "never".to_owned()),
+    ]);
+    if !settings.network {
+        environment.insert("CARGO_NET_OFFLINE".into(), "true".into());
+    }
 
     let mut arguments = vec!["--release".to_owned(), "--locked".to_owned()];
     arguments.extend(["--target".into(), target.triple.clone()]);
-    arguments.extend(["--target-dir".into(), build_folder.to_string()]);
+    arguments.extend(["--target-dir".into(), folder.to_string()]);
     arguments.extend(["--keep-going".into(), "--message-format=json-render-diagnostics".into()]);
+    for path in config.files.keys().filter(|path| !is_seen_from(&stage, path, root, &cargo_home)) {
+        arguments.extend(["--config".into(), path.to_string()]);
+    }
     arguments.extend(workspace.selection.cargo_arguments());
     arguments.extend(components.iter().flat_map(|component| ["--bin".to_owned(), component.name.clone()]));
 
-    let mut identity = identity(toolchain, &target, root)?;
-    identity.insert("rustflags".into(), user_flags.join(" "));
-    for (name, value) in outer.iter().filter(|(name, _)| decides_the_build(name)) {
-        identity.insert(format!("environment {name}"), value.clone());
+    let private_paths =
+        vec![root.to_string(), stage.to_string(), cargo_home.to_string(), toolchain.sysroot.to_string()];
+    let sysroot = toolchain.sysroot.clone();
+    Ok(NativeBuild { subcommand, arguments, environment, hidden, folder, sysroot, config, inputs, private_paths })
+}
+
+/// Whether cargo finds the configuration `file` by itself when it runs in the stage: the workspace's own
+/// is in the stage, and the target folder may lie where those above the workspace are not above it.
+fn is_seen_from(stage: &Utf8Path, file: &Utf8Path, root: &Utf8Path, cargo_home: &Utf8Path) -> bool {
+    let folder = file.parent().and_then(Utf8Path::parent).unwrap_or(file);
+    file.starts_with(root) || file.starts_with(cargo_home) || stage.starts_with(folder)
+}
+
+/// Names the target folder of these inputs.
+fn key(inputs: &BTreeSet<Input>, environment: &BTreeMap<String, String>, hidden: &BTreeSet<String>) -> String {
+    let mut hasher = Sha256::new();
+    for input in inputs {
+        hasher.update(input.encoded());
     }
-    let mut private_paths = vec![root.to_string(), cargo_home, toolchain.sysroot.to_string()];
-    private_paths.extend(outside.iter().map(ToString::to_string));
-    Ok(NativeBuild { subcommand, arguments, environment, identity, private_paths })
-}
-
-/// Variables of the outer environment that reach the program.
-fn decides_the_build(name: &str) -> bool {
-    let families = ["CARGO_PROFILE_", "CC_", "CXX_", "CFLAGS_", "CXXFLAGS_"];
-    let names = ["CC", "CXX", "CFLAGS", "CXXFLAGS", "RUSTC", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER"];
-    names.contains(&name) || families.iter().any(|family| name.starts_with(family))
-}
-
-fn cargo_home(outer: &BTreeMap<String, String>) -> Result<String> {
-    let home = || outer.get("HOME").map(|home| format!("{home}/.cargo"));
-    outer.get("CARGO_HOME").cloned().or_else(home).context("neither `CARGO_HOME` nor `HOME` is set")
-}
-
-fn identity(toolchain: &HostToolchain, target: &RustTarget, root: &Utf8Path) -> Result<BTreeMap<String, String>> {
-    let triple = target.triple.replace('-', "_");
-    let compiler = [format!("CC_{triple}"), "CC".into()].into_iter().find_map(|name| std::env::var(name).ok());
-    let compiler = compiler.unwrap_or_else(|| "cc".into());
-    let version = |program: &str| {
-        let shell = process::shell_in(root)?;
-        Ok(version_line(cmd!(shell, "{program} --version")).unwrap_or_else(|| "none".to_owned()))
-    };
-    let (compiler, libc): (Result<String>, Result<String>) = parallel::both(|| version(&compiler), || version("ldd"));
-    Ok(BTreeMap::from([
-        ("rustc".into(), toolchain.rustc.replace('\n', "; ")),
-        ("cc".into(), compiler?),
-        ("libc".into(), libc?),
-    ]))
+    for name in hidden {
+        let value = environment.get(name).map(String::as_str);
+        hasher.update(format!("{name}={value:?}\n"));
+    }
+    hex(&hasher.finalize())[..16].to_owned()
 }
 
 /// # Errors
@@ -146,7 +190,7 @@ fn foreign_linker(
     let gcc = format!("{}-gcc", target.gnu_prefix);
     if linkage != Linkage::Musl && which::which(&gcc).is_ok() {
         environment.insert(target.cargo_variable("LINKER"), gcc.clone());
-        environment.insert(format!("CC_{}", target.triple.replace('-', "_")), gcc);
+        environment.entry(format!("CC_{}", target.triple.replace('-', "_"))).or_insert(gcc);
         return Ok("build");
     }
     let has_zigbuild = which::which("cargo-zigbuild").is_ok();
@@ -165,22 +209,30 @@ fn foreign_linker(
 }
 
 impl NativeBuild {
+    /// What decides the executable of `component` beside its own inputs.
+    pub(crate) fn inputs(&self, workspace: &Workspace, component: &Component) -> BTreeSet<Input> {
+        let declared = workspace.pass_env(component);
+        let values = declared.into_iter().filter_map(|name| Some(Input::variable(name, self.environment.get(name)?)));
+        self.inputs.iter().cloned().chain(values).collect()
+    }
+
     fn command<'a>(&self, shell: &'a Shell) -> Cmd<'a> {
         let subcommand = self.subcommand;
         let arguments = &self.arguments;
         let cargo = process::cargo();
-        let mut command = cmd!(shell, "{cargo} {subcommand} {arguments...}").env_remove("RUSTFLAGS");
-        for (name, value) in &self.environment {
-            command = command.env(name, value);
-        }
-        command
+        let command = cmd!(shell, "{cargo} {subcommand} {arguments...}").env_clear();
+        self.environment.iter().fold(command, |command, (name, value)| command.env(name, value))
     }
 
-    /// The exact command, for people: the environment in front.
+    /// The exact command, for people: what is not as it is here in front, values that may be secret left out.
     pub(crate) fn display(&self, root: &Utf8Path) -> Result<String> {
         let shell = process::shell_in(root)?;
         let quoted = |value: &String| format!("$'{}'", value.replace('\u{1f}', "\\x1f").replace('\'', "\\'"));
-        let environment = self.environment.iter().map(|(name, value)| format!("{name}={} ", quoted(value)));
+        let is_own = |(name, value): &(&String, &String)| std::env::var(name).ok().as_ref() != Some(value);
+        let environment = self.environment.iter().filter(is_own).map(|(name, value)| match self.hidden.contains(name) {
+            true => format!("{name}=… "),
+            false => format!("{name}={} ", quoted(value)),
+        });
         Ok(environment.collect::<String>() + &self.command(&shell).to_string())
     }
 
@@ -189,22 +241,40 @@ impl NativeBuild {
     /// # Errors
     /// Cargo failed before it compiled anything. A component that does not compile is no error
     /// here: it is among `failed`.
-    pub(crate) fn run(&self, root: &Utf8Path, names: &[&str]) -> Result<Compiled> {
-        let shell = process::shell_in(root)?;
+    pub(crate) fn run(
+        &self,
+        workspace: &Workspace,
+        stage: &Stage,
+        components: &[&Component],
+        progress: &Progress,
+    ) -> Result<Compiled> {
+        let names: Vec<&str> = components.iter().map(|component| component.name.as_str()).collect();
+        let home = Scratch::create(&workspace.output().join("home"))?;
+        std::fs::create_dir_all(&self.folder).with_context(|| format!("cannot create `{}`", self.folder))?;
+        let writable = [self.folder.clone(), home.0.clone()];
+        let confinement = confinement(workspace, stage, &self.sysroot, &writable, &|line| progress.say(line))?;
+        let confinement = confinement.map(Arc::new);
+        let enter = confinement.map(|confinement| move || confinement.enter());
+        let shell = process::shell_in(&stage.root)?;
+        let mut command = self.command(&shell).env("HOME", &home.0).env("TMPDIR", &home.0);
+        if std::io::stderr().is_terminal() {
+            // Cargo sees a pipe, and then shows no progress unless it is told how wide the terminal is.
+            for (name, value) in [("COLOR", "always"), ("PROGRESS_WHEN", "always"), ("PROGRESS_WIDTH", "79")] {
+                command = command.env(format!("CARGO_TERM_{name}"), value);
+            }
+        }
         let mut compiled = Compiled::default();
         let mut broken = None;
-        let status =
-            process::stream_stdout(self.command(&shell), |line| match serde_json::from_str::<Message>(line) {
-                Ok(Message::CompilerArtifact(artifact)) => {
-                    if let Some(executable) =
-                        artifact.executable.filter(|_| names.contains(&artifact.target.name.as_str()))
-                    {
-                        compiled.executables.insert(artifact.target.name, executable);
-                    }
+        let (status, said) = process::stream(command, enter, |line| match serde_json::from_str::<Message>(line) {
+            Ok(Message::CompilerArtifact(artifact)) => {
+                if let Some(executable) = artifact.executable.filter(|_| names.contains(&artifact.target.name.as_str())) {
+                    compiled.executables.insert(artifact.target.name, executable);
                 }
-                Ok(_) => {}
-                Err(error) => broken = broken.take().or(Some(error)),
-            })?;
+            }
+            Ok(Message::BuildScriptExecuted(script)) => drop(compiled.scripts.insert(script.out_dir)),
+            Ok(_) => {}
+            Err(error) => broken = broken.take().or(Some(error)),
+        })?;
         if let Some(error) = broken {
             return Err(error).context("cargo printed a message that we cannot read");
         }
@@ -213,6 +283,9 @@ impl NativeBuild {
             .filter(|name| !compiled.executables.contains_key(**name))
             .map(|name| (*name).to_owned())
             .collect();
+        if !status.success() {
+            compiled.hint = explain(&said, workspace, stage);
+        }
         if !status.success() && compiled.failed.is_empty() {
             bail!("`cargo {}` failed ({status})", self.subcommand);
         }
@@ -220,6 +293,33 @@ impl NativeBuild {
             let missing: Vec<_> = compiled.failed.iter().map(String::as_str).collect();
             bail!("cargo succeeded without an executable for: {}", missing.join(", "));
         }
+        if CargoConfig::of_machine(workspace.root())?.files != self.config.files {
+            bail!("cargo's configuration changed while this ran, so what was built is not what was planned\nrun it again");
+        }
+        forget_others(&self.folder)?;
         Ok(compiled)
     }
+}
+
+/// Removes target folders that have not been used for long: only the newest few stay.
+fn forget_others(used: &Utf8Path) -> Result<()> {
+    const KEPT: usize = 3;
+    let marker = used.join("used");
+    std::fs::write(&marker, "").with_context(|| format!("cannot write `{marker}`"))?;
+    let all = used.parent().context("a path without a folder")?;
+    let mut folders: Vec<_> = all
+        .read_dir_utf8()
+        .with_context(|| format!("cannot read `{all}`"))?
+        .flatten()
+        .map(|entry| {
+            let time = std::fs::metadata(entry.path().join("used")).and_then(|metadata| metadata.modified());
+            (std::cmp::Reverse(time.ok()), entry.into_path())
+        })
+        .collect();
+    folders.sort();
+    for (_, folder) in folders.into_iter().skip(KEPT) {
+        // What cannot be removed is in nobody's way.
+        let _ = std::fs::remove_dir_all(&folder).or_else(|_| std::fs::remove_file(&folder));
+    }
+    Ok(())
 }

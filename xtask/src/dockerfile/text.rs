@@ -5,6 +5,8 @@
 
 use std::fmt::Write;
 
+use camino::Utf8PathBuf;
+
 use super::MARK;
 use super::shell::{lines, value, word, wrapped};
 use super::stages::DockerfilePlan;
@@ -35,10 +37,11 @@ pub(crate) fn text(plan: &DockerfilePlan<'_>) -> String {
     let folder = &plan.components[0].package.folder;
     let mut text = format!(
         "{MARK}: change the workspace or its settings, not this file.\n\
-         # It stands alone: docker build -f {} .\n\n\
+         # It stands alone: docker build -f {} {}\n\n\
          # BuildKit knows these here by itself, podman only when told.\n\
          ARG TARGETARCH=$TARGETARCH\nARG TARGETVARIANT=$TARGETVARIANT\n",
-        word(folder.join("Dockerfile").as_str())
+        word(folder.join("Dockerfile").as_str()),
+        plan.context.top.from_root()
     );
     builders(plan, &mut text);
     manifests(plan, &mut text);
@@ -115,7 +118,13 @@ fn builders(plan: &DockerfilePlan<'_>, text: &mut String) {
              else apt-get update && apt-get install -y --no-install-recommends {packages}; fi\n"
         );
     }
-    text.push_str("WORKDIR /workspace\n");
+    let _ = writeln!(text, "WORKDIR {}", workspace(plan, "/workspace"));
+}
+
+/// Where the workspace is in a copy of the context at `folder`.
+fn workspace(plan: &DockerfilePlan<'_>, folder: &str) -> String {
+    let prefix = &plan.context.top.prefix;
+    if prefix.as_str().is_empty() { folder.to_owned() } else { word(&format!("{folder}/{prefix}")) }
 }
 
 fn builder_stage(platform: &Platform) -> String {
@@ -126,7 +135,9 @@ fn builder_stage(platform: &Platform) -> String {
 /// Keeps only what decides dependencies, so that an edit of a source leaves the next stage cached.
 fn manifests(plan: &DockerfilePlan<'_>, text: &mut String) {
     let shared = &plan.context.shared;
-    let kept = shared.files.iter().chain(&shared.manifests).chain(&shared.whole).map(|path| path.as_str());
+    let place = |path: &Utf8PathBuf| plan.context.top.place(path);
+    let kept: Vec<_> = shared.files.iter().chain(&shared.manifests).chain(&shared.whole).map(place).collect();
+    let kept = kept.iter().map(|path| path.as_str());
     let _ = write!(
         text,
         "\n# What decides the dependencies of all components, with stubs for the sources. Runs on every edit,\n\
@@ -140,7 +151,7 @@ fn manifests(plan: &DockerfilePlan<'_>, text: &mut String) {
         (Stub::Program, r"//! Stub.\n#![allow(unused_crate_dependencies)]\nfn main() {}\n"),
     ] {
         let stubs: Vec<_> =
-            shared.stubs.iter().filter(|(_, stub)| **stub == kind).map(|(path, _)| format!("./{path}")).collect();
+            shared.stubs.iter().filter(|(_, stub)| **stub == kind).map(|(path, _)| format!("./{}", place(path))).collect();
         if !stubs.is_empty() {
             let _ = write!(
                 text,
@@ -158,7 +169,7 @@ fn dependencies(plan: &DockerfilePlan<'_>, text: &mut String) {
     let _ = write!(
         text,
         "\n# The dependencies of all components: the same in each Dockerfile of this workspace, so built once.\n\
-         FROM builder AS deps\n{}COPY --from=manifests /manifests ./\nRUN {MOUNTS}\
+         FROM builder AS deps\n{}COPY --from=manifests /manifests /workspace/\nRUN {MOUNTS}\
          if command -v rustup >/dev/null; then rustup target add \"$TARGET\"; fi && \\\n    {}\n",
         arguments(plan),
         cargo_build(plan, plan.all.iter()),
@@ -183,17 +194,23 @@ fn pairs(words: &[String]) -> Vec<String> {
 fn build(plan: &DockerfilePlan<'_>, component: &Component, text: &mut String) {
     let name = &component.name;
     let stage = plan.stage("build", component);
-    let mut touched: Vec<_> = plan.context.closure.iter().map(|folder| word(folder.as_str())).collect();
+    let top = &plan.context.top;
+    let place = |folder: &Utf8PathBuf| match top.prefix.as_str() {
+        "" => word(folder.as_str()),
+        _ => word(&format!("/workspace/{}", top.place(folder))),
+    };
+    let mut touched: Vec<_> = plan.context.closure.iter().map(place).collect();
     if plan.context.closure.iter().any(|folder| folder.as_str().is_empty()) {
-        touched = vec![". -path ./target -prune -o".to_owned()];
+        touched.retain(|folder| folder.starts_with("/workspace/"));
+        touched.push(". -path ./target -prune -o".to_owned());
     }
     touched.push("-type f -exec touch {} +".to_owned());
     let _ = write!(
         text,
         "\n# COPY keeps file times and cargo trusts times: untouched, a source older than its stub would be\n\
          # taken for compiled.\n\
-         FROM deps AS {stage}\nCOPY . .\nRUN {MOUNTS}{} && \\\n    {} && \\\n    \
-         install -D -m 755 \"target/$TARGET/release/{name}\" {}\n\n\
+         FROM deps AS {stage}\nCOPY . /workspace/\nRUN {MOUNTS}{} && \\\n    {} && \\\n    \
+         install -D -m 755 \"$CARGO_TARGET_DIR/$TARGET/release/{name}\" {}\n\n\
          # The program alone: docker build --target {executable} --output DIR …\n\
          FROM scratch AS {executable}\nCOPY --from={stage} {exported} /\n",
         wrapped("find", &touched, "      "),
@@ -214,7 +231,8 @@ fn files(plan: &DockerfilePlan<'_>, runtime_image: &str, text: &mut String) {
     text.push_str("\nFROM builder AS files\nWORKDIR /files\n");
     for asset in assets {
         let to = format!("/files{}", asset.to);
-        let paths = serde_json::to_string(&[asset.from.as_str(), &to]).expect("strings are JSON");
+        let from = plan.context.top.place(&asset.from);
+        let paths = serde_json::to_string(&[from.as_str(), &to]).expect("strings are JSON");
         let _ = writeln!(text, "COPY {paths}");
     }
     text.push_str("RUN set -eu; \\\n");

@@ -9,7 +9,7 @@ use crate::system::environment::variable;
 use crate::system::git::Git;
 
 /// The commit and what it is a build of.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CiState {
     /// HEAD, 40 hex digits; `GITHUB_SHA` where there is no git.
     pub(crate) commit: String,

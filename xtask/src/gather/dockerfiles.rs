@@ -38,7 +38,7 @@ pub(crate) fn plan<'a>(
     let build_packages: BTreeSet<_> =
         workspace.components.iter().flat_map(|component| component.package.settings.build_packages.clone()).collect();
     Ok(DockerfilePlan {
-        context: workspace.context(components[0])?,
+        context: workspace.context(components[0]),
         all: &workspace.components,
         components,
         selection: workspace.selection.cargo_arguments(),

@@ -1,7 +1,11 @@
 //! Gathers what planning needs to know: the workspace, its sources, their history.
 
+pub(crate) mod cargo_config;
 pub(crate) mod ci;
 pub(crate) mod dockerfiles;
+mod files;
+pub(crate) mod memory;
 pub(crate) mod revision;
 pub(crate) mod sources;
+mod vendored;
 pub(crate) mod workspace;

@@ -7,10 +7,9 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::workspace::Workspace;
 use crate::system::files::{TemporaryFolder, write_atomically};
-use crate::system::git::{Commit, Git, Paths};
+use crate::system::git::{Commit, Git};
 use crate::system::parallel;
 use crate::workspace::components::Component;
-use crate::workspace::context::DENIED_AT_TOP;
 use crate::workspace::inputs::Inputs;
 
 /// Where an image's `revision`, `created` and file times come from.
@@ -28,7 +27,7 @@ pub(crate) struct Revisions<'a> {
     git: Option<Git>,
     epoch: Option<i64>,
     /// Paths that differ from HEAD.
-    changed: BTreeSet<Utf8PathBuf>,
+    pub(crate) changed: BTreeSet<Utf8PathBuf>,
     past: Past<'a>,
 }
 
@@ -79,7 +78,9 @@ impl<'a> Revisions<'a> {
         let newest = match &self.git {
             Some(git) if !git.is_shallow => {
                 parallel::map(components.iter().collect(), parallel::processors(), |(component, _)| {
-                    git.newest_commit(&self.paths(component))
+                    let context = self.workspace.context(component);
+                    let files = &self.workspace.shared_inputs.files;
+                    git.newest_commit(&self.paths(component), |path| context.holds(path) || files.contains(path))
                 })
             }
             _ => components.iter().map(|_| Ok(None)).collect(),
@@ -97,43 +98,29 @@ impl<'a> Revisions<'a> {
             Some(newest) if newest != head => self.input_commit(&git, component, inputs, newest)?,
             _ => head,
         };
-        let mut watched = self.paths(component);
-        watched.included.extend(["Cargo.lock".into(), "Cargo.toml".into()]);
-        let is_dirty = self.changed.iter().any(|path| watched.contains(path));
+        let context = self.workspace.context(component);
+        let is_dirty = self
+            .changed
+            .iter()
+            .any(|path| context.holds(path) || context.shared.files.contains(path));
         let mark = if is_dirty { "-dirty" } else { "" };
         Ok(Revision { commit: format!("{}{mark}", commit.hash), time: self.epoch.unwrap_or(commit.time) })
     }
 
-    /// The files that are inputs by themselves.
-    fn paths(&self, component: &Component) -> Paths {
+    /// Files and folders that hold what are inputs by themselves, as far as git knows them.
+    fn paths(&self, component: &Component) -> BTreeSet<Utf8PathBuf> {
         // Of path packages outside the workspace, git knows those in the same repository.
-        let known =
-            |folder: &&Utf8PathBuf| folder.is_relative() || self.git.as_ref().is_some_and(|git| git.holds(folder));
-        let folders: BTreeSet<_> = component.closure.iter().filter(known).cloned().collect();
-        let members = self.workspace.packages.members.iter().map(|member| member.folder.clone());
-        let nested = members
-            .filter(|member| !folders.contains(member) && folders.iter().any(|folder| member.starts_with(folder)));
-        let generated = folders.iter().flat_map(|folder| DENIED_AT_TOP.iter().map(move |name| folder.join(name)));
-        // In a root package: the records that we write, which name what came of the inputs.
-        let generated = generated.chain(["artifacts/docker".into()]);
-        let assets = component.package.settings.assets.iter().map(|asset| asset.from.clone());
-        Paths {
-            excluded: nested.chain(generated).collect(),
-            included: folders
-                .iter()
-                .cloned()
-                .chain(assets)
-                .chain(self.workspace.reached(component))
-                .chain(self.workspace.shared_inputs.files.iter().cloned())
-                .collect(),
-        }
+        let is_known = |path: &Utf8PathBuf| path.is_relative() || self.git.as_ref().is_some_and(|git| git.holds(path));
+        let named = self.workspace.named(component);
+        let files = self.workspace.shared_inputs.files.iter().cloned();
+        component.closure.iter().cloned().chain(named).chain(files).filter(is_known).collect()
     }
 
     /// Files answer through `git log`. Manifests and the lock file are shared by all components:
     /// whether a commit of theirs mattered to this one is seen by resolving before and after it.
     fn input_commit(&mut self, git: &Git, component: &Component, inputs: &Inputs, base: Commit) -> Result<Commit> {
         let mut after = Some(inputs.derived_hash());
-        for commit in git.manifest_commits_since(&base)? {
+        for commit in git.manifest_commits_since(&base, &self.workspace.vendored_folders())? {
             let Some(parent) = git.parent(&commit.hash)? else { return Ok(commit) };
             let before = self.past.derived_hash(&parent, &component.name)?;
             if before != after {
@@ -162,7 +149,8 @@ impl Past<'_> {
     fn derived_hash(&mut self, commit: &str, component: &str) -> Result<Option<String>> {
         let git = self.git.clone().context("no git")?;
         let platforms: Vec<_> = self.workspace.platforms.iter().map(ToString::to_string).collect();
-        let about = format!("{}\n{}\n{}", env!("CARGO_PKG_VERSION"), platforms.join(" "), git.manifests_key(commit)?);
+        let folders = self.workspace.vendored_folders();
+        let about = format!("2\n{}\n{}", platforms.join(" "), git.manifests_key(commit, &folders)?);
         let key = crate::image::reference::Digest::of(about.as_bytes()).hex().to_owned();
         if !self.memory.contains_key(&key) {
             let remembered = self.workspace.output().join("past").join(format!("{key}.json"));
@@ -193,7 +181,6 @@ impl Past<'_> {
 
 /// The inputs of all components of the workspace in `root`, for the platforms of `like`.
 pub(crate) fn all_inputs(root: &Utf8Path, like: &Workspace) -> Result<BTreeMap<String, Inputs>> {
-    let manifest: Utf8PathBuf = root.join("Cargo.toml");
-    let workspace = Workspace::load(Some(&manifest), &like.platforms)?;
+    let workspace = Workspace::load_past(root, &like.platforms)?;
     workspace.components.iter().map(|component| Ok((component.name.clone(), workspace.inputs(component)?))).collect()
 }

@@ -2,22 +2,28 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::sources::{Denied, PackageSources, asset_files, package_sources, touch_changed};
+use super::cargo_config::CargoConfig;
+use super::files::{Found, Surroundings};
+use super::memory::FileMemory;
+use super::sources::{PackageSources, join, package_sources};
+use super::vendored::Vendored;
 use crate::image::platform::Platform;
+use crate::system::git::Git;
 use crate::system::{cargo, parallel, process};
+use crate::workspace::cargo_config;
 use crate::workspace::components::{Component, Resolves, discover};
-use crate::workspace::context::{Context, SharedContext, stubs};
-use crate::workspace::inputs::{Inputs, SharedInputs, SourceFile, root_manifest_lines};
+use crate::workspace::context::{Context, ContextTop, SharedContext, stubs};
+use crate::workspace::ignore_patterns::IgnorePatterns;
+use crate::workspace::inputs::{FileKind, Input, Inputs, SharedInputs, SourceFile, root_manifest_inputs};
 use crate::workspace::lockfile::LockFile;
 use crate::workspace::packages::{Package, Packages};
 use crate::workspace::selection::Selection;
 use crate::workspace::target::RustTarget;
 
 /// Files at the root that every build reads, when they are there.
-const CARGO_CONFIGS: &[&str] = &[".cargo/config.toml", ".cargo/config"];
 const TOOLCHAIN_FILES: &[&str] = &["rust-toolchain.toml", "rust-toolchain"];
 
 /// A workspace, gathered.
@@ -38,9 +44,27 @@ pub(crate) struct Workspace {
     pub(crate) shared_context: SharedContext,
     /// What every component's inputs hold.
     pub(crate) shared_inputs: SharedInputs,
+    /// Where the context of all components begins.
+    pub(crate) top: ContextTop,
+    /// What each package is compiled from, by its folder.
+    pub(crate) sources: BTreeMap<Utf8PathBuf, PackageSources>,
+    /// Sources of registry packages that lie in the workspace.
+    pub(crate) vendored: Vendored,
     resolves: Resolves,
-    sources: BTreeMap<Utf8PathBuf, PackageSources>,
     folders: BTreeSet<Utf8PathBuf>,
+    ignored: BTreeSet<Utf8PathBuf>,
+    docker_ignore: IgnorePatterns,
+    git_ignore: IgnorePatterns,
+    memory: FileMemory,
+}
+
+/// Whether a state of the workspace is the one that people work on, or one that git wrote elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    /// The checkout.
+    Present,
+    /// A past commit: all its files are git's, and it is read once.
+    Past,
 }
 
 impl Workspace {
@@ -53,6 +77,14 @@ impl Workspace {
         Self::load_beside(manifest, platforms, |_| ()).map(|(workspace, ())| workspace)
     }
 
+    /// The workspace in `root` as a past commit had it.
+    ///
+    /// # Errors
+    /// As [`Workspace::load`].
+    pub(crate) fn load_past(root: &Utf8Path, platforms: &[Platform]) -> Result<Self> {
+        Self::gather(Some(&root.join("Cargo.toml")), platforms, State::Past, |_| ()).map(|(workspace, ())| workspace)
+    }
+
     /// As [`Workspace::load`], with `beside` running at the root while cargo resolves.
     ///
     /// # Errors
@@ -60,6 +92,15 @@ impl Workspace {
     pub(crate) fn load_beside<T: Send>(
         manifest: Option<&Utf8Path>,
         platforms: &[Platform],
+        beside: impl FnOnce(&Utf8Path) -> T + Send,
+    ) -> Result<(Self, T)> {
+        Self::gather(manifest, platforms, State::Present, beside)
+    }
+
+    fn gather<T: Send>(
+        manifest: Option<&Utf8Path>,
+        platforms: &[Platform],
+        state: State,
         beside: impl FnOnce(&Utf8Path) -> T + Send,
     ) -> Result<(Self, T)> {
         let here = Utf8PathBuf::from_path_buf(std::env::current_dir().context("cannot read the current folder")?)
@@ -94,23 +135,28 @@ impl Workspace {
                     .into_iter()
                     .collect::<Result<Resolves>>()
             },
-            || beside(&root),
+            || parallel::both(|| beside(&root), || ignored(&root, state)),
         );
-        let resolves = resolves?;
+        let (resolves, (beside, ignored)) = (resolves?, beside);
         let components = discover(&packages, &selection, &resolves)?;
 
         let root_manifest = read_manifest(&root.join("Cargo.toml"))?;
         let existing = |names: &[&str]| -> BTreeSet<Utf8PathBuf> {
             names.iter().map(Utf8PathBuf::from).filter(|name| root.join(name).is_file()).collect()
         };
-        let configs = existing(CARGO_CONFIGS);
-        let decisive: BTreeSet<_> = existing(TOOLCHAIN_FILES).into_iter().chain(configs.clone()).collect();
-        let mut shared_inputs = SharedInputs { lines: root_manifest_lines(&root_manifest), files: decisive.clone() };
-        for file in &decisive {
-            shared_inputs.lines.insert(format!("file plain {} {file}", super::sources::file_digest(&root.join(file))?));
+        let config = CargoConfig::of_workspace(&root)?;
+        let below = |path: &Utf8PathBuf| path.strip_prefix(&root).map_or(path.clone(), Utf8Path::to_owned);
+        let config_files: BTreeSet<_> = config.files.keys().map(below).collect();
+        let toolchain_files = existing(TOOLCHAIN_FILES);
+        let mut shared_inputs = SharedInputs { inputs: root_manifest_inputs(&root_manifest), files: toolchain_files.clone() };
+        shared_inputs.inputs.extend(cargo_config::inputs(&config.table));
+        for file in &toolchain_files {
+            let digest = super::memory::file_digest(&root.join(file))?;
+            let input = Input::File { path: file.to_string(), kind: FileKind::Plain, digest };
+            shared_inputs.inputs.insert(input, "chooses the toolchain".to_owned());
         }
         let mut shared_context = SharedContext {
-            files: decisive,
+            files: toolchain_files.into_iter().chain(config_files).collect(),
             // The root's is among the files.
             manifests: packages
                 .members
@@ -119,15 +165,27 @@ impl Workspace {
                 .filter(|path| path != "Cargo.toml")
                 .collect(),
             stubs: stubs(&packages),
-            whole: vendored(&root, &configs)?,
+            whole: BTreeSet::new(),
         };
         shared_context.files.extend(["Cargo.toml".into(), "Cargo.lock".into()]);
         add_path_packages(&packages, &root_manifest, &mut shared_context)?;
-
         let mut folders: BTreeSet<_> = packages.members.iter().map(|member| member.folder.clone()).collect();
         folders.extend(shared_context.whole.iter().cloned());
+        let vendored_folders: BTreeSet<_> = config.vendored.iter().map(below).collect();
+        folders.extend(vendored_folders.iter().cloned());
         folders.remove(Utf8Path::new(""));
+        let path_packages: BTreeSet<Utf8PathBuf> = shared_context.whole.clone();
+        shared_context.whole.extend(vendored_folders);
+
+        let read_ignore = |name: &str| std::fs::read_to_string(root.join(name)).unwrap_or_default();
+        let memory = (state == State::Present).then(|| packages.target.join("docker/files.json"));
         let mut workspace = Workspace {
+            top: ContextTop::new(&root, []),
+            docker_ignore: IgnorePatterns::docker(&read_ignore(".dockerignore")),
+            git_ignore: IgnorePatterns::git(&read_ignore(".gitignore")),
+            memory: FileMemory::open(memory),
+            vendored: Vendored::default(),
+            ignored: ignored?,
             packages,
             selection,
             platforms,
@@ -140,16 +198,22 @@ impl Workspace {
             sources: BTreeMap::new(),
             folders,
         };
-        let closures: BTreeSet<_> =
-            workspace.components.iter().flat_map(|component| component.closure.iter().cloned()).collect();
-        let read = parallel::map(closures.into_iter().collect(), parallel::processors(), |folder: Utf8PathBuf| {
-            let member = workspace.packages.member_in(&folder);
-            let build_script =
-                member.and_then(Package::build_script).map_or(folder.join("build.rs"), Utf8Path::to_owned);
-            let sources = package_sources(&folder, &build_script, &workspace.denied())?;
+        let closures = workspace.components.iter().flat_map(|component| component.closure.iter().cloned());
+        let read: BTreeSet<Utf8PathBuf> = closures.chain(path_packages).collect();
+        let read = parallel::map(read.into_iter().collect(), parallel::processors(), |folder: Utf8PathBuf| {
+            let sources = package_sources(&folder, workspace.packages.member_in(&folder), &workspace.around())?;
             Ok((folder, sources))
         });
         workspace.sources = read.into_iter().collect::<Result<_>>()?;
+        workspace.vendored = Vendored::read(&config.vendored, &workspace.memory)?;
+        let declared = workspace.components.iter().flat_map(|component| workspace.declared(component));
+        let outside: Vec<Utf8PathBuf> = (workspace.sources.keys().cloned())
+            .chain(workspace.sources.values().flat_map(|sources| sources.named.keys().cloned()))
+            .chain(workspace.shared_context.manifests.iter().cloned())
+            .chain(workspace.shared_context.whole.iter().cloned())
+            .chain(declared)
+            .collect();
+        workspace.top = ContextTop::new(&root, outside.iter().map(Utf8PathBuf::as_path));
         Ok((workspace, beside))
     }
 
@@ -163,8 +227,31 @@ impl Workspace {
         self.packages.target.join("docker")
     }
 
-    fn denied(&self) -> Denied<'_> {
-        Denied { root: self.root(), target: &self.packages.target, packages: &self.folders }
+    fn around(&self) -> Surroundings<'_> {
+        Surroundings {
+            root: self.root(),
+            target: &self.packages.target,
+            packages: &self.folders,
+            ignored: &self.ignored,
+            docker_ignore: &self.docker_ignore,
+            memory: &self.memory,
+        }
+    }
+
+    /// Folders of the workspace with sources of registry packages, below the root.
+    pub(crate) fn vendored_folders(&self) -> Vec<Utf8PathBuf> {
+        let whole = self.shared_context.whole.iter();
+        whole.filter(|folder| folder.is_relative() && !self.sources.contains_key(*folder)).cloned().collect()
+    }
+
+    /// Keeps the digests of this run's files for the next one.
+    pub(crate) fn keep_memory(&self) {
+        self.memory.keep();
+    }
+
+    /// Digests of files, remembered.
+    pub(crate) fn memory(&self) -> &FileMemory {
+        &self.memory
     }
 
     /// The inputs of `component`: all files of its context and what cargo resolved for it.
@@ -172,90 +259,129 @@ impl Workspace {
     /// # Errors
     /// An asset that is missing or outside the workspace.
     pub(crate) fn inputs(&self, component: &Component) -> Result<Inputs> {
-        let files = self.files(component)?;
-        Ok(Inputs::new(component, &files, &self.packages, &self.resolves, &self.lock, &self.shared_inputs))
-    }
-
-    /// Sees to it that what changed since the last build looks changed; see [`touch_changed`].
-    ///
-    /// # Errors
-    /// As [`touch_changed`].
-    pub(crate) fn touch_changed(&self) -> Result<()> {
-        // What cannot be read is an error where it is an input.
-        let reached = self.sources.values().flat_map(|sources| &sources.reached);
-        let reached = reached.filter_map(|(path, by)| asset_files(path, &self.denied(), by.as_str()).ok()).flatten();
-        let files = self.sources.values().flat_map(|sources| sources.files.iter().cloned()).chain(reached).collect();
-        touch_changed(self.root(), &files, &self.output().join("sources.json"))
-    }
-
-    fn files(&self, component: &Component) -> Result<BTreeSet<SourceFile>> {
-        let mut files = BTreeSet::new();
+        let mut files = BTreeMap::new();
         for folder in &component.closure {
             let sources = self.sources.get(folder).context("a closure was not read")?;
-            files.extend(sources.files.iter().cloned());
-            for (path, by) in &sources.reached {
-                files.extend(asset_files(path, &self.denied(), &format!("`{by}`"))?);
+            files.extend(sources.files.iter().map(|(file, why)| (file.clone(), why.clone())));
+        }
+        for (from, found) in self.declared_files(component)? {
+            let why = format!("declared as `{from}`");
+            files.extend(self.around().describe(&found)?.into_iter().map(|file| (file, why.clone())));
+        }
+        for asset in &component.package.settings.assets {
+            let why = format!("asset `{}`", asset.to);
+            files.extend(self.asset(component, &asset.from)?.into_iter().map(|file| (file, why.clone())));
+        }
+        let mut shared = self.shared_inputs.clone();
+        shared.inputs.extend(self.vendored.inputs(component.nodes(&self.packages, &self.resolves)));
+        Ok(Inputs::new(component, &files, &self.packages, &self.resolves, &self.lock, &shared))
+    }
+
+    /// What the settings of `component` let its build read: assets, and the inputs that it or a package which
+    /// it is compiled from declares; links followed.
+    fn declared_files(&self, component: &Component) -> Result<Vec<(Utf8PathBuf, Found)>> {
+        let around = self.around();
+        self.declarations(component)
+            .map(|(from, package)| {
+                around.declared(from, &named_in(package))?;
+                Ok((from.clone(), around.named(&join(self.root(), &normal(self.root(), from)))?))
+            })
+            .collect()
+    }
+
+    fn declarations<'a>(&'a self, component: &'a Component) -> impl Iterator<Item = (&'a Utf8PathBuf, &'a Package)> {
+        let own = &component.package;
+        let assets = own.settings.assets.iter().map(move |asset| (&asset.from, own));
+        let packages = component.closure.iter().filter_map(|folder| self.packages.member_in(folder));
+        let inputs = packages.flat_map(|package| package.settings.inputs.iter().map(move |path| (path, package)));
+        assets.chain(inputs)
+    }
+
+    /// Variables that builds of `component` may read beside those that every build may, by its settings and
+    /// those of the packages that it is compiled from.
+    pub(crate) fn pass_env(&self, component: &Component) -> BTreeSet<&String> {
+        let packages = component.closure.iter().filter_map(|folder| self.packages.member_in(folder));
+        let own = packages.flat_map(|package| &package.settings.pass_env);
+        self.packages.settings.pass_env.iter().chain(own).collect()
+    }
+
+    /// Paths that settings declare for `component`: below the root, or absolute outside it.
+    fn declared(&self, component: &Component) -> Vec<Utf8PathBuf> {
+        self.declarations(component).map(|(from, _)| normal(self.root(), from)).collect()
+    }
+
+    /// The files of one declared asset, links kept.
+    pub(crate) fn asset(&self, component: &Component, from: &Utf8Path) -> Result<Vec<SourceFile>> {
+        self.around().asset(from, &named_in(&component.package))
+    }
+
+    /// Paths beyond the closure of `component` that its sources name, or its settings declare.
+    pub(crate) fn named(&self, component: &Component) -> BTreeSet<Utf8PathBuf> {
+        let sources = component.closure.iter().filter_map(|folder| self.sources.get(folder));
+        let named = sources.flat_map(|sources| sources.named.keys().cloned());
+        named.chain(self.declared(component)).collect()
+    }
+
+    /// What the build of `component` may read beyond what all may: where each file is read from, by
+    /// absolute path.
+    ///
+    /// # Errors
+    /// A declared path that does not exist.
+    pub(crate) fn readable(&self, component: &Component) -> Result<Found> {
+        let sources = component.closure.iter().filter_map(|folder| self.sources.get(folder));
+        let mut all: Found = sources.flat_map(|sources| sources.found.clone()).collect();
+        all.extend(self.declared_files(component)?.into_iter().flat_map(|(_, found)| found));
+        Ok(all)
+    }
+
+    /// What all builds may read: manifests, the lock file, settings of cargo and rustup, packages that
+    /// registry packages are replaced by, vendored sources.
+    ///
+    /// # Errors
+    /// Files that cannot be read.
+    pub(crate) fn readable_by_all(&self) -> Result<Found> {
+        let files = self.shared_context.files.iter().chain(&self.shared_context.manifests);
+        let mut all: Found = files.map(|path| self.root().join(path)).map(|path| (path.clone(), path)).collect();
+        for folder in &self.shared_context.whole {
+            match self.sources.get(folder) {
+                Some(sources) => all.extend(sources.found.clone()),
+                None => all.extend(self.around().named(&join(self.root(), folder))?),
             }
         }
-        let settings = &component.package.settings;
-        for path in settings.assets.iter().map(|asset| &asset.from).chain(&settings.inputs) {
-            files.extend(self.asset(component, path)?);
-        }
-        Ok(files)
-    }
-
-    /// The files of one declared asset or input.
-    pub(crate) fn asset(&self, component: &Component, from: &Utf8Path) -> Result<Vec<SourceFile>> {
-        let named_in = format!("`[package.metadata.docker]` of `{}`", component.package.manifest_path());
-        asset_files(from, &self.denied(), &named_in)
-    }
-
-    /// Paths outside the closure of `component` that its sources reach, or its settings declare.
-    pub(crate) fn reached(&self, component: &Component) -> BTreeSet<Utf8PathBuf> {
-        let sources = component.closure.iter().filter_map(|folder| self.sources.get(folder));
-        let reached = sources.flat_map(|sources| sources.reached.keys().cloned());
-        reached.chain(component.package.settings.inputs.iter().cloned()).collect()
+        Ok(all)
     }
 
     /// What an engine may read to build `component`.
-    ///
-    /// # Errors
-    /// A source that includes a file from outside the workspace.
-    pub(crate) fn context(&self, component: &Component) -> Result<Context> {
-        for folder in &component.closure {
-            if let Some((by, path)) = self.sources.get(folder).and_then(|sources| sources.outside.first()) {
-                bail!(
-                    "`{by}` includes `{path}`, which is outside the workspace `{}`: an engine builds from the \
-                     workspace alone\ncopy it into the workspace",
-                    self.root()
-                );
-            }
-        }
-        Context::new(&self.packages, &self.shared_context, component, self.reached(component))
+    pub(crate) fn context(&self, component: &Component) -> Context {
+        Context::new(
+            &self.packages,
+            &self.top,
+            &self.shared_context,
+            component,
+            self.named(component),
+            (&self.docker_ignore, &self.git_ignore),
+        )
     }
+}
+
+fn named_in(package: &Package) -> String {
+    format!("`[package.metadata.docker]` of `{}`", package.manifest_path())
+}
+
+/// Absolute paths below `root` that git ignores.
+fn ignored(root: &Utf8Path, state: State) -> Result<BTreeSet<Utf8PathBuf>> {
+    let git = if state == State::Present { Git::open(root)? } else { None };
+    let ignored = git.map(|git| git.ignored()).transpose()?.unwrap_or_default();
+    // In an ignored folder git calls everything ignored, which says nothing of the files.
+    let is_all = ignored.iter().any(|path| path == "./");
+    let absolute = |path: Utf8PathBuf| root.join(path.as_str().trim_end_matches('/'));
+    Ok(if is_all { BTreeSet::new() } else { ignored.into_iter().map(absolute).collect() })
 }
 
 /// Reads and parses a `Cargo.toml` or a cargo config.
 pub(crate) fn read_manifest(path: &Utf8Path) -> Result<toml::Table> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read `{path}`"))?;
     toml::from_str(&text).with_context(|| format!("cannot read `{path}`"))
-}
-
-/// Folders of vendored sources that the cargo configs name.
-fn vendored(root: &Utf8Path, configs: &BTreeSet<Utf8PathBuf>) -> Result<BTreeSet<Utf8PathBuf>> {
-    let mut folders = BTreeSet::new();
-    for config in configs {
-        let config = read_manifest(&root.join(config))?;
-        let sources = config.get("source").and_then(toml::Value::as_table);
-        for source in sources.into_iter().flat_map(toml::Table::values) {
-            for key in ["directory", "local-registry"] {
-                folders.extend(
-                    source.get(key).and_then(toml::Value::as_str).map(|path| normal(root, Utf8Path::new(path))),
-                );
-            }
-        }
-    }
-    Ok(folders)
 }
 
 /// Adds path packages that are no members: cargo reads them to resolve, and registry packages may
@@ -286,12 +412,16 @@ fn add_path_packages(packages: &Packages, root_manifest: &toml::Table, context: 
         // The root of another workspace, from which it may inherit.
         for ancestor in folder.ancestors().skip(1).filter(|ancestor| !ancestor.as_str().is_empty()) {
             let manifest = ancestor.join("Cargo.toml");
-            if !folder.is_absolute() && root.join(&manifest).is_file() {
+            if !root.starts_with(ancestor) && root.join(&manifest).is_file() || is_workspace(&root.join(&manifest)) {
                 context.manifests.insert(manifest);
             }
         }
     }
     Ok(())
+}
+
+fn is_workspace(manifest: &Utf8Path) -> bool {
+    manifest.is_file() && read_manifest(manifest).is_ok_and(|manifest| manifest.contains_key("workspace"))
 }
 
 /// All values of keys `path` below `value`.
@@ -303,13 +433,6 @@ fn paths_in(value: &toml::Value) -> Vec<&str> {
 
 /// `path` (absolute, or from the root) without `..`, below the root when it is inside it.
 fn normal(root: &Utf8Path, path: &Utf8Path) -> Utf8PathBuf {
-    let mut parts = Utf8PathBuf::new();
-    for part in root.join(path).components() {
-        match part {
-            camino::Utf8Component::ParentDir => drop(parts.pop()),
-            camino::Utf8Component::CurDir => {}
-            part => parts.push(part),
-        }
-    }
-    parts.strip_prefix(root).map(Utf8Path::to_owned).unwrap_or(parts)
+    let path = crate::workspace::settings::tidy(&root.join(path));
+    path.strip_prefix(root).map(Utf8Path::to_owned).unwrap_or(path)
 }

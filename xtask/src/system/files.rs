@@ -147,6 +147,30 @@ impl Drop for TemporaryFolder {
     }
 }
 
+/// A folder of one name, for one run at a time: empty at first, and removed in the end.
+pub(crate) struct Scratch(pub(crate) Utf8PathBuf);
+
+impl Scratch {
+    /// Creates it, without what a run that died has left in it.
+    pub(crate) fn create(path: &Utf8Path) -> Result<Self> {
+        interrupt::unfinished(path.as_std_path());
+        let scratch = Scratch(path.to_owned());
+        if path.exists() {
+            fs::remove_dir_all(path).with_context(|| format!("cannot remove `{path}`"))?;
+        }
+        fs::create_dir_all(path).with_context(|| format!("cannot create `{path}`"))?;
+        Ok(scratch)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What cannot be removed now is by the next run.
+        let _ = fs::remove_dir_all(&self.0);
+        interrupt::finished(self.0.as_std_path());
+    }
+}
+
 /// Adds `text` to the end of a file that others add to as well, as CI's output files are.
 pub(crate) fn append(path: &Utf8Path, text: &str) -> Result<()> {
     let open = File::options().create(true).append(true).open(path);

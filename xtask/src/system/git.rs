@@ -31,45 +31,6 @@ pub(crate) struct Commit {
     pub(crate) time: i64,
 }
 
-/// Which paths a question to git is about.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Paths {
-    /// Files and folders below the workspace root.
-    pub(crate) included: BTreeSet<Utf8PathBuf>,
-    /// Those among them that do not count.
-    pub(crate) excluded: BTreeSet<Utf8PathBuf>,
-}
-
-impl Paths {
-    /// Whether `path` is one of them, or below one: the innermost that holds it decides.
-    pub(crate) fn contains(&self, path: &Utf8Path) -> bool {
-        let depth = |paths: &BTreeSet<Utf8PathBuf>| {
-            paths.iter().filter(|part| path.starts_with(part)).map(|part| part.components().count()).max()
-        };
-        depth(&self.included).is_some_and(|included| Some(included) >= depth(&self.excluded))
-    }
-
-    /// To git, what is excluded is so with all below it: what counts in spite of that comes by itself.
-    fn parts(&self) -> Vec<Paths> {
-        let is_inner = |path: &Utf8PathBuf| self.excluded.iter().any(|excluded| path.starts_with(excluded));
-        let (inner, outer): (BTreeSet<_>, BTreeSet<_>) = self.included.iter().cloned().partition(is_inner);
-        let below = |path: &&Utf8PathBuf| inner.iter().any(|part| path.starts_with(part) && *path != part);
-        let excluded = self.excluded.iter().filter(below).cloned().collect();
-        let parts = [Paths { included: outer, excluded: self.excluded.clone() }, Paths { included: inner, excluded }];
-        parts.into_iter().filter(|part| !part.included.is_empty()).collect()
-    }
-
-    fn pathspecs(&self) -> Vec<String> {
-        let literal = |path: &Utf8PathBuf| match path.as_str() {
-            "" => ".".to_owned(),
-            path => path.to_owned(),
-        };
-        let included = self.included.iter().map(|path| format!(":(literal){}", literal(path)));
-        let excluded = self.excluded.iter().map(|path| format!(":(exclude,literal){}", literal(path)));
-        included.chain(excluded).collect()
-    }
-}
-
 impl Git {
     /// The repository around `root`; nothing when there is none, or no git.
     ///
@@ -99,29 +60,55 @@ impl Git {
         Ok(Some(git))
     }
 
-    /// The newest commit that changed one of `paths`; nothing when none did.
-    pub(crate) fn newest_commit(&self, paths: &Paths) -> Result<Option<Commit>> {
+    /// The newest commit that changed a file for which `is_input` says so; `paths` (below the workspace
+    /// root, or absolute) hold all of these. Nothing when none did.
+    pub(crate) fn newest_commit(
+        &self,
+        paths: &BTreeSet<Utf8PathBuf>,
+        is_input: impl Fn(&Utf8Path) -> bool,
+    ) -> Result<Option<Commit>> {
         let shell = process::shell_in(&self.root)?;
-        let mut found = Vec::new();
-        for part in paths.parts() {
-            let specs = part.pathspecs();
-            found
-                .extend(self.newest(cmd!(shell, "git log -1 --no-show-signature --format=%H:%ct HEAD -- {specs...}"))?);
+        let specs: Vec<String> = paths
+            .iter()
+            .map(|path| format!(":(literal){}", if path.as_str().is_empty() { "." } else { path.as_str() }))
+            .collect();
+        // The first few usually tell.
+        let specs = &specs;
+        for limit in [32, 1024, usize::MAX] {
+            let count = format!("--max-count={}", limit.min(i32::MAX as usize));
+            let text = process::read(cmd!(
+                shell,
+                "git log --no-show-signature --no-renames -c --name-only -z --format=%x01%H:%ct {count} HEAD -- {specs...}"
+            ))?;
+            let mut seen = 0;
+            for record in text.split('\u{1}').skip(1) {
+                seen += 1;
+                let mut parts = record.split('\0').map(|part| part.trim_start_matches('\n')).filter(|part| !part.is_empty());
+                let commit = parse_commit(parts.next().unwrap_or_default())?;
+                if parts.any(|path| is_input(&self.from_root(path))) {
+                    return Ok(Some(commit));
+                }
+            }
+            if seen < limit {
+                break;
+            }
         }
-        if found.len() < 2 {
-            return Ok(found.pop());
-        }
-        let hashes = found.iter().map(|commit| &commit.hash);
-        self.newest(cmd!(shell, "git log -1 --no-show-signature --topo-order --format=%H:%ct {hashes...}"))
+        Ok(None)
     }
 
-    /// The commits after `base` that changed a manifest or the lock file, newest first.
-    pub(crate) fn manifest_commits_since(&self, base: &Commit) -> Result<Vec<Commit>> {
+    /// A path from the repository's top, as seen from the workspace: below its root, or absolute.
+    fn from_root(&self, path: &str) -> Utf8PathBuf {
+        path.strip_prefix(&self.prefix).map_or_else(|| self.top.join(path), Utf8PathBuf::from)
+    }
+
+    /// The commits after `base` that changed a manifest, the lock file, cargo's configuration or something in
+    /// `folders`, newest first.
+    pub(crate) fn manifest_commits_since(&self, base: &Commit, folders: &[Utf8PathBuf]) -> Result<Vec<Commit>> {
         let shell = process::shell_in(&self.root)?;
         let range = format!("{}..HEAD", base.hash);
         let text = process::read(cmd!(
             shell,
-            "git log --no-show-signature --format=%H:%ct {range} -- Cargo.lock :(glob)**/Cargo.toml"
+            "git log --no-show-signature --format=%H:%ct {range} -- Cargo.lock :(glob)**/Cargo.toml .cargo {folders...}"
         ))?;
         text.lines().map(parse_commit).collect()
     }
@@ -133,13 +120,16 @@ impl Git {
         Ok(parents.split_whitespace().next().map(str::to_owned))
     }
 
-    /// A text that is the same for two commits whose manifests, lock file and cargo settings are.
-    pub(crate) fn manifests_key(&self, commit: &str) -> Result<String> {
+    /// A text that is the same for two commits whose manifests, lock file, cargo settings and `folders` are.
+    pub(crate) fn manifests_key(&self, commit: &str, folders: &[Utf8PathBuf]) -> Result<String> {
         let shell = process::shell_in(&self.root)?;
         let listing = process::read(cmd!(shell, "git ls-tree -r --full-name {commit}"))?;
         let decisive = |line: &&str| {
-            let name = line.rsplit('/').next().unwrap_or_default();
-            let name = name.rsplit('\t').next().unwrap_or_default();
+            let path = line.split('\t').nth(1).unwrap_or_default();
+            let name = path.rsplit('/').next().unwrap_or_default();
+            if folders.iter().any(|folder| self.from_root(path).starts_with(folder)) {
+                return true;
+            }
             ["Cargo.toml", "Cargo.lock", "config.toml", "config", "rust-toolchain", "rust-toolchain.toml"]
                 .contains(&name)
                 // Targets that cargo finds by their place.
@@ -148,16 +138,26 @@ impl Git {
         Ok(listing.lines().filter(decisive).collect::<Vec<_>>().join("\n"))
     }
 
+    /// The commit that `reference` names.
+    ///
+    /// # Errors
+    /// It names none.
+    pub(crate) fn commit(&self, reference: &str) -> Result<String> {
+        let shell = process::shell_in(&self.root)?;
+        let spec = format!("{reference}^{{commit}}");
+        match process::read(cmd!(shell, "git rev-parse --verify --quiet --end-of-options {spec}")) {
+            Ok(commit) => Ok(commit),
+            Err(_) => bail!("`{reference}` names no commit\nfetch it first: `git fetch origin {reference}`"),
+        }
+    }
+
     /// Where HEAD and `reference` parted.
     ///
     /// # Errors
     /// Unknown reference, or no common history (a shallow clone).
     pub(crate) fn merge_base(&self, reference: &str) -> Result<String> {
+        let commit = self.commit(reference)?;
         let shell = process::shell_in(&self.root)?;
-        let spec = format!("{reference}^{{commit}}");
-        let Ok(commit) = process::read(cmd!(shell, "git rev-parse --verify --quiet --end-of-options {spec}")) else {
-            bail!("`{reference}` names no commit\nfetch it first: `git fetch origin {reference}`");
-        };
         process::read(cmd!(shell, "git merge-base HEAD {commit}")).with_context(|| {
             format!("HEAD and `{reference}` have no common commit here\nfetch more history: `git fetch --unshallow`")
         })
@@ -177,12 +177,7 @@ impl Git {
             "git status --porcelain -z --untracked-files=all --no-renames -- . {elsewhere...}"
         ))?;
         let paths = text.split('\0').filter_map(|entry| entry.get(3..));
-        Ok(paths
-            .map(|path| match path.strip_prefix(&self.prefix) {
-                Some(inside) => inside.into(),
-                None => self.top.join(path),
-            })
-            .collect())
+        Ok(paths.map(|path| self.from_root(path)).collect())
     }
 
     /// The branch that is checked out; nothing when HEAD is detached.

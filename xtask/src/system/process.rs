@@ -18,6 +18,9 @@ use super::interrupt::Guarded;
 /// Lines of a failed child's output that its error shows.
 const SHOWN_LINES: usize = 40;
 
+/// Of what a child says, so many bytes are kept to be explained.
+const KEPT_OUTPUT: usize = 256 * 1024;
+
 static ON_ANOTHER_WORKSPACE: AtomicBool = AtomicBool::new(false);
 
 /// From now on children choose their toolchain anew: the one that runs us was chosen for the
@@ -78,17 +81,49 @@ pub(crate) fn output(cmd: Cmd<'_>) -> Result<Output> {
 }
 
 /// Runs `cmd`, hands each line of its standard output to `on_line`, and lets its standard error
-/// through to ours (cargo draws its progress there).
-pub(crate) fn stream_stdout(cmd: Cmd<'_>, mut on_line: impl FnMut(&str)) -> Result<ExitStatus> {
+/// through to ours (cargo draws its progress there). `enter` runs in the child before its program: system
+/// calls alone. Gives the exit status and the end of the standard error.
+///
+/// # Errors
+/// The program cannot be started; `enter` failed.
+pub(crate) fn stream(
+    cmd: Cmd<'_>,
+    enter: Option<impl Fn() -> std::io::Result<()> + Send + Sync + 'static>,
+    mut on_line: impl FnMut(&str),
+) -> Result<(ExitStatus, String)> {
     let mut command = prepared(cmd);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    if let Some(enter) = enter {
+        // SAFETY: between fork and exec only system calls run: that is what `enter` promises.
+        unsafe { command.pre_exec(enter) };
+    }
     let (mut child, _guard) = spawn(&mut command)?;
     let _watch = Watch::over(&child);
     let stdout = child.stdout.take().context("a piped output is there")?;
-    for line in BufReader::new(stdout).lines() {
-        on_line(&line.context("cannot read a child's output")?);
+    let stderr = child.stderr.take().context("a piped output is there")?;
+    let said = std::thread::scope(|scope| {
+        let said = scope.spawn(|| pass_on(stderr));
+        for line in BufReader::new(stdout).lines() {
+            on_line(&line.context("cannot read a child's output")?);
+        }
+        anyhow::Ok(said.join().unwrap_or_default())
+    })?;
+    Ok((child.wait().context("cannot wait for a child process")?, said))
+}
+
+/// Shows what comes, as it comes, and keeps its end.
+fn pass_on(mut from: impl Read) -> String {
+    let mut kept: Vec<u8> = Vec::new();
+    let mut buffer = [0; 8 * 1024];
+    while let Ok(count @ 1..) = from.read(&mut buffer) {
+        // A reader that went away is no reason to stop the child.
+        let _ = std::io::stderr().write_all(&buffer[..count]);
+        kept.extend_from_slice(&buffer[..count]);
+        if kept.len() > 2 * KEPT_OUTPUT {
+            kept.drain(..kept.len() - KEPT_OUTPUT);
+        }
     }
-    child.wait().context("cannot wait for a child process")
+    String::from_utf8_lossy(&kept).into_owned()
 }
 
 /// Runs `cmd` with both outputs going line by line to `log` and `on_line`.

@@ -24,6 +24,15 @@ pub(crate) struct Component {
     pub(crate) is_default: bool,
 }
 
+impl Component {
+    /// All packages that it is compiled from, on whatever platform.
+    pub(crate) fn nodes<'a>(&self, packages: &Packages, resolves: &'a Resolves) -> BTreeSet<&'a Node> {
+        let folder = absolute(&packages.root, &self.package.folder);
+        let below = |resolve: &'a Resolve| resolve.root(&folder).map(|root| resolve.below(root)).unwrap_or_default();
+        resolves.values().flat_map(below).collect()
+    }
+}
+
 /// The resolved graph of each platform.
 pub(crate) type Resolves = BTreeMap<Platform, Resolve>;
 

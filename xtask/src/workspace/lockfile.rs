@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
+use super::inputs::Input;
+use crate::image::platform::Platform;
+
 /// A locked package's name and version.
 pub(crate) type NameVersion = (String, String);
 
@@ -48,17 +51,17 @@ impl LockFile {
         Ok(lock)
     }
 
-    /// A line per source that holds `package`: what must stay the same for a build to stay the same.
-    pub(crate) fn lines(&self, package: &NameVersion) -> Vec<String> {
-        let mut lines: Vec<_> = self
-            .entries
-            .get(package)
-            .into_iter()
-            .flatten()
-            .map(|entry| format!("{} {} {} {}", entry.name, entry.version, entry.source, entry.checksum))
-            .collect();
-        lines.sort();
-        lines
+    /// One per source that holds `package`: what must stay the same for a build to stay the same.
+    pub(crate) fn inputs(&self, package: &NameVersion, platform: &Platform) -> Vec<Input> {
+        let entries = self.entries.get(package).into_iter().flatten();
+        let input = |entry: &LockEntry| Input::Lock {
+            platform: platform.to_string(),
+            name: entry.name.clone(),
+            version: entry.version.clone(),
+            source: entry.source.clone(),
+            checksum: entry.checksum.clone(),
+        };
+        entries.map(input).collect()
     }
 
     /// Whether more than one package has this name, so that the name alone is ambiguous for `-p`.
@@ -87,8 +90,10 @@ mod tests {
             "#,
         )
         .unwrap();
-        assert_eq!(lock.lines(&("a".into(), "1.0.0".into())), ["a 1.0.0 registry+x abc"]);
-        assert_eq!(lock.lines(&("b".into(), "1.0.0".into())), Vec::<String>::new());
+        let inputs = |name: &str| lock.inputs(&(name.into(), "1.0.0".into()), &"linux/amd64".parse().unwrap());
+        let encoded: Vec<_> = inputs("a").iter().map(Input::encoded).collect();
+        assert_eq!(encoded, [r#"["lock","linux/amd64","a","1.0.0","registry+x","abc"]"#]);
+        assert!(inputs("b").is_empty());
         assert!(lock.is_ambiguous("a"));
         assert!(!lock.is_ambiguous("b"));
     }

@@ -3,14 +3,18 @@
 //! Everything here is pure: data in, data out. `crate::gather` gathers the data.
 
 pub(crate) mod affected;
+pub(crate) mod cargo_config;
 pub(crate) mod components;
 pub(crate) mod context;
+pub(crate) mod environment;
+pub(crate) mod ignore_patterns;
 pub(crate) mod inputs;
 pub(crate) mod lockfile;
 pub(crate) mod matrix;
 pub(crate) mod names;
+pub(crate) mod observed;
 pub(crate) mod packages;
-pub(crate) mod reach;
+pub(crate) mod source_paths;
 pub(crate) mod resolve;
 pub(crate) mod selection;
 pub(crate) mod settings;

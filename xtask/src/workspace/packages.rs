@@ -1,6 +1,6 @@
 //! The packages of the workspace, as `cargo metadata --no-deps` lists them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -19,6 +19,8 @@ pub(crate) struct Target {
     pub(crate) is_binary: bool,
     /// Whether it is a library of any kind (a proc-macro too).
     pub(crate) is_library: bool,
+    /// Whether binaries are compiled from it: no test, bench or example.
+    pub(crate) is_compiled: bool,
     /// Source file, below the workspace root.
     pub(crate) source: Utf8PathBuf,
     /// Whether cargo refuses to load the workspace when its source is missing.
@@ -66,6 +68,13 @@ impl Package {
     pub(crate) fn build_script(&self) -> Option<&Utf8Path> {
         let is_script = |target: &&Target| !target.is_binary && target.name.starts_with("build-script-");
         self.targets.iter().find(is_script).map(|target| target.source.as_path())
+    }
+
+    /// Names of the folders right below the package's that hold what is compiled for its binaries.
+    pub(crate) fn target_folders(&self) -> BTreeSet<&str> {
+        let compiled = self.targets.iter().filter(|target| target.is_compiled);
+        let inner = compiled.filter_map(|target| target.source.strip_prefix(&self.folder).ok());
+        inner.filter_map(|path| path.components().next().map(|first| first.as_str())).collect()
     }
 
     /// The binaries that can become components.
@@ -149,6 +158,7 @@ fn member(package: &cargo_metadata::Package, own: Option<&toml::Table>, root: &U
                 name: target.name.clone(),
                 is_binary: target.kind.contains(&TargetKind::Bin),
                 is_library: is_library(target),
+                is_compiled: is_compiled(target),
                 is_demanded: is_bare || is_demanded(target, own),
                 source: relative(&target.src_path)?,
                 required_features: target.required_features.clone(),
@@ -180,6 +190,11 @@ fn member(package: &cargo_metadata::Package, own: Option<&toml::Table>, root: &U
 fn is_library(target: &cargo_metadata::Target) -> bool {
     use TargetKind::{Bench, Bin, CustomBuild, Example, Test};
     target.kind.iter().any(|kind| !matches!(kind, Bin | Example | Test | Bench | CustomBuild))
+}
+
+fn is_compiled(target: &cargo_metadata::Target) -> bool {
+    use TargetKind::{Bench, Example, Test};
+    !target.kind.iter().any(|kind| matches!(kind, Bench | Example | Test))
 }
 
 /// Libraries, binaries and build scripts always; tests, benches and examples when the manifest

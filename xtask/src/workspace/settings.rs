@@ -44,6 +44,18 @@ pub(crate) enum BuilderImage {
     PerPlatform(BTreeMap<Platform, String>),
 }
 
+impl std::fmt::Display for BuilderImage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            BuilderImage::One(image) => f.write_str(image),
+            BuilderImage::PerPlatform(images) => {
+                let list: Vec<_> = images.iter().map(|(platform, image)| format!("{platform}={image}")).collect();
+                f.write_str(&list.join(","))
+            }
+        }
+    }
+}
+
 /// Settings of the workspace, `[workspace.metadata.docker]`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
@@ -77,6 +89,26 @@ pub(crate) struct WorkspaceSettings {
     pub(crate) environments: BTreeMap<String, Environment>,
     /// CI runner per platform, for `matrix`.
     pub(crate) runners: BTreeMap<Platform, String>,
+    /// Variables of the environment that builds may read, beside those that every build may.
+    pub(crate) pass_env: Vec<String>,
+    /// Whether native builds are confined.
+    pub(crate) sandbox: SandboxMode,
+    /// Folders beside the system's own that native builds may read; their content is not an input.
+    pub(crate) system_paths: Vec<Utf8PathBuf>,
+    /// Whether native builds may use the network: what they get from it is no input.
+    pub(crate) network: bool,
+}
+
+/// Whether native builds are confined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum SandboxMode {
+    /// Where the kernel can.
+    Auto,
+    /// A kernel that cannot is an error.
+    Required,
+    /// Never.
+    Off,
 }
 
 /// Which builds move the tag `latest`.
@@ -133,6 +165,10 @@ impl Default for WorkspaceSettings {
             manifests: vec!["k8s".into()],
             environments: BTreeMap::new(),
             runners: BTreeMap::new(),
+            pass_env: Vec::new(),
+            sandbox: SandboxMode::Auto,
+            system_paths: Vec::new(),
+            network: false,
         }
     }
 }
@@ -162,6 +198,8 @@ pub(crate) struct PackageSettings {
     pub(crate) build_packages: Vec<String>,
     /// Budget of the compressed image, e.g. `20 MiB`.
     pub(crate) max_size: Option<ByteSize>,
+    /// Variables of the environment that this package's builds may read.
+    pub(crate) pass_env: Vec<String>,
 }
 
 /// A number of bytes, written like `20 MiB`, `1.5 MB` or `300000`.
@@ -209,8 +247,12 @@ const WORKSPACE_KEYS: &[&str] = &[
     "manifests",
     "environments",
     "runners",
+    "pass-env",
+    "sandbox",
+    "system-paths",
+    "network",
 ];
-const PACKAGE_KEYS: &[&str] = &["port", "assets", "inputs", "env", "build-packages", "max-size"];
+const PACKAGE_KEYS: &[&str] = &["port", "assets", "inputs", "env", "build-packages", "max-size", "pass-env"];
 
 /// Reads `metadata.docker` of the workspace; `file` names its manifest in errors.
 pub(crate) fn workspace_settings(metadata: &Value, file: &Utf8Path) -> Result<WorkspaceSettings> {
@@ -220,6 +262,10 @@ pub(crate) fn workspace_settings(metadata: &Value, file: &Utf8Path) -> Result<Wo
         bail!("`platforms` in `{table}` of `{file}` is empty; leave it out for `linux/amd64`");
     }
     check_template(&settings.repository, table, file)?;
+    check_names(&settings.pass_env, "pass-env", table, file)?;
+    if let Some(path) = settings.system_paths.iter().find(|path| !path.is_absolute() || path.as_str() == "/") {
+        bail!("`{path}` in `system-paths` in `{table}` of `{file}` is no absolute path below `/`");
+    }
     for (name, environment) in &settings.environments {
         let table = format!("[workspace.metadata.docker.environments.{name}]");
         // Names of folders and of environment variables are made of it.
@@ -269,13 +315,23 @@ pub(crate) fn package_settings(metadata: &Value, file: &Utf8Path) -> Result<Pack
             bail!("`{package}` in `build-packages` in `{table}` of `{file}` is no package name");
         }
     }
-    for name in settings.env.keys() {
+    if let Some(path) = settings.inputs.iter().find(|path| path.is_absolute()) {
+        bail!("`{path}` in `inputs` in `{table}` of `{file}` is no path from the workspace's root");
+    }
+    check_names(settings.env.keys(), "env", table, file)?;
+    check_names(&settings.pass_env, "pass-env", table, file)?;
+    Ok(settings)
+}
+
+/// Checks names of environment variables.
+fn check_names<'a>(names: impl IntoIterator<Item = &'a String>, key: &str, table: &str, file: &Utf8Path) -> Result<()> {
+    for name in names {
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
         if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) || !name.chars().all(plain) {
-            bail!("`{name}` in `env` in `{table}` of `{file}` is no name of an environment variable");
+            bail!("`{name}` in `{key}` in `{table}` of `{file}` is no name of an environment variable");
         }
     }
-    Ok(settings)
+    Ok(())
 }
 
 /// `path` without `.`, doubled or final slashes, and `..` that can be left out: however it is written,

@@ -14,13 +14,17 @@ use crate::assemble::layout::Layout;
 use crate::assemble::root_files::{NONROOT, root_files, with_parents};
 use crate::compile::engine::progress_of;
 use crate::compile::executable::{interpreter, scan};
+use crate::compile::explain::explain;
+use crate::compile::observe::{undeclared, unseen_variables};
 use crate::image::labels;
 use crate::image::manifest::Descriptor;
 use crate::image::platform::Platform;
 use crate::registry::{Client, Credentials};
+use crate::stage::Stage;
 use crate::system::files::{TemporaryFolder, write_atomically};
 use crate::system::parallel;
 use crate::system::progress::Progress;
+use crate::workspace::components::Component;
 use crate::workspace::inputs::FileKind;
 
 /// What a component's image has become.
@@ -40,9 +44,11 @@ type Executables = BTreeMap<(String, Platform), Result<Utf8PathBuf>>;
 /// Carries the plan out. A component's failure does not stop the others. While the layout is open, no
 /// other build takes blobs out of it.
 pub(crate) fn apply(plan: &BuildPlan<'_>, progress: &Progress) -> Result<(Layout, Results)> {
-    plan.workspace.touch_changed()?;
+    // Held until the executables are in images: another build would replace them.
+    let stage = Stage::lay_out(plan.workspace, || progress.say("waiting for another build of this workspace"))?;
+    plan.workspace.keep_memory();
     let mut executables = match &plan.builder {
-        Builder::Native(_) => compile_natively(plan, progress)?,
+        Builder::Native(_) => compile_natively(plan, &stage, progress)?,
         Builder::Engine(files) => {
             for (path, text) in files {
                 // Unchanged files keep their times, so that engines need not read them again.
@@ -50,7 +56,7 @@ pub(crate) fn apply(plan: &BuildPlan<'_>, progress: &Progress) -> Result<(Layout
                     write_atomically(path, text.as_bytes())?;
                 }
             }
-            compile_in_engine(plan, progress)?
+            compile_in_engine(plan, &stage, progress)?
         }
     };
     let folder = plan.workspace.output().join("oci");
@@ -82,25 +88,43 @@ pub(crate) fn apply(plan: &BuildPlan<'_>, progress: &Progress) -> Result<(Layout
     Ok((layout, results))
 }
 
-fn compile_natively(plan: &BuildPlan<'_>, progress: &Progress) -> Result<Executables> {
+fn compile_natively(plan: &BuildPlan<'_>, stage: &Stage, progress: &Progress) -> Result<Executables> {
     let Builder::Native(builds) = &plan.builder else { bail!("no native build is planned") };
-    let names: Vec<&str> = plan.images.iter().map(|image| image.component.name.as_str()).collect();
+    let components: Vec<&Component> = plan.images.iter().map(|image| image.component).collect();
+    let names: Vec<&str> = components.iter().map(|component| component.name.as_str()).collect();
     let mut executables = Executables::new();
     for (platform, build) in builds {
         progress.say(&format!("cargo: compiling {} for {platform}", names.join(", ")));
-        let compiled = build.run(plan.workspace.root(), &names)?;
-        for (name, executable) in compiled.executables {
-            executables.insert((name, platform.clone()), Ok(executable));
+        let compiled = build.run(plan.workspace, stage, &components, progress)?;
+        for name in unseen_variables(plan.workspace, &components, &compiled) {
+            progress.say(&format!(
+                "warning: a build asks for the variable `{name}`, which is set here and not passed on\nif it is meant, in \
+                 `[workspace.metadata.docker]` of `Cargo.toml`: `pass-env = [\"{name}\"]`"
+            ));
         }
+        for component in &components {
+            let name = &component.name;
+            let Some(executable) = compiled.executables.get(name) else { continue };
+            let undeclared = undeclared(plan.workspace, stage, component, executable)?;
+            let result = match undeclared.is_empty() || !plan.is_strict {
+                true => Ok(executable.clone()),
+                false => Err(anyhow::anyhow!("{}", undeclared.join("\n"))),
+            };
+            if result.is_ok() {
+                undeclared.iter().for_each(|line| progress.say(&format!("warning: {line}")));
+            }
+            executables.insert((name.clone(), platform.clone()), result);
+        }
+        let hint = compiled.hint.map(|hint| format!("\n{hint}")).unwrap_or_default();
         for name in compiled.failed {
-            let error = anyhow::anyhow!("`{name}` does not compile for {platform}; cargo's messages are above");
+            let error = anyhow::anyhow!("`{name}` does not compile for {platform}; cargo's messages are above{hint}");
             executables.insert((name, platform.clone()), Err(error));
         }
     }
     Ok(executables)
 }
 
-fn compile_in_engine(plan: &BuildPlan<'_>, progress: &Progress) -> Result<Executables> {
+fn compile_in_engine(plan: &BuildPlan<'_>, stage: &Stage, progress: &Progress) -> Result<Executables> {
     let engine = plan.engine.as_ref().context("no engine is planned")?;
     let output = plan.workspace.output();
     let exports = TemporaryFolder::create_in(&output.join("tmp"), "export")?;
@@ -120,9 +144,16 @@ fn compile_in_engine(plan: &BuildPlan<'_>, progress: &Progress) -> Result<Execut
         let task = progress.task(name, &format!("compiling for {} in {}", planned.platform, engine.program));
         let log = output.join("logs").join(format!("{name}-{slug}.log"));
         let folder = exports.0.join(&slug).join(name);
-        let built = build.run(engine, plan.workspace.root(), &folder, name, &log, |line| {
+        let built = build.run(engine, &stage.folder, &folder, name, &log, |line| {
             if let Some(text) = progress_of(line) {
                 task.update(text);
+            }
+        });
+        let built = built.map_err(|error| {
+            let said = std::fs::read_to_string(&log).unwrap_or_default();
+            match explain(&said, plan.workspace, stage) {
+                Some(hint) => anyhow::anyhow!("{hint}").context(format!("{error:#}")),
+                None => error,
             }
         });
         let kept = built.and_then(|executable| keep(&executable, &kept, planned));

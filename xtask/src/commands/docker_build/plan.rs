@@ -1,6 +1,6 @@
 //! What will be built, from what, with which commands; nothing is changed here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result};
 use camino::Utf8PathBuf;
@@ -9,6 +9,7 @@ use super::options::{Machine, build_args, choose_builder, tags};
 use crate::assemble::base::BaseReference;
 use crate::cli::BuildOptions;
 use crate::commands::components::image_name;
+use crate::compile::builder_image::resolve;
 use crate::compile::engine::{Engine, EngineBuild};
 use crate::compile::native::{self, NativeBuild};
 use crate::dockerfile::{ignore, text};
@@ -23,7 +24,7 @@ use crate::registry::{Client, Credentials};
 use crate::system::environment::variable;
 use crate::system::progress::Progress;
 use crate::workspace::components::Component;
-use crate::workspace::inputs::{InputHash, Inputs};
+use crate::workspace::inputs::{Input, InputHash, Inputs};
 use crate::workspace::target::RustTarget;
 
 /// The whole build, planned.
@@ -36,6 +37,8 @@ pub(crate) struct BuildPlan<'a> {
     pub(crate) images: Vec<PlannedImage<'a>>,
     pub(crate) jobs: usize,
     pub(crate) load: bool,
+    /// Whether a program that read what is none of its inputs is an error; a warning otherwise.
+    pub(crate) is_strict: bool,
 }
 
 /// What compiles.
@@ -63,6 +66,9 @@ pub(crate) struct PlannedImage<'a> {
 /// One component's executable for one platform.
 pub(crate) struct PlannedPlatform {
     pub(crate) platform: Platform,
+    /// All that decides the image.
+    pub(crate) inputs: Inputs,
+    /// The hash over it.
     pub(crate) input_hash: InputHash,
     /// How the engine builds it; nothing for a native build.
     pub(crate) engine_build: Option<EngineBuild>,
@@ -94,13 +100,14 @@ pub(crate) fn plan<'a>(
         components.into_iter().map(|component| Ok((component, workspace.inputs(component)?))).collect::<Result<_>>()?;
     let chosen: Vec<&Component> = inputs.iter().map(|(component, _)| *component).collect();
 
-    let mut identities: BTreeMap<(Platform, String), BTreeMap<String, String>> = BTreeMap::new();
+    let mut identities: BTreeMap<(Platform, String), BTreeSet<Input>> = BTreeMap::new();
     let mut engine_builds: BTreeMap<(Platform, String), EngineBuild> = BTreeMap::new();
     let builder = match (&engine, is_native) {
         (Some(engine), false) => {
             let mut files = BTreeMap::new();
+            let images = builder_images(workspace, engine, progress)?;
             for component in &chosen {
-                let (paths, builds) = plan_engine(workspace, engine, component, &build_args, options)?;
+                let (paths, builds) = plan_engine(workspace, &images, component, &build_args, options)?;
                 files.extend(paths);
                 for (build, identity) in builds {
                     let key = (build.platform.clone(), component.name.clone());
@@ -117,7 +124,7 @@ pub(crate) fn plan<'a>(
                 let target = RustTarget::new(platform, workspace.packages.settings.linkage)?;
                 let build = native::plan(workspace, &toolchain, &chosen, target, &build_args)?;
                 for component in &chosen {
-                    identities.insert((platform.clone(), component.name.clone()), build.identity.clone());
+                    identities.insert((platform.clone(), component.name.clone()), build.inputs(workspace, component));
                 }
                 builds.insert(platform.clone(), build);
             }
@@ -138,20 +145,23 @@ pub(crate) fn plan<'a>(
             .iter()
             .map(|platform| {
                 let key = (platform.clone(), component.name.clone());
-                let mut identity = identities.remove(&key).context("a platform was not planned")?;
-                identity.insert("xtask".into(), env!("CARGO_PKG_VERSION").into());
-                identity.extend(said.identity());
-                identity.extend(build_args.iter().map(|(name, value)| (format!("argument {name}"), value.clone())));
-                identity.extend(base.iter().map(|(_, digest)| ("base".to_owned(), digest.to_string())));
+                let mut builder = identities.remove(&key).context("a platform was not planned")?;
+                builder.insert(Input::tool("assembler", env!("CARGO_PKG_VERSION")));
+                builder.extend(said.inputs());
+                builder.extend(build_args.iter().map(|(name, value)| Input::variable(&format!("argument {name}"), value)));
+                builder.extend(base.iter().map(|(_, digest)| Input::tool("base", digest.to_string())));
+                let inputs = inputs.for_build(platform, builder);
                 Ok(PlannedPlatform {
                     platform: platform.clone(),
-                    input_hash: inputs.hash(platform, &identity),
+                    input_hash: inputs.hash(),
+                    inputs,
                     engine_build: engine_builds.remove(&key),
                 })
             })
             .collect::<Result<Vec<_>>>()?;
         images.push(said.image(workspace, component, revision, platforms, &tags)?);
     }
+    workspace.keep_memory();
     let jobs = options.jobs.map(usize::from);
     Ok(BuildPlan {
         workspace,
@@ -161,6 +171,7 @@ pub(crate) fn plan<'a>(
         images,
         jobs: jobs.or(std::thread::available_parallelism().ok().map(usize::from)).unwrap_or(1),
         load,
+        is_strict: false,
     })
 }
 
@@ -174,11 +185,11 @@ struct Said {
 }
 
 impl Said {
-    /// What of it decides images beside their inputs.
-    fn identity(&self) -> impl Iterator<Item = (String, String)> {
-        let all = [("version", &self.version), ("commit", &self.commit), ("build date", &self.build_date)];
-        let all = all.into_iter().chain([("epoch", &self.epoch)]);
-        all.filter_map(|(name, value)| Some((format!("said {name}"), value.clone()?)))
+    /// What of it decides images.
+    fn inputs(&self) -> impl Iterator<Item = Input> {
+        let all = [("VERSION", &self.version), ("COMMIT_SHA", &self.commit), ("BUILD_DATE", &self.build_date)];
+        let all = all.into_iter().chain([("SOURCE_DATE_EPOCH", &self.epoch)]);
+        all.filter_map(|(name, value)| Some(Input::Label { name: name.to_owned(), value: value.clone()? }))
     }
 
     fn image<'a>(
@@ -215,19 +226,43 @@ fn base(workspace: &Workspace) -> Result<Option<(BaseReference, Digest)>> {
     Ok(Some((reference, digest)))
 }
 
+/// The builder image of each platform, as the engine is given it, with what tells its content apart.
+fn builder_images(
+    workspace: &Workspace,
+    engine: &Engine,
+    progress: &Progress,
+) -> Result<BTreeMap<Platform, (String, Input)>> {
+    let mut known: BTreeMap<String, (String, Input)> = BTreeMap::new();
+    let mut images = BTreeMap::new();
+    for platform in &workspace.platforms {
+        let image = dockerfiles::builder_image(workspace, platform)?;
+        if !known.contains_key(&image) {
+            let resolved = resolve(engine, &image, &|line| progress.say(&format!("warning: {line}")))?;
+            known.insert(image.clone(), resolved);
+        }
+        images.insert(platform.clone(), known[&image].clone());
+    }
+    Ok(images)
+}
+
 /// Texts of the generated files, and each platform's build with what decides it.
-type EnginePlan = (BTreeMap<Utf8PathBuf, String>, Vec<(EngineBuild, BTreeMap<String, String>)>);
+type EnginePlan = (BTreeMap<Utf8PathBuf, String>, Vec<(EngineBuild, BTreeSet<Input>)>);
 
 fn plan_engine(
     workspace: &Workspace,
-    engine: &Engine,
+    images: &BTreeMap<Platform, (String, Input)>,
     component: &Component,
     build_args: &BTreeMap<String, String>,
     options: &BuildOptions,
 ) -> Result<EnginePlan> {
     let siblings = workspace.components.iter().filter(|other| other.package.folder == component.package.folder);
     let names: Vec<String> = build_args.keys().cloned().collect();
-    let plan = dockerfiles::plan(workspace, siblings.collect(), &names)?;
+    let mut plan = dockerfiles::plan(workspace, siblings.collect(), &names)?;
+    for (platform, (image, _)) in images {
+        if let Some(builder) = plan.builders.get_mut(platform) {
+            builder.image.clone_from(image);
+        }
+    }
     let folder = workspace.output().join("dockerfiles").join(&component.package.name);
     let dockerfile = folder.join("Dockerfile");
     let text = text::text(&plan);
@@ -239,11 +274,10 @@ fn plan_engine(
         .platforms
         .iter()
         .map(|platform| {
-            let image = dockerfiles::builder_image(workspace, platform)?;
-            let identity = BTreeMap::from([
-                ("dockerfile".to_owned(), Digest::of(text.as_bytes()).to_string()),
-                // A tag moves; the id of what the engine has says which one it is.
-                ("image".to_owned(), engine.image_id(&image).unwrap_or(image)),
+            let (_, image) = images.get(platform).context("a platform without a builder image")?;
+            let inputs = BTreeSet::from([
+                image.clone(),
+                Input::tool("Dockerfile", Digest::of(text.as_bytes()).to_string()),
             ]);
             let build = EngineBuild {
                 dockerfile: dockerfile.clone(),
@@ -255,7 +289,7 @@ fn plan_engine(
                 cache_from: options.cache_from.clone(),
                 cache_to: options.cache_to.clone(),
             };
-            Ok((build, identity))
+            Ok((build, inputs))
         })
         .collect::<Result<Vec<_>>>()?;
     Ok((files, builds))

@@ -12,7 +12,7 @@ mod summary;
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use camino::Utf8Path;
 
 use self::apply::Published;
@@ -75,10 +75,14 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &PublishArgs) -> Resul
         return rehearse::from_plan(&workspace, &rehearsed, arguments.dry_run);
     }
     let why_not = why_not_pushed(&ci)?;
-    let build = docker_build::plan::plan(&workspace, chosen.components, &arguments.options, false, machine, &progress)?;
+    let mut build =
+        docker_build::plan::plan(&workspace, chosen.components, &arguments.options, false, machine, &progress)?;
+    build.is_strict = true;
     if let Some(why) = why_not {
         return rehearse::build_only(build, &why, &rehearsed, arguments.dry_run, &progress);
     }
+    // What is hashed by now is what the tags say it is: neither commit nor edits came in between.
+    ensure!(ci_state(&workspace)? == ci, "the tree changed while this ran\nrun it again");
     check_clean(&ci, arguments, &progress)?;
     let run = Run { arguments, workspace: &workspace, tags, asked, ci, progress: &progress };
     run.publish(build, &others)
@@ -89,12 +93,13 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &PublishArgs) -> Resul
 ///
 /// # Errors
 /// As [`run`].
-pub(crate) fn push(build: BuildPlan<'_>, arguments: &DockerBuildArgs, progress: &Progress) -> Result<Outcome> {
+pub(crate) fn push(mut build: BuildPlan<'_>, arguments: &DockerBuildArgs, progress: &Progress) -> Result<Outcome> {
     let workspace = build.workspace;
     let mut ci = ci_state(workspace)?;
     if let Some(why) = why_not_pushed(&ci)? {
         bail!("`--push` is refused: {why}");
     }
+    build.is_strict = true;
     // Names of branches and versions are for `publish`, which records what they are.
     ci.reference = GitReference::Detached;
     let tags = tags(workspace, &ci, &options::tags(&arguments.options.tag)?)?;

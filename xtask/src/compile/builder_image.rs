@@ -1,0 +1,49 @@
+//! The builder image of an engine's builds, by content: a tag moves, and another machine has pulled it at
+//! another time.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use super::engine::Engine;
+use crate::image::reference::ImageReference;
+use crate::registry::{Client, Credentials, RetryPolicy};
+use crate::workspace::inputs::Input;
+
+/// What the engine is told to start from, and what decides the program of it: the digest that the registry
+/// has for `image` now. Where no registry can be asked, what the engine has counts, and `warn` is told.
+///
+/// # Errors
+/// Neither the registry nor the engine has it.
+pub(crate) fn resolve(engine: &Engine, image: &str, warn: &dyn Fn(&str)) -> Result<(String, Input)> {
+    let wrong = || format!("builder image `{image}` is no image reference");
+    let reference: ImageReference = image.parse().with_context(wrong)?;
+    let named = |content: &str| Input::tool("builder image", content);
+    if let Some(digest) = &reference.digest {
+        return Ok((image.to_owned(), named(digest.as_str())));
+    }
+    // An engine at hand may do as well: no long wait.
+    let policy = RetryPolicy { tries: 2, first_wait: Duration::from_millis(200), ..RetryPolicy::default() };
+    let error = match Client::with_policy(Credentials::from_environment(), policy).resolve(&reference) {
+        Ok(digest) => return Ok((format!("{image}@{digest}"), named(digest.as_str()))),
+        Err(error) => error,
+    };
+    let why = format!("{error:#}");
+    let why = why.lines().next().unwrap_or_default();
+    let text = format!("builder image `{image}` cannot be looked up ({why}): the one that `{}` has counts", engine.program);
+    match engine.local_image(image) {
+        Some((Some(digest), _)) => {
+            warn(&text);
+            Ok((format!("{image}@{digest}"), named(digest.as_str())))
+        }
+        Some((None, id)) => {
+            warn(&format!("{text}, and images built elsewhere are not the same to us"));
+            Ok((image.to_owned(), named(&id)))
+        }
+        None => bail!(
+            "{why}\nbuilder image `{image}` is neither in its registry nor in `{}`: set `builder-image` in \
+             `[workspace.metadata.docker]` of `Cargo.toml`",
+            engine.program
+        ),
+    }
+}

@@ -1,0 +1,313 @@
+//! The stage: only what changed is written, and what was changed looks changed to cargo.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
+use std::time::SystemTime;
+
+use anyhow::{Context, Result, bail};
+use camino::{Utf8Path, Utf8PathBuf};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::gather::memory::{Stamp, file_digest, stamp};
+use crate::gather::workspace::Workspace;
+use crate::system::files::write_atomically;
+use crate::workspace::context::Stub;
+use crate::workspace::inputs::{FileKind, hex};
+
+/// Larger files are copied by the system, which may share their blocks, and then hashed.
+const SMALL: u64 = 1024 * 1024;
+
+/// The stage, laid out; nobody else changes it, or builds from it, while this lives.
+pub(crate) struct Stage {
+    /// Where the context begins.
+    pub(crate) folder: Utf8PathBuf,
+    /// The workspace's root in it.
+    pub(crate) root: Utf8PathBuf,
+    lock: File,
+}
+
+/// What the stage is to hold at a place.
+enum Piece {
+    /// A file of the checkout, with the digest that was planned with.
+    File { from: Utf8PathBuf, kind: FileKind, digest: String },
+    /// Made.
+    Text(String),
+}
+
+/// What the stage holds, from run to run.
+#[derive(Default, Serialize, Deserialize)]
+struct Memory {
+    files: BTreeMap<Utf8PathBuf, Staged>,
+    /// A digest over the files of each package, by folder.
+    packages: BTreeMap<Utf8PathBuf, String>,
+    /// Digests of vendored packages, by `NAME VERSION`.
+    vendored: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Serialize, Deserialize, PartialEq)]
+struct Staged {
+    digest: String,
+    is_executable: bool,
+    stamp: Stamp,
+}
+
+impl Stage {
+    /// Lays the context of all components out. Calls `waiting` once before it waits for another build.
+    ///
+    /// # Errors
+    /// A file that changed since it was planned with; files that cannot be read or written.
+    pub(crate) fn lay_out(workspace: &Workspace, waiting: impl FnOnce()) -> Result<Self> {
+        let output = workspace.output();
+        let (folder, remembered) = (output.join("stage"), output.join("stage.json"));
+        let lock = lock(&output, waiting)?;
+        let wanted = pieces(workspace)?;
+        let root = folder.join(&workspace.top.prefix);
+        // What a run that died has left is not what is remembered of it, and is written again.
+        let before: Memory =
+            fs::read(&remembered).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+        let mut after = Memory { vendored: vendored(workspace), ..Memory::default() };
+        let packages = packages(workspace, &wanted);
+        let changed: Vec<&Utf8PathBuf> = packages
+            .iter()
+            .filter(|(package, (digest, _))| before.packages.get(*package) != Some(digest))
+            .map(|(package, _)| package)
+            .collect();
+        remove_others(&folder, &wanted)?;
+        let mut is_same = before.files.len() == wanted.len();
+        for (place, piece) in &wanted {
+            let path = folder.join(place);
+            if !is_staged(&path, piece, before.files.get(place)) {
+                write(&path, piece)?;
+                is_same = false;
+            }
+        }
+        if is_same && changed.is_empty() && after.vendored == before.vendored {
+            return Ok(Stage { folder, root, lock });
+        }
+        // Macros and build scripts list folders without saying so: when anything of a package changed,
+        // all of it looks changed.
+        let now = SystemTime::now();
+        for package in changed {
+            for place in &packages[package].1 {
+                let path = folder.join(place);
+                let touch = || File::open(&path)?.set_modified(now);
+                touch().with_context(|| format!("cannot set the time of `{path}`"))?;
+            }
+        }
+        forget_vendored(&output, &before.vendored, &after.vendored)?;
+        for (place, piece) in &wanted {
+            let path = folder.join(place);
+            let metadata = fs::metadata(&path).with_context(|| format!("cannot read `{path}`"))?;
+            let (digest, is_executable) = piece.described();
+            after.files.insert(place.clone(), Staged { digest, is_executable, stamp: stamp(&metadata) });
+        }
+        after.packages = packages.into_iter().map(|(package, (digest, _))| (package, digest)).collect();
+        write_atomically(&remembered, &serde_json::to_vec(&after)?)?;
+        Ok(Stage { folder, root, lock })
+    }
+
+    /// What is at a path of the stage: its place in the context.
+    pub(crate) fn place<'a>(&self, path: &'a Utf8Path) -> Option<&'a Utf8Path> {
+        path.strip_prefix(&self.folder).ok()
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        // Says when the last build ended: see `lock`. A lock that cannot say it costs a rebuild at most.
+        let _ = self.lock.set_modified(SystemTime::now());
+    }
+}
+
+impl Piece {
+    fn described(&self) -> (String, bool) {
+        match self {
+            Piece::File { kind, digest, .. } => (digest.clone(), *kind == FileKind::Executable),
+            Piece::Text(text) => (hex(&Sha256::digest(text)), false),
+        }
+    }
+}
+
+/// Waits for the lock. Times on which cargo relies may not run backwards: if the clock did, all that was
+/// compiled goes.
+fn lock(output: &Utf8Path, waiting: impl FnOnce()) -> Result<File> {
+    let path = output.join("stage.lock");
+    fs::create_dir_all(output).with_context(|| format!("cannot create `{output}`"))?;
+    let open = || File::options().create(true).truncate(false).write(true).open(&path);
+    let file = open().with_context(|| format!("cannot create `{path}`"))?;
+    if file.try_lock().is_err() {
+        waiting();
+        file.lock().with_context(|| format!("cannot lock `{path}`"))?;
+    }
+    let now = SystemTime::now();
+    let last = file.metadata().and_then(|metadata| metadata.modified()).with_context(|| format!("cannot read `{path}`"))?;
+    if last > now {
+        remove_folder(&output.join("build"))?;
+        remove_file(&output.join("stage.json"))?;
+    }
+    file.set_modified(now).with_context(|| format!("cannot write `{path}`"))?;
+    Ok(file)
+}
+
+/// All that the stage is to hold, by place.
+fn pieces(workspace: &Workspace) -> Result<BTreeMap<Utf8PathBuf, Piece>> {
+    let top = &workspace.top;
+    let planned: BTreeMap<Utf8PathBuf, &str> = workspace
+        .sources
+        .values()
+        .flat_map(|sources| sources.files.keys())
+        .map(|file| (workspace.root().join(&file.path), file.digest.as_str()))
+        .collect();
+    let mut found = workspace.readable_by_all()?;
+    for component in &workspace.components {
+        found.extend(workspace.readable(component)?);
+    }
+    let mut pieces = BTreeMap::new();
+    for (path, from) in found {
+        let (kind, digest) = workspace.memory().digest(&from)?;
+        let digest = planned.get(&path).map_or(digest, |planned| (*planned).to_owned());
+        pieces.insert(top.place(&path), Piece::File { from, kind, digest });
+    }
+    for (path, stub) in &workspace.shared_context.stubs {
+        let text = match stub {
+            Stub::Library => "//! Stub.\n#![allow(unused_crate_dependencies)]\n",
+            Stub::Program => "//! Stub.\n#![allow(unused_crate_dependencies)]\nfn main() {}\n",
+        };
+        pieces.entry(top.place(path)).or_insert_with(|| Piece::Text(text.to_owned()));
+    }
+    Ok(pieces)
+}
+
+/// Each package's places in the stage, and a digest over what is there.
+fn packages(
+    workspace: &Workspace,
+    wanted: &BTreeMap<Utf8PathBuf, Piece>,
+) -> BTreeMap<Utf8PathBuf, (String, Vec<Utf8PathBuf>)> {
+    let package = |(folder, sources): (&Utf8PathBuf, &crate::gather::sources::PackageSources)| {
+        let places: Vec<_> = sources.found.keys().map(|path| workspace.top.place(path)).collect();
+        let mut hasher = Sha256::new();
+        for place in &places {
+            if let Some(piece) = wanted.get(place) {
+                let (digest, is_executable) = piece.described();
+                hasher.update(format!("{place}\0{digest}{is_executable}\n"));
+            }
+        }
+        (folder.clone(), (hex(&hasher.finalize()), places))
+    };
+    workspace.sources.iter().map(package).collect()
+}
+
+fn vendored(workspace: &Workspace) -> BTreeMap<String, String> {
+    let packages = workspace.vendored.packages.iter();
+    packages.map(|((name, version), digest)| (format!("{name} {version}"), digest.clone())).collect()
+}
+
+/// Cargo never looks whether a vendored package changed: what was compiled from one that did is forgotten.
+fn forget_vendored(
+    output: &Utf8Path,
+    before: &BTreeMap<String, String>,
+    after: &BTreeMap<String, String>,
+) -> Result<()> {
+    let names: BTreeSet<&str> = after
+        .iter()
+        .filter(|(package, digest)| before.get(*package) != Some(digest))
+        .filter_map(|(package, _)| package.split(' ').next())
+        .collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    let is_it = |entry: &camino::Utf8DirEntry| {
+        let stem = entry.file_name().rsplit_once('-').map_or("", |(stem, _)| stem);
+        names.contains(stem)
+    };
+    for folder in walkdir::WalkDir::new(output.join("build")).min_depth(2).max_depth(4).into_iter().flatten() {
+        let Some(folder) = Utf8Path::from_path(folder.path()).filter(|path| path.file_name() == Some(".fingerprint"))
+        else {
+            continue;
+        };
+        for entry in folder.read_dir_utf8().into_iter().flatten().flatten().filter(is_it) {
+            remove_folder(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes what is not to be there, folders that become empty included: macros and build scripts list them.
+fn remove_others(folder: &Utf8Path, wanted: &BTreeMap<Utf8PathBuf, Piece>) -> Result<()> {
+    if !folder.is_dir() {
+        return Ok(());
+    }
+    for entry in walkdir::WalkDir::new(folder).min_depth(1).contents_first(true) {
+        let entry = entry.with_context(|| format!("cannot read `{folder}`"))?;
+        let path = Utf8Path::from_path(entry.path()).context("a name in the stage is no UTF-8")?;
+        let is_wanted = path.strip_prefix(folder).is_ok_and(|place| wanted.contains_key(place));
+        if !entry.file_type().is_dir() {
+            if !is_wanted {
+                remove_file(path)?;
+            }
+        } else if is_wanted || path.read_dir_utf8().is_ok_and(|mut entries| entries.next().is_none()) {
+            remove_folder(path)?;
+        }
+    }
+    Ok(())
+}
+
+fn is_staged(path: &Utf8Path, piece: &Piece, known: Option<&Staged>) -> bool {
+    let Some(known) = known else { return false };
+    let (digest, is_executable) = piece.described();
+    let is_untouched = fs::symlink_metadata(path).is_ok_and(|metadata| stamp(&metadata) == known.stamp);
+    known.digest == digest && known.is_executable == is_executable && is_untouched
+}
+
+/// Copies a file and hashes what was copied.
+fn write(path: &Utf8Path, piece: &Piece) -> Result<()> {
+    let folder = path.parent().context("a path without a folder")?;
+    remove_file(path)?;
+    fs::create_dir_all(folder).with_context(|| format!("cannot create `{folder}`"))?;
+    let failed = || format!("cannot write `{path}`");
+    let (digest, is_executable) = piece.described();
+    match piece {
+        Piece::Text(text) => fs::write(path, text).with_context(failed)?,
+        Piece::File { from, .. } => {
+            let mut file = File::open(from).with_context(|| format!("cannot read `{from}`"))?;
+            let found = if file.metadata().is_ok_and(|metadata| metadata.len() <= SMALL) {
+                let mut content = Vec::new();
+                file.read_to_end(&mut content).with_context(|| format!("cannot read `{from}`"))?;
+                fs::write(path, &content).with_context(failed)?;
+                hex(&Sha256::digest(&content))
+            } else {
+                fs::copy(from, path).with_context(failed)?;
+                file_digest(path)?
+            };
+            if found != digest {
+                bail!("`{from}` changed while this ran, so what would be built is not what was planned\nrun it again");
+            }
+        }
+    }
+    let mode = if is_executable { 0o755 } else { 0o644 };
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).with_context(failed)?;
+    // Times of the checkout are older than what was compiled from the file before.
+    let touch = || File::open(path)?.set_modified(SystemTime::now());
+    touch().with_context(failed)
+}
+
+fn remove_file(path: &Utf8Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound && error.kind() != std::io::ErrorKind::NotADirectory => {
+            Err(error).with_context(|| format!("cannot remove `{path}`"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn remove_folder(path: &Utf8Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove `{path}`"))
+        }
+        _ => Ok(()),
+    }
+}
