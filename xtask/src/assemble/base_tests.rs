@@ -16,13 +16,12 @@ fn client() -> Client {
 }
 
 fn layer(name: &str, paths: &[(&str, Option<&str>)]) -> LayerSpec {
-    let entry = |(path, target): &(&str, Option<&str>)| Entry {
-        path: (*path).to_owned(),
-        mode: 0o755,
-        kind: match target {
+    let entry = |(path, target): &(&str, Option<&str>)| {
+        let kind = match target {
             Some(target) => EntryKind::Symlink((*target).to_owned()),
             None => EntryKind::File(Source::Bytes(path.as_bytes().to_vec().into())),
-        },
+        };
+        Entry::new(*path, 0o755, kind)
     };
     LayerSpec { name: name.to_owned(), entries: paths.iter().map(entry).collect() }
 }

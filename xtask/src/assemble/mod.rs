@@ -4,8 +4,10 @@
 
 pub(crate) mod archive;
 pub(crate) mod base;
+pub(crate) mod component;
 mod file_tree;
 mod gzip;
+pub(crate) mod identity;
 pub(crate) mod image;
 pub(crate) mod layer;
 pub(crate) mod layout;

@@ -8,13 +8,12 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::plan::{BuildPlan, Builder, PlannedImage, PlannedPlatform};
 use crate::assemble::archive::write_docker_archive;
 use crate::assemble::base::BaseImage;
-use crate::assemble::image::{AssembledPlatform, ImageConfig, ImageSpec, assemble};
-use crate::assemble::layer::{Entry, EntryKind, LayerSpec, Source};
+use crate::assemble::component::ComponentImage;
+use crate::assemble::image::{AssembledPlatform, assemble};
+use crate::assemble::layer::{Entry, EntryKind, Source};
 use crate::assemble::layout::Layout;
-use crate::assemble::root_files::{NONROOT, root_files, with_parents};
 use crate::compile::engine::progress_of;
 use crate::compile::executable::{interpreter, scan};
-use crate::image::labels;
 use crate::image::manifest::Descriptor;
 use crate::image::platform::Platform;
 use crate::registry::{Client, Credentials};
@@ -181,8 +180,8 @@ fn build_image(
         let executable = executable.with_context(|| format!("`{name}` was not compiled"))??;
         let base = bases.get(&planned.platform);
         check_executable(plan, layout, &executable, name, base, &planned.platform, progress)?;
-        let spec = spec(plan, image, planned, base.cloned(), &executable)?;
-        let assembled = assemble(layout, &spec)?;
+        let contents = contents(plan, image, planned, base.cloned(), &executable)?;
+        let assembled = assemble(layout, &contents.spec())?;
         check_size(image, &assembled)?;
         platforms.push(assembled);
     }
@@ -227,63 +226,29 @@ fn check_executable(
     Ok(())
 }
 
-fn spec(
+/// What the image is made of: the executable, and the declared assets read from the workspace.
+fn contents<'a>(
     plan: &BuildPlan<'_>,
-    image: &PlannedImage<'_>,
+    image: &'a PlannedImage<'_>,
     planned: &PlannedPlatform,
     base: Option<BaseImage>,
     executable: &Utf8Path,
-) -> Result<ImageSpec> {
-    let component = image.component;
-    let settings = &component.package.settings;
-    let program = format!("/usr/local/bin/{}", component.name);
-    let is_scratch = base.is_none();
-    // On a base the parents are its own: an entry for `/bin` would replace a link of that name.
-    let complete = |entries: Vec<Entry>| if is_scratch { with_parents(entries) } else { entries };
-    let mut layers = Vec::new();
-    if is_scratch {
-        layers.push(LayerSpec { name: "root files".into(), entries: complete(root_files()) });
+) -> Result<ComponentImage<'a>> {
+    let mut assets = Vec::new();
+    for asset in &image.component.package.settings.assets {
+        assets.extend(asset_entries(plan, image, asset)?);
     }
-    if !settings.assets.is_empty() {
-        let mut entries = Vec::new();
-        for asset in &settings.assets {
-            entries.extend(asset_entries(plan, image, asset)?);
-        }
-        layers.push(LayerSpec { name: "assets".into(), entries: complete(entries) });
-    }
-    let entry = Entry {
-        path: program.trim_start_matches('/').to_owned(),
-        mode: 0o755,
-        kind: EntryKind::File(Source::Path(executable.to_owned())),
-    };
-    layers.push(LayerSpec { name: "executable".into(), entries: complete(vec![entry]) });
-
-    let mut env: Vec<(String, String)> = Vec::new();
-    if is_scratch {
-        let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-        env.push(("PATH".into(), path.into()));
-    }
-    env.extend(settings.env.clone());
-    env.extend([
-        ("VERSION".to_owned(), image.version.clone()),
-        ("COMMIT_SHA".to_owned(), image.commit.clone()),
-        ("BUILD_DATE".to_owned(), image.build_date.clone()),
-    ]);
-    let mut labels = labels::labels(component, &image.version, &image.commit, &image.build_date);
-    labels.insert(labels::INPUT_HASH.into(), planned.input_hash.to_string());
-    Ok(ImageSpec {
+    Ok(ComponentImage {
+        component: image.component,
         platform: planned.platform.clone(),
         base,
-        layers,
-        config: ImageConfig {
-            user: NONROOT.into(),
-            working_dir: is_scratch.then(|| "/".to_owned()),
-            entrypoint: vec![program],
-            env,
-            ports: settings.port.into_iter().collect(),
-            labels,
-        },
+        assets,
+        program: Source::Path(executable.to_owned()),
+        version: &image.version,
+        commit: &image.commit,
+        build_date: &image.build_date,
         created: image.created,
+        input_hash: planned.input_hash.to_string(),
     })
 }
 
@@ -308,7 +273,7 @@ fn asset_entries(
                 (0o777, EntryKind::Symlink(target.into_string()))
             }
         };
-        entries.push(Entry { path, mode, kind });
+        entries.push(Entry::new(path, mode, kind));
     }
     Ok(entries)
 }

@@ -7,6 +7,7 @@ use camino::Utf8PathBuf;
 
 use super::options::{Machine, build_args, choose_builder, tags};
 use crate::assemble::base::BaseReference;
+use crate::assemble::identity::assembler_identity;
 use crate::cli::BuildOptions;
 use crate::commands::components::image_name;
 use crate::compile::engine::{Engine, EngineBuild};
@@ -139,7 +140,7 @@ pub(crate) fn plan<'a>(
             .map(|platform| {
                 let key = (platform.clone(), component.name.clone());
                 let mut identity = identities.remove(&key).context("a platform was not planned")?;
-                identity.insert("xtask".into(), env!("CARGO_PKG_VERSION").into());
+                identity.extend(assembler_identity(base.is_some()));
                 identity.extend(said.identity());
                 identity.extend(build_args.iter().map(|(name, value)| (format!("argument {name}"), value.clone())));
                 identity.extend(base.iter().map(|(_, digest)| ("base".to_owned(), digest.to_string())));
