@@ -3,6 +3,7 @@
 //! Everything here is pure: data in, data out. `crate::gather` gathers the data.
 
 pub(crate) mod affected;
+pub(crate) mod assets;
 pub(crate) mod components;
 pub(crate) mod context;
 pub(crate) mod inputs;

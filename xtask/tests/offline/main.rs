@@ -1,6 +1,7 @@
 //! What can be tested without a container engine, a registry or a cluster.
 
 mod affected;
+mod assets;
 mod bad_input;
 mod closure;
 mod context;

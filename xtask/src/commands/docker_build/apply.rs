@@ -20,6 +20,7 @@ use crate::registry::{Client, Credentials};
 use crate::system::files::{TemporaryFolder, write_atomically};
 use crate::system::parallel;
 use crate::system::progress::Progress;
+use crate::workspace::assets::path_in_image;
 use crate::workspace::inputs::FileKind;
 
 /// What a component's image has become.
@@ -259,11 +260,9 @@ fn asset_entries(
     asset: &crate::workspace::settings::Asset,
 ) -> Result<Vec<Entry>> {
     let root = plan.workspace.root();
-    let to = asset.to.as_str().trim_matches('/');
     let mut entries = Vec::new();
     for file in plan.workspace.asset(image.component, &asset.from)? {
-        let inner = file.path.strip_prefix(&asset.from).unwrap_or(&file.path);
-        let path = [to, inner.as_str()].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/");
+        let path = path_in_image(asset, &file.path);
         let source = root.join(&file.path);
         let (mode, kind) = match file.kind {
             FileKind::Plain => (0o644, EntryKind::File(Source::Path(source))),
@@ -273,7 +272,7 @@ fn asset_entries(
                 (0o777, EntryKind::Symlink(target.into_string()))
             }
         };
-        entries.push(Entry::new(path, mode, kind));
+        entries.push(Entry::new(path.as_str().trim_start_matches('/'), mode, kind));
     }
     Ok(entries)
 }

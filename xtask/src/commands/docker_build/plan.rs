@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 use camino::Utf8PathBuf;
 
+use super::assets::check_assets;
 use super::options::{Machine, build_args, choose_builder, tags};
 use crate::assemble::base::BaseReference;
 use crate::assemble::identity::assembler_identity;
@@ -93,6 +94,7 @@ pub(crate) fn plan<'a>(
     let base = base(workspace)?;
     let inputs: Vec<(&Component, Inputs)> =
         components.into_iter().map(|component| Ok((component, workspace.inputs(component)?))).collect::<Result<_>>()?;
+    inputs.iter().try_for_each(|(component, _)| check_assets(workspace, component))?;
     let chosen: Vec<&Component> = inputs.iter().map(|(component, _)| *component).collect();
 
     let mut identities: BTreeMap<(Platform, String), BTreeMap<String, String>> = BTreeMap::new();
