@@ -5,7 +5,7 @@
 pub(crate) mod archive;
 pub(crate) mod base;
 pub(crate) mod component;
-mod file_tree;
+pub(crate) mod file_tree;
 mod gzip;
 pub(crate) mod identity;
 pub(crate) mod image;

@@ -4,4 +4,5 @@
 pub(crate) mod engine;
 pub(crate) mod executable;
 pub(crate) mod flags;
+pub(crate) mod loader;
 pub(crate) mod native;

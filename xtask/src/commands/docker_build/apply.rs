@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::plan::{BuildPlan, Builder, PlannedImage, PlannedPlatform};
+use super::start::check_start;
 use crate::assemble::archive::write_docker_archive;
 use crate::assemble::base::BaseImage;
 use crate::assemble::component::ComponentImage;
@@ -13,7 +14,7 @@ use crate::assemble::image::{AssembledPlatform, assemble};
 use crate::assemble::layer::{Entry, EntryKind, Source};
 use crate::assemble::layout::Layout;
 use crate::compile::engine::progress_of;
-use crate::compile::executable::{interpreter, scan};
+use crate::compile::executable::scan;
 use crate::image::manifest::Descriptor;
 use crate::image::platform::Platform;
 use crate::registry::{Client, Credentials};
@@ -22,6 +23,7 @@ use crate::system::parallel;
 use crate::system::progress::Progress;
 use crate::workspace::assets::path_in_image;
 use crate::workspace::inputs::FileKind;
+use crate::workspace::target::RustTarget;
 
 /// What a component's image has become.
 pub(crate) struct Built {
@@ -179,9 +181,11 @@ fn build_image(
     let mut platforms = Vec::new();
     for (planned, executable) in image.platforms.iter().zip(executables) {
         let executable = executable.with_context(|| format!("`{name}` was not compiled"))??;
-        let base = bases.get(&planned.platform);
-        check_executable(plan, layout, &executable, name, base, &planned.platform, progress)?;
-        let contents = contents(plan, image, planned, base.cloned(), &executable)?;
+        let contents = contents(plan, image, planned, bases.get(&planned.platform).cloned(), &executable)?;
+        let settings = &plan.workspace.packages.settings;
+        let target = RustTarget::new(&planned.platform, settings.linkage)?;
+        check_start(&contents, &executable, layout, &settings.runtime_image, target.gnu_prefix)?;
+        report_leaks(plan, &executable, name, &planned.platform, progress)?;
         let assembled = assemble(layout, &contents.spec())?;
         check_size(image, &assembled)?;
         platforms.push(assembled);
@@ -190,29 +194,14 @@ fn build_image(
     Ok(Built { descriptor, platforms })
 }
 
-/// An executable that needs an interpreter must find it; paths of this machine in it are reported.
-fn check_executable(
+/// Says which paths of this machine are in an executable.
+fn report_leaks(
     plan: &BuildPlan<'_>,
-    layout: &Layout,
     executable: &Utf8Path,
     name: &str,
-    base: Option<&BaseImage>,
     platform: &Platform,
     progress: &Progress,
 ) -> Result<()> {
-    if let Some(interpreter) = interpreter(executable)? {
-        let has_it = match base {
-            Some(base) => base.contains(layout, &interpreter)?,
-            None => false,
-        };
-        if !has_it {
-            bail!(
-                "`{name}` needs the interpreter `{interpreter}`, which `{}` does not have\nset `linkage` to \
-                 `gnu-static` or `musl`, or `runtime-image` to an image with it",
-                plan.workspace.packages.settings.runtime_image
-            );
-        }
-    }
     if let Builder::Native(builds) = &plan.builder {
         let build = builds.get(platform).context("a platform was not planned")?;
         let leaks = scan(executable, &build.private_paths)?.leaks;

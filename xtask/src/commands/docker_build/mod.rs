@@ -5,6 +5,7 @@ mod assets;
 pub(crate) mod options;
 pub(crate) mod plan;
 pub(crate) mod report;
+mod start;
 
 pub(crate) use assets::check_assets;
 
