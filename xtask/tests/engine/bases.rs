@@ -158,14 +158,15 @@ fn dynamic_programs_need_a_base_with_their_interpreter() {
     scene
         .engine_build("")
         .fails()
-        .says("`app` needs the interpreter `/lib64/ld-linux-x86-64.so.2`, which `scratch` does not have")
+        .says("`linkage = \"gnu\"` in `[workspace.metadata.docker]` of `Cargo.toml` needs the GNU C library")
         .says("gnu-static");
 
     // One image of a layout needs no name; its path is taken from the workspace's root.
     let without = scene.base("plain", "", SMALL);
     copy(&format!("docker-daemon:{without}"), &format!("oci:{}:plain", scene.path("bases").display()));
     scene.set("runtime-image", "oci:bases");
-    scene.engine_build("").fails().says("which `oci:bases` does not have");
+    let interpreter = "`app` needs the interpreter `/lib64/ld-linux-x86-64.so.2`, which `oci:bases` does not have";
+    scene.engine_build("").fails().says(interpreter);
 
     let gnu = scene.base("gnu", "", GNU);
     copy(&format!("docker-daemon:{gnu}"), &format!("oci:{}:gnu", scene.path("bases").display()));

@@ -29,5 +29,6 @@ mod revisions;
 mod settings;
 mod smoke;
 mod smoke_local;
+mod start;
 #[path = "../support/mod.rs"]
 mod support;
