@@ -4,5 +4,7 @@
 pub(crate) mod engine;
 pub(crate) mod executable;
 pub(crate) mod flags;
+#[cfg_attr(not(test), expect(dead_code, reason = "called where compiling fails"))]
+pub(crate) mod link_hint;
 pub(crate) mod loader;
 pub(crate) mod native;

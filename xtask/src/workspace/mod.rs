@@ -15,4 +15,5 @@ pub(crate) mod reach;
 pub(crate) mod resolve;
 pub(crate) mod selection;
 pub(crate) mod settings;
+pub(crate) mod system_needs;
 pub(crate) mod target;
