@@ -182,3 +182,30 @@ fn dynamic_programs_need_a_base_with_their_interpreter() {
     // No Dockerfile can start from a layout, and says so.
     scene.xtask("dockerfiles").fails().says("no Dockerfile can start from");
 }
+
+#[test]
+#[ignore = "needs a container engine and skopeo"]
+fn a_base_without_a_library_of_the_program_is_refused_and_one_with_it_starts_it() {
+    let main = "#[link(name = \"pq\")]\nunsafe extern \"C\" {\n    safe fn PQlibVersion() -> i32;\n}\n\
+                fn main() { println!(\"{} ID\", PQlibVersion() > 0); }\n";
+    let scene =
+        Scene::new("library", &["app"], "", &[("app/Cargo.toml", &package("app", "")), ("app/src/main.rs", main)]);
+    scene.set("linkage", "gnu");
+    let without = scene.base("gnu", "", GNU);
+    copy(&format!("docker-daemon:{without}"), &format!("oci:{}:gnu", scene.path("bases").display()));
+    scene.set("runtime-image", "oci:bases:gnu");
+    scene
+        .engine_build("")
+        .fails()
+        .says("`app` needs the library `libpq.so.5`, which `oci:bases:gnu` does not have")
+        .says("set `runtime-image` to an image with it");
+
+    // With all that it needs in turn.
+    let copied = "libpq=$(gcc -print-file-name=libpq.so.5); cp -Ln \"$libpq\" /base/usr/lib64/; \
+                  for file in $(ldd \"$libpq\" | grep -o '/[^ ]*'); do cp -Ln $file /base/usr/lib64/; done; echo gnu";
+    let with = scene.base("pq", "", &GNU.replace("echo gnu", copied));
+    copy(&format!("docker-daemon:{with}"), &format!("oci:{}:pq", scene.path("bases").display()));
+    scene.set("runtime-image", "oci:bases:pq");
+    scene.engine_build("--load --tag pq").ok();
+    assert_eq!(docker(&format!("run --rm {}", scene.image("app", "pq"))), format!("true {}", scene.id));
+}
