@@ -21,8 +21,7 @@ pub(crate) fn link_hint(output: &str) -> Option<String> {
     let kind = if is_static { "static library" } else { "library" };
     if let Some(library) = output.lines().find_map(|line| after(line, NOT_FOUND)) {
         let need = by_link_name(library);
-        let asking = crate_before(output, library).or_else(|| need.map(|need| need.name.to_owned()));
-        let what = match asking {
+        let what = match crate_of(output, library) {
             Some(name) => format!("crate `{name}` asks for the {kind} `lib{library}`, which is not here"),
             None => format!("there is no {kind} `lib{library}` here"),
         };
@@ -32,8 +31,7 @@ pub(crate) fn link_hint(output: &str) -> Option<String> {
     let (what, need) = match archive {
         Some(Archive::Library(library)) => {
             let need = by_link_name(library);
-            let name = crate_before(output, library).or_else(|| need.map(|need| need.name.to_owned()));
-            let of = name.map(|name| format!(" of crate `{name}`")).unwrap_or_default();
+            let of = crate_of(output, library).map(|name| format!(" of crate `{name}`")).unwrap_or_default();
             (format!("`lib{library}.a`{of} needs `{symbol}`, which no linked {kind} has"), need)
         }
         Some(Archive::Crate(name)) => {
@@ -87,12 +85,13 @@ fn archive(line: &str) -> Option<Archive<'_>> {
     })
 }
 
-/// The crate whose `.rlib` stands before `-lLIBRARY` in the linker's command: rustc puts what a crate
-/// links right after the crate.
-fn crate_before(output: &str, library: &str) -> Option<String> {
-    let before = output.split(&format!("\"-l{library}\"")).next().filter(|before| before.len() < output.len())?;
-    let argument = before.rsplit('"').find(|argument| argument.ends_with(".rlib"))?;
-    match archive(argument)? {
+/// The crate that links a library. rustc puts what a crate links right after the crate, so it is the
+/// `.rlib` before `-lLIBRARY`; without one it is the program. Without the command, the usual crate.
+fn crate_of(output: &str, library: &str) -> Option<String> {
+    let Some((before, _)) = output.split_once(&format!("\"-l{library}\"")) else {
+        return by_link_name(library).map(|need| need.name.to_owned());
+    };
+    match archive(before.rsplit('"').find(|argument| argument.ends_with(".rlib"))?)? {
         Archive::Crate(name) => Some(dashed(name)),
         Archive::Library(_) => None,
     }

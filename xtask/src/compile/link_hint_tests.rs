@@ -64,6 +64,14 @@ fn a_library_that_is_not_there_names_who_asks_for_it() {
              `runtime-image` that has the library"
         );
     }
+    // An engine's log; and no crate but the program itself links it.
+    let own = command("libc", "").replace("\"-Wl,--as-needed\"", "\"-Wl,--as-needed\" \"-lpq\"");
+    let engine = own + "#14 0.361   = note: rust-lld: error: unable to find library -lpq\n";
+    let hint = link_hint(&engine).unwrap();
+    assert!(
+        hint.starts_with("there is no static library `libpq` here: turn on the feature `bundled` of `pq-sys`"),
+        "{hint}"
+    );
     let rustc = "error: could not find native static library `udevish`, perhaps an -L flag is missing?\n";
     assert!(link_hint(rustc).unwrap().starts_with("there is no static library `libudevish` here: turn on"));
 }

@@ -186,10 +186,17 @@ fn dynamic_programs_need_a_base_with_their_interpreter() {
 #[test]
 #[ignore = "needs a container engine and skopeo"]
 fn a_base_without_a_library_of_the_program_is_refused_and_one_with_it_starts_it() {
-    let main = "#[link(name = \"pq\")]\nunsafe extern \"C\" {\n    safe fn PQlibVersion() -> i32;\n}\n\
-                fn main() { println!(\"{} ID\", PQlibVersion() > 0); }\n";
-    let scene =
-        Scene::new("library", &["app"], "", &[("app/Cargo.toml", &package("app", "")), ("app/src/main.rs", main)]);
+    let compile = "-shared -fPIC -Wl,-soname,libown.so.1 -o";
+    let build = format!(
+        "use std::process::Command;\nfn main() {{\n    let out = std::env::var(\"OUT_DIR\").unwrap();\n    \
+         let own = format!(\"echo 'int own(void) {{{{ return 7; }}}}' | cc {compile} {{out}}/libown.so -x c -\");\n    \
+         assert!(Command::new(\"sh\").args([\"-c\", &own]).status().unwrap().success());\n    \
+         println!(\"cargo::rustc-link-search=native={{out}}\\ncargo::rustc-link-lib=dylib=own\");\n}}\n"
+    );
+    let main = "unsafe extern \"C\" {\n    safe fn own() -> i32;\n}\nfn main() { println!(\"{} ID\", own()); }\n";
+    let files = [("app/Cargo.toml", package("app", "")), ("app/build.rs", build), ("app/src/main.rs", main.to_owned())];
+    let files: Vec<_> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
+    let scene = Scene::new("library", &["app"], "", &files);
     scene.set("linkage", "gnu");
     let without = scene.base("gnu", "", GNU);
     copy(&format!("docker-daemon:{without}"), &format!("oci:{}:gnu", scene.path("bases").display()));
@@ -197,15 +204,14 @@ fn a_base_without_a_library_of_the_program_is_refused_and_one_with_it_starts_it(
     scene
         .engine_build("")
         .fails()
-        .says("`app` needs the library `libpq.so.5`, which `oci:bases:gnu` does not have")
+        .says("`app` needs the library `libown.so.1`, which `oci:bases:gnu` does not have")
         .says("set `runtime-image` to an image with it");
 
-    // With all that it needs in turn.
-    let copied = "libpq=$(gcc -print-file-name=libpq.so.5); cp -Ln \"$libpq\" /base/usr/lib64/; \
-                  for file in $(ldd \"$libpq\" | grep -o '/[^ ]*'); do cp -Ln $file /base/usr/lib64/; done; echo gnu";
-    let with = scene.base("pq", "", &GNU.replace("echo gnu", copied));
-    copy(&format!("docker-daemon:{with}"), &format!("oci:{}:pq", scene.path("bases").display()));
-    scene.set("runtime-image", "oci:bases:pq");
-    scene.engine_build("--load --tag pq").ok();
-    assert_eq!(docker(&format!("run --rm {}", scene.image("app", "pq"))), format!("true {}", scene.id));
+    let own =
+        format!("echo 'int own(void) {{ return 7; }}' | gcc {compile} /base/usr/lib64/libown.so.1 -x c -; echo gnu");
+    let with = scene.base("own", "", &GNU.replace("echo gnu", &own));
+    copy(&format!("docker-daemon:{with}"), &format!("oci:{}:own", scene.path("bases").display()));
+    scene.set("runtime-image", "oci:bases:own");
+    scene.engine_build("--load --tag own").ok();
+    assert_eq!(docker(&format!("run --rm {}", scene.image("app", "own"))), format!("7 {}", scene.id));
 }
