@@ -62,6 +62,21 @@ fn libraries_that_the_base_lacks_are_named() {
 }
 
 #[test]
+fn a_base_without_the_loader_is_refused() {
+    let base = Fixture::simple(&["base"]);
+    base.git_init();
+    base.build("").ok();
+    let oci = format!("oci:{}:base", base.path("target/docker/oci").display());
+    let fixture = Fixture::simple(&["app"]);
+    let settings = format!("[workspace.metadata.docker]\nlinkage = \"gnu\"\nruntime-image = {oci:?}\n");
+    fixture.append("Cargo.toml", &settings).git_init();
+    let failed = fixture.build("").fails();
+    failed.says("app: error: `app` needs the interpreter `/lib").says(&format!(
+        "which `{oci}` does not have\nset `linkage` to `gnu-static` or `musl`, or `runtime-image` to an image with it"
+    ));
+}
+
+#[test]
 fn a_dynamic_program_on_scratch_is_refused_before_it_is_compiled() {
     let fixture = Fixture::simple(&["app"]);
     fixture.write("app/src/main.rs", "this does not compile");
