@@ -52,11 +52,7 @@ fn write_archive(
         repo_tags: tags.iter().map(ImageReference::to_string).collect(),
         layers: manifest.layers.iter().map(|layer| blob_name(&layer.digest)).collect(),
     };
-    let bytes = |path: &str, content: Vec<u8>| Entry {
-        path: path.to_owned(),
-        mode: 0o644,
-        kind: EntryKind::File(Source::Bytes(content.into())),
-    };
+    let bytes = |path: &str, content: Vec<u8>| Entry::new(path, 0o644, EntryKind::File(Source::Bytes(content.into())));
     let mut entries = vec![
         bytes("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#.to_vec()),
         bytes("index.json", to_json(&Index::new(named(image, tags)))),
@@ -69,11 +65,8 @@ fn write_archive(
     blobs.dedup_by(|a, b| a.digest == b.digest);
     for blob in blobs {
         layout.open_blob(&blob.digest, blob.size)?;
-        entries.push(Entry {
-            path: blob_name(&blob.digest),
-            mode: 0o644,
-            kind: EntryKind::File(Source::Path(layout.blob_path(&blob.digest))),
-        });
+        let content = EntryKind::File(Source::Path(layout.blob_path(&blob.digest)));
+        entries.push(Entry::new(blob_name(&blob.digest), 0o644, content));
     }
     let entries = with_parents(entries);
     write_tar(&entries.iter().collect::<Vec<_>>(), 0, out)

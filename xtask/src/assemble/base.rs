@@ -17,6 +17,9 @@ use crate::image::reference::{Digest, ImageReference};
 use crate::registry::Client;
 use crate::system::files::write_atomically;
 
+/// As much as is kept of a text in a base.
+const MAX_TEXT: u64 = 64 * 1024;
+
 /// Where a base image is. `scratch` is none of these.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum BaseReference {
@@ -159,23 +162,19 @@ impl BaseImage {
         &self.layers
     }
 
-    /// Whether the image's file system has `path`, symlinks followed. The first question unpacks
-    /// the layers; the list of paths is kept in the cache.
+    /// The image's file system. The first question unpacks the layers; the answer is kept in the
+    /// cache.
     ///
     /// # Errors
     /// Layers that cannot be read: damaged, or compressed otherwise than by gzip.
-    pub(crate) fn contains(&self, layout: &Layout, path: &str) -> Result<bool> {
+    pub(crate) fn files(&self, layout: &Layout) -> Result<FileTree> {
         let list = self.cache.join(format!("files-{}.json", self.manifest.hex()));
-        let known = fs::read(&list).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        let tree: FileTree = match known {
-            Some(tree) => tree,
-            None => {
-                let tree = self.read_tree(layout)?;
-                write_atomically(&list, &to_json(&tree))?;
-                tree
-            }
-        };
-        Ok(tree.contains(path))
+        if let Some(tree) = fs::read(&list).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
+            return Ok(tree);
+        }
+        let tree = self.read_tree(layout)?;
+        write_atomically(&list, &to_json(&tree))?;
+        Ok(tree)
     }
 
     fn read_tree(&self, layout: &Layout) -> Result<FileTree> {
@@ -374,16 +373,22 @@ fn read_layer(mut blob: File) -> Result<Vec<LayerEntry>> {
 fn list_entries(tar: impl Read) -> Result<Vec<LayerEntry>> {
     let mut entries = Vec::new();
     for entry in ::tar::Archive::new(tar).entries()? {
-        let entry = entry?;
+        let mut entry = entry?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let path = text(&entry.path_bytes());
         let kind = match entry.header().entry_type() {
             ::tar::EntryType::Directory => LayerEntryKind::Directory,
             ::tar::EntryType::Symlink => {
                 LayerEntryKind::Symlink(entry.link_name_bytes().map(|bytes| text(&bytes)).unwrap_or_default())
             }
+            ::tar::EntryType::Regular if FileTree::keeps_text_of(&path) => {
+                let mut content = Vec::new();
+                (&mut entry).take(MAX_TEXT).read_to_end(&mut content)?;
+                LayerEntryKind::Text(text(&content))
+            }
             _ => LayerEntryKind::Other,
         };
-        entries.push(LayerEntry { path: text(&entry.path_bytes()), kind });
+        entries.push(LayerEntry { path, kind });
     }
     Ok(entries)
 }

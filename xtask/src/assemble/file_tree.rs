@@ -1,4 +1,5 @@
-//! Which paths the file system of a stack of layers has. Pure.
+//! Which paths the file system of a stack of layers has, and the few texts in it that say where
+//! libraries are. Pure.
 //!
 //! Follows what engines do when they apply layers (OCI image-spec, image layer filesystem
 //! changeset): whiteouts hide what lower layers have, and parents may be symlinks.
@@ -14,34 +15,58 @@ const OPAQUE: &str = ".wh..wh..opq";
 
 /// One entry of a layer, as far as it matters here.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct LayerEntry {
+pub(crate) struct LayerEntry {
     /// The path as the tar file has it.
-    pub(super) path: String,
+    pub(crate) path: String,
     /// What it is.
-    pub(super) kind: LayerEntryKind,
+    pub(crate) kind: LayerEntryKind,
 }
 
 /// What a [`LayerEntry`] is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum LayerEntryKind {
+pub(crate) enum LayerEntryKind {
     /// A directory.
     Directory,
     /// A symlink to this target.
     Symlink(String),
+    /// A file that [`FileTree::keeps_text_of`] names, with its text.
+    Text(String),
     /// Anything else.
     Other,
 }
 
-/// The paths of a file system, without their content.
+/// The paths of a file system.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub(super) struct FileTree {
-    /// Paths without leading slash; symlinks with their targets.
-    nodes: BTreeMap<String, Option<String>>,
+pub(crate) struct FileTree {
+    /// By path without leading slash.
+    nodes: BTreeMap<String, Node>,
+}
+
+/// What is at a path.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum Node {
+    Link(String),
+    Text(String),
+    Other,
 }
 
 impl FileTree {
+    /// Whether the content of the file at `path`, as a tar file has it, is kept: those that tell the
+    /// dynamic loader where libraries are.
+    pub(super) fn keeps_text_of(path: &str) -> bool {
+        path.trim_start_matches("./").trim_start_matches('/').starts_with("etc/ld.so.conf")
+    }
+
+    /// The kept texts.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
+        self.nodes.values().filter_map(|node| match node {
+            Node::Text(text) => Some(text.as_str()),
+            Node::Link(_) | Node::Other => None,
+        })
+    }
+
     /// Applies the next layer.
-    pub(super) fn apply(&mut self, layer: &[LayerEntry]) {
+    pub(crate) fn apply(&mut self, layer: &[LayerEntry]) {
         // Whiteouts concern lower layers only, wherever they stand in the tar file.
         for entry in layer {
             let Some((parent, name)) = split(&entry.path) else { continue };
@@ -63,30 +88,39 @@ impl FileTree {
     }
 
     /// Whether there is something at `path`, following symlinks.
-    pub(super) fn contains(&self, path: &str) -> bool {
-        self.resolve(path).is_some_and(|path| path.is_empty() || self.nodes.contains_key(&path))
+    pub(crate) fn contains(&self, path: &str) -> bool {
+        self.find(path).is_some()
+    }
+
+    /// What `path` leads to when all symlinks are followed, without leading slash.
+    pub(crate) fn find(&self, path: &str) -> Option<String> {
+        self.resolve(path).filter(|path| path.is_empty() || self.nodes.contains_key(path))
     }
 
     fn insert(&mut self, parent: &str, name: &str, kind: &LayerEntryKind) {
         let parent = self.real(parent);
         for (at, _) in parent.match_indices('/').chain([(parent.len(), "")]) {
             if at > 0 {
-                self.nodes.entry(parent[..at].to_owned()).or_insert(None);
+                self.nodes.entry(parent[..at].to_owned()).or_insert(Node::Other);
             }
         }
         let path = join(&parent, name);
         match kind {
             // A directory goes into what is there, unless that is something else.
             LayerEntryKind::Directory => {
-                self.nodes.insert(path, None);
+                self.nodes.insert(path, Node::Other);
             }
             LayerEntryKind::Symlink(target) => {
                 self.remove_below(&path);
-                self.nodes.insert(path, Some(target.clone()));
+                self.nodes.insert(path, Node::Link(target.clone()));
+            }
+            LayerEntryKind::Text(text) => {
+                self.remove_below(&path);
+                self.nodes.insert(path, Node::Text(text.clone()));
             }
             LayerEntryKind::Other => {
                 self.remove_below(&path);
-                self.nodes.insert(path, None);
+                self.nodes.insert(path, Node::Other);
             }
         }
     }
@@ -113,7 +147,7 @@ impl FileTree {
                 ".." => done.truncate(done.rfind('/').unwrap_or(0)),
                 name => {
                     let next = join(&done, name);
-                    let Some(Some(target)) = self.nodes.get(&next) else {
+                    let Some(Node::Link(target)) = self.nodes.get(&next) else {
                         done = next;
                         continue;
                     };

@@ -90,11 +90,8 @@ fn an_image_has_one_digest_and_its_archive_holds_it() {
         let folder = tempfile::tempdir().unwrap();
         let dir = camino::Utf8PathBuf::from_path_buf(folder.path().join("oci")).unwrap();
         let layout = Layout::open(&dir).unwrap();
-        let program = Entry {
-            path: "usr/local/bin/engine".to_owned(),
-            mode: 0o755,
-            kind: EntryKind::File(Source::Bytes(b"program".as_slice().into())),
-        };
+        let content = EntryKind::File(Source::Bytes(b"program".as_slice().into()));
+        let program = Entry::new("usr/local/bin/engine", 0o755, content);
         let spec = ImageSpec {
             layers: vec![
                 LayerSpec { name: "root files".to_owned(), entries: with_parents(root_files()) },

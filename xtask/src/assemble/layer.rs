@@ -18,7 +18,7 @@ use crate::image::reference::Digest;
 pub(crate) struct LayerSpec {
     /// What the layer is called in size breakdowns and in the image's history.
     pub(crate) name: String,
-    /// The files, owned by 0:0.
+    /// The files.
     pub(crate) entries: Vec<Entry>,
 }
 
@@ -29,8 +29,17 @@ pub(crate) struct Entry {
     pub(crate) path: String,
     /// The permission bits, including setuid, setgid and sticky.
     pub(crate) mode: u32,
+    /// The numbers of its user and group.
+    pub(crate) owner: (u32, u32),
     /// What it is.
     pub(crate) kind: EntryKind,
+}
+
+impl Entry {
+    /// An entry that belongs to root, as almost all do.
+    pub(crate) fn new(path: impl Into<String>, mode: u32, kind: EntryKind) -> Self {
+        Entry { path: path.into(), mode, owner: (0, 0), kind }
+    }
 }
 
 /// What an [`Entry`] is.

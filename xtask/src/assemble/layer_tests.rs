@@ -14,7 +14,7 @@ fn folder() -> (tempfile::TempDir, Utf8PathBuf) {
 }
 
 fn entry(path: &str, kind: EntryKind) -> Entry {
-    Entry { path: path.to_owned(), mode: 0o755, kind }
+    Entry::new(path, 0o755, kind)
 }
 
 fn spec(program: &Utf8Path) -> LayerSpec {

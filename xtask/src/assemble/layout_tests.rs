@@ -14,11 +14,7 @@ fn folder() -> (tempfile::TempDir, Utf8PathBuf) {
 }
 
 fn image(layout: &Layout, content: &str, platform: &str) -> AssembledPlatform {
-    let entry = Entry {
-        path: "program".to_owned(),
-        mode: 0o755,
-        kind: EntryKind::File(Source::Bytes(content.as_bytes().to_vec().into())),
-    };
+    let entry = Entry::new("program", 0o755, EntryKind::File(Source::Bytes(content.as_bytes().to_vec().into())));
     let spec = ImageSpec {
         platform: platform.parse().unwrap(),
         base: None,

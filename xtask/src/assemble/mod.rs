@@ -4,8 +4,10 @@
 
 pub(crate) mod archive;
 pub(crate) mod base;
-mod file_tree;
+pub(crate) mod component;
+pub(crate) mod file_tree;
 mod gzip;
+pub(crate) mod identity;
 pub(crate) mod image;
 pub(crate) mod layer;
 pub(crate) mod layout;

@@ -30,8 +30,8 @@ pub(crate) fn write_tar(entries: &[&Entry], seconds: u64, out: &mut impl Write) 
 fn write_entry(entry: &Entry, seconds: u64, out: &mut impl Write) -> Result<()> {
     let mut header = Header::new_ustar();
     header.set_mode(entry.mode & 0o7777);
-    header.set_uid(0);
-    header.set_gid(0);
+    header.set_uid(entry.owner.0.into());
+    header.set_gid(entry.owner.1.into());
     header.set_mtime(seconds);
     match &entry.kind {
         EntryKind::Directory => {
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     fn entry(path: &str, kind: EntryKind) -> Entry {
-        Entry { path: path.to_owned(), mode: 0o755, kind }
+        Entry { owner: (65532, 7), ..Entry::new(path, 0o755, kind) }
     }
 
     #[test]
@@ -194,6 +194,7 @@ mod tests {
                 assert_eq!(name.trim_end_matches('/'), path);
                 assert_eq!(read.header().mtime().unwrap(), 1_700_000_000);
                 assert_eq!(read.header().mode().unwrap(), 0o755);
+                assert_eq!((read.header().uid().unwrap(), read.header().gid().unwrap()), (65532, 7));
                 match &entry.kind {
                     EntryKind::Directory => assert!(name.ends_with('/')),
                     EntryKind::Symlink(target) => {

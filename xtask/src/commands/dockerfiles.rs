@@ -4,6 +4,7 @@ use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use similar::TextDiff;
 
+use super::docker_build::check_assets;
 use super::{Outcome, print};
 use crate::cli::DockerfilesArgs;
 use crate::dockerfile::{MARK, ignore, text};
@@ -67,6 +68,7 @@ fn planned(workspace: &Workspace) -> Result<Vec<Planned>> {
     let mut files = Vec::new();
     for (folder, components) in by_package(workspace) {
         let package = components[0].package.name.clone();
+        components.iter().try_for_each(|component| check_assets(workspace, component))?;
         let plan = plan(workspace, components, &[])?;
         let texts = [
             (folder.join("Dockerfile"), text::text(&plan)),

@@ -14,6 +14,7 @@ use crate::gather::workspace::Workspace;
 use crate::registry::{Client, Credentials, RetryPolicy};
 use crate::system::cargo::{self, version_line};
 use crate::workspace::settings::Linkage;
+use crate::workspace::system_needs::{Wanted, mend, needs_of};
 use crate::workspace::target::RustTarget;
 
 /// One line of the table.
@@ -35,6 +36,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &DoctorArgs) -> Result
     let workspace = toolchain(manifest, &mut findings)?;
     engine(&mut findings)?;
     if let Some(workspace) = &workspace {
+        system_needs(workspace, &mut findings)?;
         registry(workspace, &mut findings)?;
     }
     others(&mut findings)?;
@@ -119,6 +121,44 @@ fn toolchain(manifest: Option<&Utf8Path>, findings: &mut Vec<Finding>) -> Result
         ));
     }
     Ok(Some(workspace))
+}
+
+/// Libraries and programs that the components' crates look for on this machine.
+fn system_needs(workspace: &Workspace, findings: &mut Vec<Finding>) -> Result<()> {
+    let shell = Shell::new()?;
+    let linkage = workspace.packages.settings.linkage;
+    let is_static = linkage != Linkage::Gnu;
+    let needs = needs_of(workspace.resolved());
+    if needs.iter().any(|need| matches!(need.wanted, Wanted::Library { .. })) {
+        let found = version_line(cmd!(shell, "pkg-config --version"));
+        findings.push(finding("pkg-config", found, "crates that look for libraries", "install `pkg-config`", false));
+    }
+    for need in needs {
+        let (tool, found) = match need.wanted {
+            Wanted::Program(programs) => {
+                let found = programs.iter().find_map(|name| which::which(name).ok());
+                (programs[0].to_owned(), found.map(|path| path.display().to_string()))
+            }
+            Wanted::Library { pkg_config, link, is_static: has_static } => {
+                let version = version_line(cmd!(shell, "pkg-config --modversion {pkg_config}"));
+                let archive = format!("-print-file-name=lib{link}.a");
+                // A compiler that finds no file prints the name as it was given.
+                let archive = || version_line(cmd!(shell, "cc {archive}")).filter(|path| path.starts_with('/'));
+                // Distributions' archives are for the GNU C library.
+                let links = !is_static || (linkage == Linkage::GnuStatic && has_static && archive().is_some());
+                (format!("lib{link}"), version.filter(|_| links))
+            }
+        };
+        let is_here = linkage != Linkage::Musl;
+        findings.push(finding(
+            &format!("{tool} (crate {})", need.name),
+            found,
+            "native builds",
+            mend(Some(need), is_static, is_here),
+            false,
+        ));
+    }
+    Ok(())
 }
 
 /// Asks the registry for an image of the first component, with the credentials that a pull of it

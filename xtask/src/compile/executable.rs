@@ -1,49 +1,82 @@
-//! Looks into executables: the interpreter they need, and paths that leaked into them.
+//! Looks into executables: what they need to be started, and paths that leaked into them.
 
 use std::fs::File;
 use std::io::Read;
 
 use anyhow::{Context, Result};
 use camino::Utf8Path;
-use object::elf::PT_INTERP;
-use object::read::elf::{FileHeader, ProgramHeader};
+use object::elf::{DT_NEEDED, DT_RPATH, DT_RUNPATH, DT_STRSZ, DT_STRTAB, PT_INTERP, PT_LOAD};
+use object::read::elf::{Dyn, FileHeader, ProgramHeader};
 use object::{Endianness, FileKind, ReadCache, ReadRef};
 use sha2::{Digest, Sha256};
 
+use super::loader::Needs;
 use crate::workspace::inputs::hex;
 
-/// The program interpreter that an ELF executable asks for; nothing for a static one.
+/// What a dynamic executable asks of the system that starts it; nothing for a static one.
 ///
 /// # Errors
 /// It is no ELF executable.
-pub(crate) fn interpreter(path: &Utf8Path) -> Result<Option<String>> {
+pub(crate) fn needs(path: &Utf8Path) -> Result<Option<Needs>> {
     let file = File::open(path).with_context(|| format!("cannot read `{path}`"))?;
     // Reads the headers only, whatever the file's size.
     let data = ReadCache::new(file);
     let found = match FileKind::parse(&data) {
-        Ok(FileKind::Elf64) => interpreter_of::<object::elf::FileHeader64<Endianness>, _>(&data),
-        Ok(FileKind::Elf32) => interpreter_of::<object::elf::FileHeader32<Endianness>, _>(&data),
+        Ok(FileKind::Elf64) => needs_of::<object::elf::FileHeader64<Endianness>, _>(&data),
+        Ok(FileKind::Elf32) => needs_of::<object::elf::FileHeader32<Endianness>, _>(&data),
         _ => anyhow::bail!("`{path}` is no Linux executable"),
     };
     found.with_context(|| format!("cannot read the headers of `{path}`"))
 }
 
-fn interpreter_of<'data, Elf, R>(data: R) -> Result<Option<String>, object::Error>
+fn needs_of<'data, Elf, R>(data: R) -> Result<Option<Needs>, object::Error>
 where
     Elf: FileHeader<Endian = Endianness>,
     R: ReadRef<'data>,
 {
     let header = Elf::parse(data)?;
     let endian = header.endian()?;
-    for segment in header.program_headers(endian, data)? {
+    let segments = header.program_headers(endian, data)?;
+    let mut interpreter = None;
+    let mut dynamic: &[Elf::Dyn] = &[];
+    for segment in segments {
         if segment.p_type(endian) == PT_INTERP
             && let Ok(bytes) = segment.data(endian, data)
         {
-            let text = String::from_utf8_lossy(bytes);
-            return Ok(Some(text.trim_end_matches('\0').to_owned()));
+            interpreter = Some(String::from_utf8_lossy(bytes).trim_end_matches('\0').to_owned());
         }
+        dynamic = segment.dynamic(endian, data)?.unwrap_or(dynamic);
     }
-    Ok(None)
+    let Some(interpreter) = interpreter else { return Ok(None) };
+    // Without the section headers, which `strip` may take: the loader does not read them either.
+    let value = |wanted| dynamic.iter().find(|entry| entry.tag(endian) == wanted).map(|entry| entry.val(endian));
+    let strings = value(DT_STRTAB).zip(value(DT_STRSZ)).and_then(|(address, size)| {
+        let holds = |segment: &&Elf::ProgramHeader| {
+            let start: u64 = segment.p_vaddr(endian).into();
+            let length: u64 = segment.p_filesz(endian).into();
+            segment.p_type(endian) == PT_LOAD && (start..start.saturating_add(length)).contains(&address)
+        };
+        let segment = segments.iter().find(holds)?;
+        let offset = address - segment.p_vaddr(endian).into() + segment.p_offset(endian).into();
+        data.read_bytes_at(offset, size).ok()
+    });
+    let text = |at: u64| {
+        let rest = strings?.get(usize::try_from(at).ok()?..)?;
+        let end = rest.iter().position(|byte| *byte == 0)?;
+        Some(String::from_utf8_lossy(&rest[..end]).into_owned())
+    };
+    let all = |wanted| {
+        let entries = dynamic.iter().filter(move |entry| entry.tag(endian) == wanted);
+        entries.filter_map(|entry| text(entry.val(endian)))
+    };
+    let folders =
+        |wanted| all(wanted).flat_map(|path| path.split(':').map(str::to_owned).collect::<Vec<_>>()).collect();
+    Ok(Some(Needs {
+        interpreter,
+        libraries: all(DT_NEEDED).collect(),
+        rpath: folders(DT_RPATH),
+        runpath: folders(DT_RUNPATH),
+    }))
 }
 
 /// What a scan of an executable found.
@@ -102,10 +135,12 @@ mod tests {
     }
 
     #[test]
-    fn our_own_test_program_has_an_interpreter() {
+    fn our_own_test_program_needs_the_c_library() {
         let own = camino::Utf8PathBuf::from_path_buf(std::env::current_exe().unwrap()).unwrap();
-        let interpreter = interpreter(&own).unwrap();
-        assert!(interpreter.is_none_or(|path| path.starts_with('/')));
-        assert!(super::interpreter(Utf8Path::new("Cargo.toml")).is_err());
+        if let Some(needs) = needs(&own).unwrap() {
+            assert!(needs.interpreter.starts_with('/'), "{needs:?}");
+            assert!(needs.libraries.iter().any(|library| library.starts_with("libc.")), "{needs:?}");
+        }
+        assert!(needs(Utf8Path::new("Cargo.toml")).is_err());
     }
 }

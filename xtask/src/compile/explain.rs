@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use super::link_hint::link_hint;
 use crate::gather::workspace::Workspace;
 use crate::stage::Stage;
 use crate::system::environment::variable;
@@ -59,6 +60,7 @@ pub(crate) fn explain(said: &str, workspace: &Workspace, stage: &Stage) -> Optio
     missing_file(&said, workspace, stage, package)
         .or_else(|| missing_variable(&said, workspace, package))
         .or_else(|| missing_network(&said, workspace))
+        .or_else(|| link_hint(&said))
 }
 
 /// Without escape sequences.

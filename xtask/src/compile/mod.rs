@@ -6,6 +6,8 @@ pub(crate) mod engine;
 pub(crate) mod executable;
 pub(crate) mod explain;
 pub(crate) mod flags;
+mod link_hint;
+pub(crate) mod loader;
 pub(crate) mod native;
 pub(crate) mod observe;
 mod tools;

@@ -236,9 +236,9 @@ fn files(plan: &DockerfilePlan<'_>, runtime_image: &str, text: &mut String) {
         let _ = writeln!(text, "COPY {paths}");
     }
     text.push_str("RUN set -eu; \\\n");
-    let mut modes = String::new();
+    let mut attributes = String::new();
     let root_files = if is_scratch { root_files::root_files() } else { Vec::new() };
-    for Entry { path, mode, kind } in &root_files {
+    for Entry { path, mode, owner, kind } in &root_files {
         let folder = path.rsplit_once('/').map_or(".", |(folder, _)| folder);
         let _ = match kind {
             // The certificates that the builder image trusts.
@@ -252,10 +252,13 @@ fn files(plan: &DockerfilePlan<'_>, runtime_image: &str, text: &mut String) {
             _ => writeln!(text, "    mkdir -p {path}; \\"),
         };
         if matches!(kind, EntryKind::Directory) && *mode != 0o755 {
-            let _ = write!(modes, "; chmod {mode:o} {path}");
+            let _ = write!(attributes, "; chmod {mode:o} {path}");
+        }
+        if *owner != (0, 0) {
+            let _ = write!(attributes, "; chown {}:{} {path}", owner.0, owner.1);
         }
     }
-    let _ = writeln!(text, "    chmod -R u=rwX,go=rX .{modes}");
+    let _ = writeln!(text, "    chmod -R u=rwX,go=rX .{attributes}");
 }
 
 fn image(plan: &DockerfilePlan<'_>, component: &Component, runtime_image: &str, text: &mut String) {

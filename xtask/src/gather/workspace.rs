@@ -20,6 +20,7 @@ use crate::workspace::ignore_patterns::IgnorePatterns;
 use crate::workspace::inputs::{FileKind, Input, Inputs, SharedInputs, SourceFile, root_manifest_inputs};
 use crate::workspace::lockfile::LockFile;
 use crate::workspace::packages::{Package, Packages};
+use crate::workspace::resolve::{Node, Resolve};
 use crate::workspace::selection::Selection;
 use crate::workspace::target::RustTarget;
 
@@ -220,6 +221,11 @@ impl Workspace {
     /// The workspace's root folder.
     pub(crate) fn root(&self) -> &Utf8Path {
         &self.packages.root
+    }
+
+    /// All that components are compiled from or with, on any platform.
+    pub(crate) fn resolved(&self) -> impl Iterator<Item = &Node> {
+        self.resolves.values().flat_map(Resolve::nodes)
     }
 
     /// Where everything is that we make: `target/docker`.

@@ -3,6 +3,7 @@
 //! Everything here is pure: data in, data out. `crate::gather` gathers the data.
 
 pub(crate) mod affected;
+pub(crate) mod assets;
 pub(crate) mod cargo_config;
 pub(crate) mod components;
 pub(crate) mod context;
@@ -18,4 +19,5 @@ pub(crate) mod source_paths;
 pub(crate) mod resolve;
 pub(crate) mod selection;
 pub(crate) mod settings;
+pub(crate) mod system_needs;
 pub(crate) mod target;

@@ -82,6 +82,11 @@ impl Resolve {
         self.roots.iter().find(|node| node.path.as_deref() == Some(folder))
     }
 
+    /// All nodes.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.children.keys()
+    }
+
     /// The nodes directly below `node`.
     pub(crate) fn children<'a>(&'a self, node: &Node) -> impl Iterator<Item = &'a Node> + use<'a> {
         self.children.get(node).into_iter().flatten()

@@ -261,6 +261,13 @@ pub(crate) fn workspace_settings(metadata: &Value, file: &Utf8Path) -> Result<Wo
     if settings.platforms.is_empty() {
         bail!("`platforms` in `{table}` of `{file}` is empty; leave it out for `linux/amd64`");
     }
+    if settings.linkage == Linkage::Gnu && settings.runtime_image == "scratch" {
+        bail!(
+            "`linkage = \"gnu\"` in `{table}` of `{file}` needs the GNU C library, which `runtime-image = \"scratch\"` \
+             does not have\nset `runtime-image` to an image with it, such as `gcr.io/distroless/cc-debian12`, or \
+             `linkage` to `gnu-static` or `musl`"
+        );
+    }
     check_template(&settings.repository, table, file)?;
     check_names(&settings.pass_env, "pass-env", table, file)?;
     if let Some(path) = settings.system_paths.iter().find(|path| !path.is_absolute() || path.as_str() == "/") {
@@ -430,6 +437,15 @@ mod tests {
         assert!(error(json!({"docker": {"linkage": "static"}})).starts_with("`linkage` in"));
         assert!(error(json!({"docker": {"repository": "demon"}})).contains("lacks `{component}`"));
         assert!(error(json!({"docker": {"repository": "{component}-{tag}"}})).starts_with("`{tag}` in"));
+    }
+
+    #[test]
+    fn a_dynamic_program_needs_more_than_an_empty_image() {
+        let gnu = error(json!({"docker": {"linkage": "gnu"}}));
+        assert!(gnu.starts_with("`linkage = \"gnu\"` in `[workspace.metadata.docker]` of `Cargo.toml`"), "{gnu}");
+        assert!(gnu.lines().last().unwrap().starts_with("set `runtime-image` to an image with it"), "{gnu}");
+        let on_base = json!({"docker": {"linkage": "gnu", "runtime-image": "debian:12"}});
+        assert!(workspace_settings(&on_base, Utf8Path::new("Cargo.toml")).is_ok());
         let environment = |name: &str, value: Value| error(json!({"docker": {"environments": {name: value}}}));
         let template = environment("staging", json!({"registry": "r.io", "repository": "all"}));
         assert!(template.contains("lacks `{component}`") && template.contains("environments.staging"), "{template}");

@@ -158,14 +158,15 @@ fn dynamic_programs_need_a_base_with_their_interpreter() {
     scene
         .engine_build("")
         .fails()
-        .says("`app` needs the interpreter `/lib64/ld-linux-x86-64.so.2`, which `scratch` does not have")
+        .says("`linkage = \"gnu\"` in `[workspace.metadata.docker]` of `Cargo.toml` needs the GNU C library")
         .says("gnu-static");
 
     // One image of a layout needs no name; its path is taken from the workspace's root.
     let without = scene.base("plain", "", SMALL);
     copy(&format!("docker-daemon:{without}"), &format!("oci:{}:plain", scene.path("bases").display()));
     scene.set("runtime-image", "oci:bases");
-    scene.engine_build("").fails().says("which `oci:bases` does not have");
+    let interpreter = "`app` needs the interpreter `/lib64/ld-linux-x86-64.so.2`, which `oci:bases` does not have";
+    scene.engine_build("").fails().says(interpreter);
 
     let gnu = scene.base("gnu", "", GNU);
     copy(&format!("docker-daemon:{gnu}"), &format!("oci:{}:gnu", scene.path("bases").display()));
@@ -180,4 +181,37 @@ fn dynamic_programs_need_a_base_with_their_interpreter() {
     assert_eq!(printed, format!("gnu asset  {}", scene.id));
     // No Dockerfile can start from a layout, and says so.
     scene.xtask("dockerfiles").fails().says("no Dockerfile can start from");
+}
+
+#[test]
+#[ignore = "needs a container engine and skopeo"]
+fn a_base_without_a_library_of_the_program_is_refused_and_one_with_it_starts_it() {
+    let compile = "-shared -fPIC -Wl,-soname,libown.so.1 -o";
+    let build = format!(
+        "use std::process::Command;\nfn main() {{\n    let out = std::env::var(\"OUT_DIR\").unwrap();\n    \
+         let own = format!(\"echo 'int own(void) {{{{ return 7; }}}}' | cc {compile} {{out}}/libown.so -x c -\");\n    \
+         assert!(Command::new(\"sh\").args([\"-c\", &own]).status().unwrap().success());\n    \
+         println!(\"cargo::rustc-link-search=native={{out}}\\ncargo::rustc-link-lib=dylib=own\");\n}}\n"
+    );
+    let main = "unsafe extern \"C\" {\n    safe fn own() -> i32;\n}\nfn main() { println!(\"{} ID\", own()); }\n";
+    let files = [("app/Cargo.toml", package("app", "")), ("app/build.rs", build), ("app/src/main.rs", main.to_owned())];
+    let files: Vec<_> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
+    let scene = Scene::new("library", &["app"], "", &files);
+    scene.set("linkage", "gnu");
+    let without = scene.base("gnu", "", GNU);
+    copy(&format!("docker-daemon:{without}"), &format!("oci:{}:gnu", scene.path("bases").display()));
+    scene.set("runtime-image", "oci:bases:gnu");
+    scene
+        .engine_build("")
+        .fails()
+        .says("`app` needs the library `libown.so.1`, which `oci:bases:gnu` does not have")
+        .says("set `runtime-image` to an image with it");
+
+    let own =
+        format!("echo 'int own(void) {{ return 7; }}' | gcc {compile} /base/usr/lib64/libown.so.1 -x c -; echo gnu");
+    let with = scene.base("own", "", &GNU.replace("echo gnu", &own));
+    copy(&format!("docker-daemon:{with}"), &format!("oci:{}:own", scene.path("bases").display()));
+    scene.set("runtime-image", "oci:bases:own");
+    scene.engine_build("--load --tag own").ok();
+    assert_eq!(docker(&format!("run --rm {}", scene.image("app", "own"))), format!("7 {}", scene.id));
 }

@@ -185,6 +185,7 @@ fn both_builders_and_the_standalone_dockerfile_make_the_same_image() {
     assert_eq!(shape("app/static/link.html")[0], "Symlink");
     assert_eq!(shape("app/the notes.txt")[1], "644");
     assert_eq!(shape("tmp"), [json!("Directory"), json!("1777"), json!([0, 0])]);
+    assert_eq!(shape("home/nonroot"), [json!("Directory"), json!("755"), json!([65532, 65532])]);
     assert!(files.contains_key("app/static/a file.txt"));
 
     let printed = format!("42 it's \"$HOME\" \\ ok page-{} 9.8.7-rc.1 1.2.3", scene.id);

@@ -3,8 +3,6 @@
 use crate::support::image::images;
 use crate::support::{Fixture, own_architecture};
 
-const WORKSPACE: &str = "[workspace.metadata.docker]\n";
-
 #[test]
 fn one_component_that_does_not_compile_does_not_stop_the_other() {
     let fixture = Fixture::simple(&["bad", "good"]);
@@ -43,17 +41,6 @@ fn an_image_over_its_budget_is_refused_with_the_breakdown() {
     assert_eq!(images(&fixture.path("target/docker/oci")), ["other"], "{failed:?}");
     fixture.replace("app/Cargo.toml", "10 KiB", "100 MiB");
     fixture.build("").ok();
-}
-
-#[test]
-fn a_dynamic_program_on_an_empty_image_is_refused() {
-    let fixture = Fixture::simple(&["app"]);
-    fixture.append("Cargo.toml", &format!("{WORKSPACE}linkage = \"gnu\"\n"));
-    fixture
-        .build("")
-        .fails()
-        .says("app: error: `app` needs the interpreter `/lib")
-        .says("which `scratch` does not have\nset `linkage` to `gnu-static` or `musl`, or `runtime-image` to an image with it");
 }
 
 #[test]

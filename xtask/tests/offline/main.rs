@@ -1,6 +1,7 @@
 //! What can be tested without a container engine, a registry or a cluster.
 
 mod affected;
+mod assets;
 mod bad_input;
 mod closure;
 mod context;
@@ -28,5 +29,6 @@ mod revisions;
 mod settings;
 mod smoke;
 mod smoke_local;
+mod start;
 #[path = "../support/mod.rs"]
 mod support;

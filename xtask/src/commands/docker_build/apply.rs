@@ -6,17 +6,17 @@ use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::plan::{BuildPlan, Builder, PlannedImage, PlannedPlatform};
+use super::start::check_start;
 use crate::assemble::archive::write_docker_archive;
 use crate::assemble::base::BaseImage;
-use crate::assemble::image::{AssembledPlatform, ImageConfig, ImageSpec, assemble};
-use crate::assemble::layer::{Entry, EntryKind, LayerSpec, Source};
+use crate::assemble::component::ComponentImage;
+use crate::assemble::image::{AssembledPlatform, assemble};
+use crate::assemble::layer::{Entry, EntryKind, Source};
 use crate::assemble::layout::Layout;
-use crate::assemble::root_files::{NONROOT, root_files, with_parents};
 use crate::compile::engine::progress_of;
-use crate::compile::executable::{interpreter, scan};
+use crate::compile::executable::scan;
 use crate::compile::explain::explain;
 use crate::compile::observe::{undeclared, unseen_variables};
-use crate::image::labels;
 use crate::image::manifest::Descriptor;
 use crate::image::platform::Platform;
 use crate::registry::{Client, Credentials};
@@ -24,8 +24,10 @@ use crate::stage::Stage;
 use crate::system::files::{TemporaryFolder, write_atomically};
 use crate::system::parallel;
 use crate::system::progress::Progress;
+use crate::workspace::assets::path_in_image;
 use crate::workspace::components::Component;
 use crate::workspace::inputs::FileKind;
+use crate::workspace::target::RustTarget;
 
 /// What a component's image has become.
 pub(crate) struct Built {
@@ -210,10 +212,12 @@ fn build_image(
     let mut platforms = Vec::new();
     for (planned, executable) in image.platforms.iter().zip(executables) {
         let executable = executable.with_context(|| format!("`{name}` was not compiled"))??;
-        let base = bases.get(&planned.platform);
-        check_executable(plan, layout, &executable, name, base, &planned.platform, progress)?;
-        let spec = spec(plan, image, planned, base.cloned(), &executable)?;
-        let assembled = assemble(layout, &spec)?;
+        let contents = contents(plan, image, planned, bases.get(&planned.platform).cloned(), &executable)?;
+        let settings = &plan.workspace.packages.settings;
+        let target = RustTarget::new(&planned.platform, settings.linkage)?;
+        check_start(&contents, &executable, layout, &settings.runtime_image, target.gnu_prefix)?;
+        report_leaks(plan, &executable, name, &planned.platform, progress)?;
+        let assembled = assemble(layout, &contents.spec())?;
         check_size(image, &assembled)?;
         platforms.push(assembled);
     }
@@ -221,29 +225,14 @@ fn build_image(
     Ok(Built { descriptor, platforms })
 }
 
-/// An executable that needs an interpreter must find it; paths of this machine in it are reported.
-fn check_executable(
+/// Says which paths of this machine are in an executable.
+fn report_leaks(
     plan: &BuildPlan<'_>,
-    layout: &Layout,
     executable: &Utf8Path,
     name: &str,
-    base: Option<&BaseImage>,
     platform: &Platform,
     progress: &Progress,
 ) -> Result<()> {
-    if let Some(interpreter) = interpreter(executable)? {
-        let has_it = match base {
-            Some(base) => base.contains(layout, &interpreter)?,
-            None => false,
-        };
-        if !has_it {
-            bail!(
-                "`{name}` needs the interpreter `{interpreter}`, which `{}` does not have\nset `linkage` to \
-                 `gnu-static` or `musl`, or `runtime-image` to an image with it",
-                plan.workspace.packages.settings.runtime_image
-            );
-        }
-    }
     if let Builder::Native(builds) = &plan.builder {
         let build = builds.get(platform).context("a platform was not planned")?;
         let leaks = scan(executable, &build.private_paths)?.leaks;
@@ -258,63 +247,29 @@ fn check_executable(
     Ok(())
 }
 
-fn spec(
+/// What the image is made of: the executable, and the declared assets read from the workspace.
+fn contents<'a>(
     plan: &BuildPlan<'_>,
-    image: &PlannedImage<'_>,
+    image: &'a PlannedImage<'_>,
     planned: &PlannedPlatform,
     base: Option<BaseImage>,
     executable: &Utf8Path,
-) -> Result<ImageSpec> {
-    let component = image.component;
-    let settings = &component.package.settings;
-    let program = format!("/usr/local/bin/{}", component.name);
-    let is_scratch = base.is_none();
-    // On a base the parents are its own: an entry for `/bin` would replace a link of that name.
-    let complete = |entries: Vec<Entry>| if is_scratch { with_parents(entries) } else { entries };
-    let mut layers = Vec::new();
-    if is_scratch {
-        layers.push(LayerSpec { name: "root files".into(), entries: complete(root_files()) });
+) -> Result<ComponentImage<'a>> {
+    let mut assets = Vec::new();
+    for asset in &image.component.package.settings.assets {
+        assets.extend(asset_entries(plan, image, asset)?);
     }
-    if !settings.assets.is_empty() {
-        let mut entries = Vec::new();
-        for asset in &settings.assets {
-            entries.extend(asset_entries(plan, image, asset)?);
-        }
-        layers.push(LayerSpec { name: "assets".into(), entries: complete(entries) });
-    }
-    let entry = Entry {
-        path: program.trim_start_matches('/').to_owned(),
-        mode: 0o755,
-        kind: EntryKind::File(Source::Path(executable.to_owned())),
-    };
-    layers.push(LayerSpec { name: "executable".into(), entries: complete(vec![entry]) });
-
-    let mut env: Vec<(String, String)> = Vec::new();
-    if is_scratch {
-        let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-        env.push(("PATH".into(), path.into()));
-    }
-    env.extend(settings.env.clone());
-    env.extend([
-        ("VERSION".to_owned(), image.version.clone()),
-        ("COMMIT_SHA".to_owned(), image.commit.clone()),
-        ("BUILD_DATE".to_owned(), image.build_date.clone()),
-    ]);
-    let mut labels = labels::labels(component, &image.version, &image.commit, &image.build_date);
-    labels.insert(labels::INPUT_HASH.into(), planned.input_hash.to_string());
-    Ok(ImageSpec {
+    Ok(ComponentImage {
+        component: image.component,
         platform: planned.platform.clone(),
         base,
-        layers,
-        config: ImageConfig {
-            user: NONROOT.into(),
-            working_dir: is_scratch.then(|| "/".to_owned()),
-            entrypoint: vec![program],
-            env,
-            ports: settings.port.into_iter().collect(),
-            labels,
-        },
+        assets,
+        program: Source::Path(executable.to_owned()),
+        version: &image.version,
+        commit: &image.commit,
+        build_date: &image.build_date,
         created: image.created,
+        input_hash: planned.input_hash.to_string(),
     })
 }
 
@@ -325,11 +280,9 @@ fn asset_entries(
     asset: &crate::workspace::settings::Asset,
 ) -> Result<Vec<Entry>> {
     let root = plan.workspace.root();
-    let to = asset.to.as_str().trim_matches('/');
     let mut entries = Vec::new();
     for file in plan.workspace.asset(image.component, &asset.from)? {
-        let inner = file.path.strip_prefix(&asset.from).unwrap_or(&file.path);
-        let path = [to, inner.as_str()].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/");
+        let path = path_in_image(asset, &file.path);
         let source = root.join(&file.path);
         let (mode, kind) = match file.kind {
             FileKind::Plain => (0o644, EntryKind::File(Source::Path(source))),
@@ -339,7 +292,7 @@ fn asset_entries(
                 (0o777, EntryKind::Symlink(target.into_string()))
             }
         };
-        entries.push(Entry { path, mode, kind });
+        entries.push(Entry::new(path.as_str().trim_start_matches('/'), mode, kind));
     }
     Ok(entries)
 }

@@ -1,9 +1,13 @@
 //! `docker-build`: images of the components, compiled by an engine or by cargo here.
 
 pub(crate) mod apply;
+mod assets;
 pub(crate) mod options;
 pub(crate) mod plan;
 pub(crate) mod report;
+mod start;
+
+pub(crate) use assets::check_assets;
 
 use anyhow::Result;
 use camino::Utf8Path;

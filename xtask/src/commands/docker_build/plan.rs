@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result};
 use camino::Utf8PathBuf;
 
+use super::assets::check_assets;
 use super::options::{Machine, build_args, choose_builder, tags};
 use crate::assemble::base::BaseReference;
+use crate::assemble::identity::assembler_identity;
 use crate::cli::BuildOptions;
 use crate::commands::components::image_name;
 use crate::compile::builder_image::resolve;
@@ -98,6 +100,7 @@ pub(crate) fn plan<'a>(
     let base = base(workspace)?;
     let inputs: Vec<(&Component, Inputs)> =
         components.into_iter().map(|component| Ok((component, workspace.inputs(component)?))).collect::<Result<_>>()?;
+    inputs.iter().try_for_each(|(component, _)| check_assets(workspace, component))?;
     let chosen: Vec<&Component> = inputs.iter().map(|(component, _)| *component).collect();
 
     let mut identities: BTreeMap<(Platform, String), BTreeSet<Input>> = BTreeMap::new();
@@ -146,7 +149,8 @@ pub(crate) fn plan<'a>(
             .map(|platform| {
                 let key = (platform.clone(), component.name.clone());
                 let mut builder = identities.remove(&key).context("a platform was not planned")?;
-                builder.insert(Input::tool("assembler", env!("CARGO_PKG_VERSION")));
+                let assembler = assembler_identity(base.is_some()).into_iter();
+                builder.extend(assembler.map(|(name, version)| Input::tool(&name, version)));
                 builder.extend(said.inputs());
                 builder.extend(build_args.iter().map(|(name, value)| Input::variable(&format!("argument {name}"), value)));
                 builder.extend(base.iter().map(|(_, digest)| Input::tool("base", digest.to_string())));
