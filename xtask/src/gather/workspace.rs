@@ -149,7 +149,8 @@ impl Workspace {
         let below = |path: &Utf8PathBuf| path.strip_prefix(&root).map_or(path.clone(), Utf8Path::to_owned);
         let config_files: BTreeSet<_> = config.files.keys().map(below).collect();
         let toolchain_files = existing(TOOLCHAIN_FILES);
-        let mut shared_inputs = SharedInputs { inputs: root_manifest_inputs(&root_manifest), files: toolchain_files.clone() };
+        let mut shared_inputs =
+            SharedInputs { inputs: root_manifest_inputs(&root_manifest), files: toolchain_files.clone() };
         shared_inputs.inputs.extend(cargo_config::inputs(&config.table));
         for file in &toolchain_files {
             let digest = super::memory::file_digest(&root.join(file))?;

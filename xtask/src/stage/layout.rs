@@ -143,7 +143,8 @@ fn lock(output: &Utf8Path, waiting: impl FnOnce()) -> Result<File> {
         file.lock().with_context(|| format!("cannot lock `{path}`"))?;
     }
     let now = SystemTime::now();
-    let last = file.metadata().and_then(|metadata| metadata.modified()).with_context(|| format!("cannot read `{path}`"))?;
+    let last =
+        file.metadata().and_then(|metadata| metadata.modified()).with_context(|| format!("cannot read `{path}`"))?;
     if last > now {
         remove_folder(&output.join("build"))?;
         remove_file(&output.join("stage.json"))?;
@@ -296,7 +297,9 @@ fn write(path: &Utf8Path, piece: &Piece) -> Result<()> {
 
 fn remove_file(path: &Utf8Path) -> Result<()> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound && error.kind() != std::io::ErrorKind::NotADirectory => {
+        Err(error)
+            if error.kind() != std::io::ErrorKind::NotFound && error.kind() != std::io::ErrorKind::NotADirectory =>
+        {
             Err(error).with_context(|| format!("cannot remove `{path}`"))
         }
         _ => Ok(()),

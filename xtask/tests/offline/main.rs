@@ -26,6 +26,7 @@ mod registry_interrupts;
 mod registry_list;
 mod repeatable;
 mod revisions;
+mod sandbox;
 mod settings;
 mod smoke;
 mod smoke_local;

@@ -97,7 +97,14 @@ fn compile_natively(plan: &BuildPlan<'_>, stage: &Stage, progress: &Progress) ->
     let mut executables = Executables::new();
     for (platform, build) in builds {
         progress.say(&format!("cargo: compiling {} for {platform}", names.join(", ")));
-        let compiled = build.run(plan.workspace, stage, &components, progress)?;
+        let mut compiled = build.run(plan.workspace, stage, &components, progress)?;
+        let good: Vec<&Component> =
+            components.iter().copied().filter(|component| compiled.executables.contains_key(&component.name)).collect();
+        if !compiled.failed.is_empty() && !good.is_empty() {
+            // When one fails, cargo does not write down what the others read.
+            let again = build.run(plan.workspace, stage, &good, progress)?;
+            (compiled.executables, compiled.scripts) = (again.executables, again.scripts);
+        }
         for name in unseen_variables(plan.workspace, &components, &compiled) {
             progress.say(&format!(
                 "warning: a build asks for the variable `{name}`, which is set here and not passed on\nif it is meant, in \
@@ -270,6 +277,7 @@ fn contents<'a>(
         build_date: &image.build_date,
         created: image.created,
         input_hash: planned.input_hash.to_string(),
+        had_network: plan.workspace.packages.settings.network && matches!(plan.builder, Builder::Native(_)),
     })
 }
 
