@@ -14,6 +14,7 @@ use crate::workspace::components::Component;
 use crate::workspace::environment::{Passage, passage};
 use crate::workspace::inputs::from_root;
 use crate::workspace::observed::{dep_info_files, dep_info_variables, script_variables};
+use crate::workspace::settings::tidy;
 
 /// Variables that are asked for as a matter of course, and that no build here sees.
 const USUAL: &[&str] = &["HOME", "LANG", "LC_ALL", "PWD", "SHELL", "TMPDIR", "USER"];
@@ -35,7 +36,7 @@ pub(crate) fn undeclared(
     let manifest = component.package.manifest_path();
     let name = &component.name;
     let mut found = Vec::new();
-    for path in dep_info_files(&text) {
+    for path in dep_info_files(&text).into_iter().map(|path| tidy(&path)) {
         let Some(place) = stage.place(&path) else { continue };
         let is_own = match path.is_dir() {
             true => files_below(&path).all(|file| stage.place(&file).is_some_and(|place| own.contains(place))),

@@ -46,7 +46,6 @@ pub(crate) fn text(context: &Context, package: &str) -> String {
     }
     lines.push("# What every build needs, and what sources name and settings declare.".into());
     lines.extend(files.iter().chain(&whole).chain(&extra).map(|path| allow(path)));
-    lines.extend(closure.iter().chain(&nested).map(|folder| allow(&folder.join("Cargo.toml"))));
     lines.push("# Never part of it.".into());
     lines.extend(["**/.env*".into(), "**/.git".into()]);
     // Named by a source, it is.

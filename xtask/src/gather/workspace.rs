@@ -341,6 +341,26 @@ impl Workspace {
         Ok(all)
     }
 
+    /// Where the files that settings declare for `component` are in the context.
+    ///
+    /// # Errors
+    /// A declared path that does not exist.
+    pub(crate) fn declared_places(&self, component: &Component) -> Result<BTreeSet<Utf8PathBuf>> {
+        let files = self.declared_files(component)?.into_iter().flat_map(|(_, found)| found.into_keys());
+        Ok(files.map(|path| self.top.place(&path)).collect())
+    }
+
+    /// Whether compiling the package in `folder` for `component` runs code of the workspace: its build script, or
+    /// macros.
+    pub(crate) fn runs_code(&self, component: &Component, folder: &Utf8Path) -> bool {
+        let member = |folder: &Utf8Path| self.packages.member_in(folder);
+        let is_macro = |folder: &Utf8PathBuf| {
+            // Nobody knows of packages that are no members.
+            member(folder).is_none_or(|package| package.targets.iter().any(|target| target.is_macro))
+        };
+        member(folder).is_none_or(|package| package.build_script().is_some()) || component.closure.iter().any(is_macro)
+    }
+
     /// What all builds may read: manifests, the lock file, settings of cargo and rustup, packages that
     /// registry packages are replaced by, vendored sources.
     ///
