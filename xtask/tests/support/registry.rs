@@ -1,6 +1,7 @@
 //! Registries that tests push to, seen through another tool.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -195,6 +196,24 @@ impl Registry {
     pub(crate) fn delete(&self, repository: &str, tag: &str) {
         let deleted = self.skopeo("delete", &[&self.url(repository, &format!(":{tag}"))]);
         assert!(deleted.success, "{}", deleted.stderr);
+    }
+
+    /// Deletes one part of an image: `blobs/DIGEST` or `manifests/DIGEST`.
+    #[track_caller]
+    pub(crate) fn delete_part(&self, repository: &str, part: &str) {
+        let permission = match &self.credentials {
+            Some(credentials) => format!("Authorization: Basic {}\r\n", base64(credentials)),
+            None => String::new(),
+        };
+        let mut stream = std::net::TcpStream::connect(&self.host).expect("a registry");
+        let request = format!(
+            "DELETE /v2/{repository}/{part} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{permission}\r\n",
+            self.host
+        );
+        stream.write_all(request.as_bytes()).expect("a request");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 202 "), "{repository}/{part}: {answer}");
     }
 
     /// Deletes all that has a tag; failing is no failure of a test.
