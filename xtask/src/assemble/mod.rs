@@ -4,6 +4,7 @@
 
 pub(crate) mod archive;
 pub(crate) mod base;
+pub(crate) mod blobs;
 mod file_tree;
 mod gzip;
 pub(crate) mod image;

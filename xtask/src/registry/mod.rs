@@ -32,7 +32,7 @@ pub(crate) use error::{ApiError, WrongContent};
 pub(crate) use inspect::RemoteImage;
 pub(crate) use pull::FetchedManifest;
 pub(crate) use retry::RetryPolicy;
-pub(crate) use transfer::{LayoutSource, RegistrySource, Transferred, transfer};
+pub(crate) use transfer::{RegistrySource, Transferred, transfer};
 
 #[cfg(test)]
 mod complete_tests;

@@ -1,17 +1,15 @@
 //! Whole images from a layout or a registry into a repository: blobs first, then what names them.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::Read;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use anyhow::{Context, Result, ensure};
-use camino::Utf8PathBuf;
+use anyhow::{Context, Result};
 
 use super::client::{Client, PUSH};
 use super::push::{Arrival, Outgoing};
 use super::whereabouts::Turn;
-use crate::assemble::layout::read_document;
+use crate::assemble::layout::Layout;
 use crate::image::manifest::{AnyManifest, Descriptor};
 use crate::image::reference::{Digest, ImageReference, Registry, Repository};
 use crate::system::parallel;
@@ -27,7 +25,7 @@ pub(crate) trait ImageSource: Sync {
     /// Opens a blob, of any size, from its beginning.
     ///
     /// # Errors
-    /// It is missing, or has another size.
+    /// It is missing, or damaged as far as that is known before it is read.
     fn blob(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>>;
 
     /// Repositories of `registry` that have its blobs.
@@ -37,23 +35,13 @@ pub(crate) trait ImageSource: Sync {
     }
 }
 
-/// An OCI image layout.
-pub(crate) struct LayoutSource {
-    /// Its folder.
-    pub(crate) dir: Utf8PathBuf,
-}
-
-impl ImageSource for LayoutSource {
+impl ImageSource for Layout {
     fn document(&self, descriptor: &Descriptor) -> Result<Vec<u8>> {
-        read_document(&self.dir, descriptor)
+        self.read_document(descriptor)
     }
 
     fn blob(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>> {
-        let path = self.dir.join("blobs/sha256").join(descriptor.digest.hex());
-        let file = File::open(&path).with_context(|| format!("cannot read `{path}`"))?;
-        let size = file.metadata().with_context(|| format!("cannot read `{path}`"))?.len();
-        ensure!(size == descriptor.size, "`{path}` has {size} bytes, not {}", descriptor.size);
-        Ok(Box::new(file))
+        Ok(Box::new(self.open_blob(&descriptor.digest, descriptor.size)?))
     }
 }
 

@@ -1,5 +1,8 @@
 //! Images that lost a part in their registry, as clean-ups and garbage collectors make them.
 
+use std::fs;
+use std::os::unix::fs::FileExt;
+
 use serde_json::Value;
 
 use crate::project::{Project, RECORD};
@@ -46,5 +49,33 @@ fn an_image_that_lost_a_blob_is_named_and_made_whole_and_nothing_else_is_built()
         assert_eq!(project.read(RECORD), record, "{command}");
         project.is_published_in(&registry);
         project.run("digests verify").ok();
+    }
+}
+
+#[test]
+#[ignore = "needs docker-registry and skopeo"]
+fn a_layer_that_was_damaged_here_is_made_again_and_never_pushed() {
+    let registry = Registry::start();
+    let project = Project::new(&registry.host, "damaged", &["one"], "");
+    project.run("docker-build --builder native").ok();
+    for time in ["cold", "known"] {
+        let mut damaged = 0;
+        for blob in fs::read_dir(project.path("target/docker/oci/blobs/sha256")).expect("blobs") {
+            let path = blob.expect("a blob").path();
+            let metadata = fs::metadata(&path).expect("a file");
+            if fs::read(&path).expect("a blob").starts_with(&[0x1f, 0x8b]) {
+                let file = fs::File::options().write(true).open(&path).expect("a file");
+                file.write_at(b"x", metadata.len() / 2).expect("a byte");
+                file.set_modified(metadata.modified().expect("a time")).expect("a time");
+                damaged += 1;
+            }
+        }
+        assert!(damaged >= 2, "{time}");
+        project.publish("").ok();
+        project.is_published_in(&registry);
+        registry.forget(&project.repository("one"));
+        // A run later, what is there is known.
+        std::thread::sleep(std::time::Duration::from_secs(3));
+        project.run("docker-build --builder native").ok();
     }
 }
