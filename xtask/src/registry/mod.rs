@@ -15,6 +15,7 @@ mod downloader;
 mod error;
 mod http;
 mod inspect;
+mod proxies;
 mod pull;
 mod push;
 mod retry;
