@@ -113,18 +113,20 @@ fn is_within(address: IpAddr, network: IpAddr, bits: u32) -> bool {
 mod tests {
     use super::*;
 
-    fn proxies(variables: &'static [(&'static str, &'static str)]) -> Proxies {
+    type Variables = &'static [(&'static str, &'static str)];
+
+    fn proxies(variables: Variables) -> Proxies {
         Proxies::from(|name| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()))
     }
 
-    fn of(variables: &'static [(&'static str, &'static str)], url: &str) -> Option<String> {
+    fn of(variables: Variables, url: &str) -> Option<String> {
         proxies(variables).of(&url.parse().unwrap()).unwrap().map(|named| named.shown())
     }
 
     #[test]
     fn each_scheme_has_its_own_variables() {
         let (https, http) = ("https://ghcr.io/v2/", "http://registry.lan:5000/v2/");
-        let cases: [(&'static [(&'static str, &'static str)], Option<&str>, Option<&str>); 7] = [
+        let cases: [(Variables, Option<&str>, Option<&str>); 7] = [
             (&[], None, None),
             (&[("HTTP_PROXY", "http://p:1")], None, Some("the proxy `p:1` (`HTTP_PROXY`)")),
             (&[("HTTPS_PROXY", "p:1")], Some("the proxy `p:1` (`HTTPS_PROXY`)"), None),

@@ -330,7 +330,8 @@ fn answers_that_come_byte_by_byte_end() {
     let manifest: Ask = |client, image| client.get_manifest(image).map(drop);
     let tags: Ask = |client, image| client.tags(image).map(drop);
     let blob: Ask = |client, image| client.fetch_blob(image, &Digest::of(&sample(1000)), 1000, &mut Vec::new());
-    let cases: [(&str, Ask, fn(&Seen) -> Answer); 5] = [
+    type Give = fn(&Seen) -> Answer;
+    let cases: [(&str, Ask, Give); 5] = [
         ("or too slow, within the answer", manifest, |_| Answer::new(200, sample(1000))),
         ("or too slow, within the answer", tags, |_| Answer::new(200, sample(1000))),
         ("of 1000 bytes", blob, |_| Answer::new(200, sample(1000))),

@@ -92,6 +92,7 @@ fn pending<'a>(path: &'a Utf8Path, contents: &[u8]) -> Result<(PendingFile, &'a 
 /// The disk fails. File systems that do not know how, and folders that may not be read, are passed over.
 pub(crate) fn sync_folder(folder: &Utf8Path) -> Result<()> {
     use std::io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+    let folder = if folder.as_str().is_empty() { Utf8Path::new(".") } else { folder };
     match File::open(folder).and_then(|folder| folder.sync_all()) {
         Err(error) if !matches!(error.kind(), InvalidInput | PermissionDenied | Unsupported) => {
             Err(error).with_context(|| format!("cannot write to `{folder}`"))
@@ -190,6 +191,12 @@ pub(crate) fn append(path: &Utf8Path, text: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_without_a_folder_are_synced_too() {
+        sync_folder(Utf8Path::new("")).unwrap();
+        assert!(sync_folder(Utf8Path::new("/nowhere")).is_err());
+    }
 
     #[test]
     fn what_was_renamed_is_changed_back_when_another_cannot_be() {

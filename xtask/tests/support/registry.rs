@@ -59,20 +59,39 @@ impl Registry {
         })
     }
 
+    /// One that speaks TLS, with a certificate of its own: gives its path, too.
+    pub(crate) fn with_tls() -> (Self, PathBuf) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let (key, certificate) = (path("key.pem"), path("certificate.pem"));
+        let options = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=here"];
+        let names = ["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"];
+        let files = ["-keyout", &key, "-out", &certificate];
+        crate::parts::tool("openssl", &[&options[..], &names, &files].concat());
+        let tls = format!(", tls: {{certificate: {certificate}, key: {key}}}");
+        (Registry::configured(folder, &tls, "", None), certificate.into())
+    }
+
     /// One with the authorization `kind`, whose settings `auth` writes.
     pub(crate) fn with(kind: &str, credentials: Option<String>, auth: impl FnOnce(&PathBuf) -> String) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
+        let auth = match kind {
+            "" => String::new(),
+            kind => format!("auth: {{{kind}: {{{}}}}}\n", auth(&folder.path().to_owned())),
+        };
+        Registry::configured(folder, "", &auth, credentials)
+    }
+
+    fn configured(folder: TempDir, tls: &str, auth: &str, credentials: Option<String>) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("a port").port();
         let root = folder.path().to_owned();
         let mut config = format!(
-            "version: 0.1\nlog: {{level: warn}}\nhttp: {{addr: 127.0.0.1:{port}}}\n\
+            "version: 0.1\nlog: {{level: warn}}\nhttp: {{addr: 127.0.0.1:{port}{tls}}}\n\
              storage: {{filesystem: {{rootdirectory: {}}}, delete: {{enabled: true}}, maintenance: {{uploadpurging: \
              {{enabled: false}}}}}}\n",
             root.join("data").display()
         );
-        if !kind.is_empty() {
-            config.push_str(&format!("auth: {{{kind}: {{{}}}}}\n", auth(&root)));
-        }
+        config.push_str(auth);
         fs::write(root.join("config.yml"), config).expect("a configuration");
         let own = Own { process: None, folder };
         let mut registry = Registry { host: format!("127.0.0.1:{port}"), credentials, own: Some(own) };
