@@ -206,8 +206,12 @@ impl Http {
         };
         let place = place(url);
         let is_plain = url.scheme_str() == Some("http") && is_loopback(url);
-        if !is_odd || !is_plain || self.is_tls().contains_key(&place) {
+        if !is_odd || !is_plain {
             return false;
+        }
+        // Another thread may have asked meanwhile.
+        if let Some(known) = self.is_tls().get(&place).copied() {
+            return known;
         }
         let is_tls = format!("https://{place}/v2/").parse().is_ok_and(|url| {
             let exchange = Exchange { method: Method::HEAD, url, headers: &[], body: &[], blob_size: 0 };

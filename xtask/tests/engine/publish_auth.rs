@@ -257,5 +257,8 @@ fn a_registry_of_this_machine_may_speak_tls() {
     project.publish("").env("SSL_CERT_FILE", &certificate).ok();
     project.is_published_in(&registry);
     project.run("digests verify").env("SSL_CERT_FILE", &certificate).ok();
-    project.run("registry list").env("SSL_CERT_FILE", &certificate).ok();
+    // All components at once.
+    for _ in 0..5 {
+        project.run("registry list").env("SSL_CERT_FILE", &certificate).ok();
+    }
 }
