@@ -210,7 +210,7 @@ pub(super) fn retry_after(response: &Response<Body>) -> Option<Duration> {
 
 /// Adds how long the registry asks to wait, when that is why we gave up.
 pub(super) fn with_wait(error: ApiError, retry_after: Option<Duration>) -> anyhow::Error {
-    match retry_after {
+    match retry_after.filter(|wait| !wait.is_zero()) {
         Some(wait) => {
             let hint = format!("the registry asks to come back in {} seconds", wait.as_secs());
             anyhow::Error::new(error).context(hint)
