@@ -13,6 +13,7 @@ mod digests;
 mod faults;
 mod images;
 mod large;
+mod lost_parts;
 mod manifests;
 mod names;
 mod others;

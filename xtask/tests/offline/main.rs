@@ -20,6 +20,7 @@ mod manifests;
 mod matrix;
 mod nested;
 mod promote;
+mod proxies;
 mod publish;
 mod purity;
 mod registry_interrupts;
