@@ -31,6 +31,8 @@ pub(crate) struct ComponentImage<'a> {
     pub(crate) created: i64,
     /// The input hash, for its label.
     pub(crate) input_hash: String,
+    /// Whether the build could use the network, so that another may give another image.
+    pub(crate) had_network: bool,
 }
 
 impl ComponentImage<'_> {
@@ -63,6 +65,9 @@ impl ComponentImage<'_> {
         env.extend(said.map(|(name, value)| (name.to_owned(), value.to_owned())));
         let mut labels = labels::labels(self.component, self.version, self.commit, self.build_date);
         labels.insert(labels::INPUT_HASH.into(), self.input_hash);
+        if self.had_network {
+            labels.insert(labels::NETWORK.into(), "allowed".into());
+        }
         ImageSpec {
             platform: self.platform,
             base: self.base,

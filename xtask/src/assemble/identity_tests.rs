@@ -77,6 +77,7 @@ fn image(component: &Component, base: Option<BaseImage>) -> ImageSpec {
         build_date: "2023-11-14T22:13:20Z",
         created: 1_700_000_000,
         input_hash: "abc".into(),
+        had_network: false,
     };
     // The certificates have a digest of their own in the identity.
     image.spec_with(if is_scratch { root_files_with("certificates\n".into()) } else { Vec::new() })

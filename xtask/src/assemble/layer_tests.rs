@@ -95,5 +95,5 @@ fn a_missing_file_is_named_and_leaves_nothing() {
     let error = build_layer(&layout, &spec(&dir.join("none")), 0).unwrap_err();
     let text = format!("{error:#}");
     assert!(text.contains("`usr/local/bin/engine`") && text.contains("none`"), "{text}");
-    assert_eq!(fs::read_dir(layout.dir().join("blobs/sha256")).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(dir.join("oci/blobs/sha256")).unwrap().count(), 0);
 }

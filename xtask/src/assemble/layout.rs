@@ -1,9 +1,9 @@
 //! An OCI image layout on disk (OCI image-spec, image layout), written by one process at a time.
 //!
-//! Beside the folder `DIR` lie `DIR.lock`, held while a [`Layout`] lives, and `DIR.layers.json`,
-//! which remembers what layers were compressed to. Blobs and `index.json` appear whole or not at
-//! all, blobs first, so an interrupted run leaves the previous images valid. What is found
-//! damaged is dropped and made again, never trusted.
+//! Beside the folder `DIR` lie `DIR.lock`, held while a [`Layout`] lives, `DIR.layers.json`, which
+//! remembers what layers were compressed to, and `DIR.blobs.json`, which remembers what was hashed. Blobs
+//! and `index.json` appear whole or not at all, blobs first, so an interrupted run (a power cut, too: both are
+//! synced) leaves the previous images valid. What is found damaged is dropped and made again, never trusted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -14,12 +14,12 @@ use anyhow::{Context, Result, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
+use super::blobs::Blobs;
 use super::gzip::COMPRESSOR;
 use super::image::AssembledPlatform;
-use super::layer::HashingWriter;
 use crate::image::manifest::{AnyManifest, Descriptor, Index, OCI_INDEX, REF_NAME, to_json};
 use crate::image::reference::Digest;
-use crate::system::files::{PendingFile, write_atomically};
+use crate::system::files::{sync_folder, write_atomically, write_durably};
 
 const MARKER: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 /// What temporary files of `system::files` begin with.
@@ -30,7 +30,8 @@ const MAX_DOCUMENT: u64 = 4 * 1024 * 1024;
 /// An open layout. Dropping it lets the next process in.
 pub(crate) struct Layout {
     dir: Utf8PathBuf,
-    blobs: Utf8PathBuf,
+    // Before the lock, which is held until it is dropped.
+    blobs: Blobs,
     remembered: Utf8PathBuf,
     state: Mutex<State>,
     _lock: File,
@@ -94,7 +95,7 @@ impl Layout {
         }
         let layout = Layout {
             dir: dir.to_owned(),
-            blobs,
+            blobs: Blobs::new(blobs, Utf8PathBuf::from(format!("{dir}.blobs.json"))),
             remembered: Utf8PathBuf::from(format!("{dir}.layers.json")),
             state: Mutex::default(),
             _lock: lock,
@@ -112,11 +113,6 @@ impl Layout {
             }
         }
         Ok(layout)
-    }
-
-    /// The folder.
-    pub(crate) fn dir(&self) -> &Utf8Path {
-        &self.dir
     }
 
     /// The images by name: each a manifest's descriptor, or an index' when it has several
@@ -184,19 +180,15 @@ impl Layout {
 
     /// Where a blob lies, or would.
     pub(crate) fn blob_path(&self, digest: &Digest) -> Utf8PathBuf {
-        self.blobs.join(digest.hex())
+        self.blobs.path(digest)
     }
 
     /// Opens a blob for reading.
     ///
     /// # Errors
-    /// When it is missing or has another size.
+    /// When it is missing, or damaged.
     pub(crate) fn open_blob(&self, digest: &Digest, size: u64) -> Result<File> {
-        let path = self.blob_path(digest);
-        let file = File::open(&path).with_context(|| format!("cannot read `{path}`"))?;
-        let found = file.metadata().with_context(|| format!("cannot read `{path}`"))?.len();
-        ensure!(found == size, "`{path}` has {found} bytes, not {size}");
-        Ok(file)
+        self.blobs.open(digest, size)
     }
 
     /// Reads a manifest, index or config, checking size and digest.
@@ -207,10 +199,9 @@ impl Layout {
         read_document(&self.dir, descriptor)
     }
 
-    /// Whether a blob of this size is here; if so, it stays while this layout is open.
+    /// Whether a blob of this size is here, undamaged; if so, it stays while this layout is open.
     pub(crate) fn has_blob(&self, digest: &Digest, size: u64) -> bool {
-        let here =
-            fs::metadata(self.blob_path(digest)).is_ok_and(|metadata| metadata.is_file() && metadata.len() == size);
+        let here = self.open_blob(digest, size).is_ok();
         if here {
             self.state().in_use.insert(digest.clone());
         }
@@ -222,14 +213,10 @@ impl Layout {
     /// # Errors
     /// What `fill` returns; files that cannot be written. Nothing is left behind then.
     pub(crate) fn write_blob(&self, fill: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<(Digest, u64)> {
-        let mut writer = HashingWriter::new(PendingFile::create_in(&self.blobs)?);
-        fill(&mut writer)?;
-        let (digest, size, pending) = writer.finish();
         // In use before it exists, so that no other thread's clean-up takes it.
-        self.state().in_use.insert(digest.clone());
-        // Also over one that is there: that may be damaged, this one is not.
-        pending.commit(&self.blob_path(&digest))?;
-        Ok((digest, size))
+        self.blobs.write(fill, |digest| {
+            self.state().in_use.insert(digest.clone());
+        })
     }
 
     /// Writes a blob of these bytes, and gives its digest and size.
@@ -289,7 +276,7 @@ impl Layout {
         index.manifests.into_iter().filter_map(named).collect()
     }
 
-    /// All blobs that a manifest or index leads to, itself included, each of the right size.
+    /// All blobs that a manifest or index leads to, itself included, each undamaged.
     fn reachable(&self, descriptor: &Descriptor) -> Result<BTreeSet<Digest>> {
         let mut blobs = BTreeSet::from([descriptor.digest.clone()]);
         let bytes = self.read_document(descriptor)?;
@@ -314,14 +301,16 @@ impl Layout {
         if fs::read(&path).is_ok_and(|found| found == bytes) {
             return Ok(());
         }
-        write_atomically(&path, &bytes)
+        // What it names must not get lost before it does.
+        sync_folder(self.blobs.folder())?;
+        write_durably(&path, &bytes)
     }
 
     fn remove_unreachable(&self, state: &State) -> Result<()> {
         let needed: BTreeSet<&str> =
             state.images.values().flat_map(|image| &image.blobs).chain(&state.in_use).map(Digest::hex).collect();
         // Another thread's temporary files are being written; those of dead runs are gone.
-        remove_files(&self.blobs, |name| !needed.contains(name) && !name.starts_with(TEMPORARY))
+        remove_files(self.blobs.folder(), |name| !needed.contains(name) && !name.starts_with(TEMPORARY))
     }
 }
 

@@ -108,13 +108,77 @@ fn a_failing_fill_leaves_no_blob() {
     assert_eq!(blobs(&dir), 0);
 }
 
+/// Changes a byte in the middle, and the modification time back to what it was.
+fn flip(path: &Utf8Path) {
+    let modified = fs::metadata(path).unwrap().modified().unwrap();
+    let mut bytes = fs::read(path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    // Not as another file: its inode stays.
+    let mut file = File::options().write(true).open(path).unwrap();
+    file.write_all(&bytes).unwrap();
+    file.set_modified(modified).unwrap();
+}
+
+#[test]
+fn a_damaged_layer_is_neither_given_out_nor_taken_for_a_known_one() {
+    let (_guard, dir) = folder();
+    let layout = Layout::open(&dir).unwrap();
+    let made = image(&layout, "one", "linux/amd64");
+    layout.put("a", vec![made.clone()]).unwrap();
+    let (digest, size) = (made.layers[0].digest.clone(), made.layers[0].size);
+    let (diff_id, _) =
+        layout.state().layers.layers.first_key_value().map(|(id, blob)| (id.clone(), blob.clone())).unwrap();
+    assert_eq!(layout.known_layer(&diff_id), Some((digest.clone(), size)));
+    // The clock of the file system may be coarse.
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    flip(&layout.blob_path(&digest));
+    assert_eq!(layout.known_layer(&diff_id), None);
+    assert!(!layout.has_blob(&digest, size));
+    let error = format!("{:#}", layout.open_blob(&digest, size).unwrap_err());
+    assert!(error.ends_with("is damaged: its content is not that of its name"), "{error}");
+    assert!(layout.put("b", vec![made.clone()]).is_err());
+    // Made again, it is as it was.
+    assert_eq!(image(&layout, "one", "linux/amd64").layers, made.layers);
+    assert_eq!(layout.known_layer(&diff_id), Some((digest.clone(), size)));
+    assert_eq!(Digest::of(&fs::read(layout.blob_path(&digest)).unwrap()), digest);
+}
+
+#[test]
+fn what_was_hashed_is_not_hashed_again_until_it_changes() {
+    let (_guard, dir) = folder();
+    let memory = Utf8PathBuf::from(format!("{dir}.blobs.json"));
+    let made = {
+        let layout = Layout::open(&dir).unwrap();
+        let made = image(&layout, "one", "linux/amd64");
+        layout.put("a", vec![made.clone()]).unwrap();
+        made
+    };
+    assert_eq!(fs::read_to_string(&memory).unwrap(), "{}", "too new to tell changes apart");
+    std::thread::sleep(std::time::Duration::from_millis(3100));
+    drop(Layout::open(&dir).unwrap());
+    let known = fs::read_to_string(&memory).unwrap();
+    let layer = &made.layers[0];
+    assert!(known.contains(layer.digest.as_str()) && known.contains(made.config.as_str()), "{known}");
+
+    let path = dir.join("blobs/sha256").join(layer.digest.hex());
+    flip(&path);
+    assert!(!Layout::open(&dir).unwrap().has_blob(&layer.digest, layer.size));
+    // The memory is what is believed: with the stamp of the damaged file in it, nobody looks again.
+    let old = fs::metadata(&path).unwrap();
+    use std::os::unix::fs::MetadataExt;
+    let stamp = serde_json::json!({"size": old.len(), "inode": old.ino(), "changed": [old.ctime(), old.ctime_nsec()]});
+    fs::write(&memory, serde_json::json!({layer.digest.as_str(): stamp}).to_string()).unwrap();
+    assert!(Layout::open(&dir).unwrap().has_blob(&layer.digest, layer.size));
+}
+
 #[test]
 fn damage_is_dropped_and_made_again() {
     type Damage = fn(&Utf8Path, &AssembledPlatform);
     fn blob(dir: &Utf8Path, digest: &Digest) -> Utf8PathBuf {
         dir.join("blobs/sha256").join(digest.hex())
     }
-    let damages: [(&str, Damage); 8] = [
+    let damages: [(&str, Damage); 10] = [
         ("no index", |dir, _| fs::remove_file(dir.join("index.json")).unwrap()),
         ("cut index", |dir, _| fs::write(dir.join("index.json"), b"{\"schemaVer").unwrap()),
         ("foreign index", |dir, _| fs::write(dir.join("index.json"), b"[1]").unwrap()),
@@ -126,6 +190,8 @@ fn damage_is_dropped_and_made_again() {
             let same_size = vec![b' '; fs::read(&path).unwrap().len()];
             fs::write(path, same_size).unwrap();
         }),
+        ("another layer of the same size", |dir, image| flip(&blob(dir, &image.layers[0].digest))),
+        ("another config of the same size", |dir, image| flip(&blob(dir, &image.config))),
         ("bad memory", |dir, _| fs::write(format!("{dir}.layers.json"), b"{{").unwrap()),
     ];
     for (name, damage) in damages {

@@ -4,6 +4,7 @@
 
 pub(crate) mod archive;
 pub(crate) mod base;
+pub(crate) mod blobs;
 pub(crate) mod component;
 pub(crate) mod file_tree;
 mod gzip;

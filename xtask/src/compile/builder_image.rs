@@ -22,6 +22,10 @@ pub(crate) fn resolve(engine: &Engine, image: &str, warn: &dyn Fn(&str)) -> Resu
     if let Some(digest) = &reference.digest {
         return Ok((image.to_owned(), named(digest.as_str())));
     }
+    if engine.is_silent {
+        // Nothing is built with a stub.
+        return Ok((image.to_owned(), named(image)));
+    }
     // An engine at hand may do as well: no long wait.
     let policy = RetryPolicy { tries: 2, first_wait: Duration::from_millis(200), ..RetryPolicy::default() };
     let error = match Client::with_policy(Credentials::from_environment(), policy).resolve(&reference) {
@@ -30,7 +34,8 @@ pub(crate) fn resolve(engine: &Engine, image: &str, warn: &dyn Fn(&str)) -> Resu
     };
     let why = format!("{error:#}");
     let why = why.lines().next().unwrap_or_default();
-    let text = format!("builder image `{image}` cannot be looked up ({why}): the one that `{}` has counts", engine.program);
+    let text =
+        format!("builder image `{image}` cannot be looked up ({why}): the one that `{}` has counts", engine.program);
     match engine.local_image(image) {
         Some((Some(digest), _)) => {
             warn(&text);

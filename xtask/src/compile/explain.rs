@@ -57,9 +57,15 @@ const NETWORK_FAULTS: &[&str] = &[
 pub(crate) fn explain(said: &str, workspace: &Workspace, stage: &Stage) -> Option<String> {
     let said = without_colours(said);
     let package = failed_package(&said);
-    missing_file(&said, workspace, stage, package)
-        .or_else(|| missing_variable(&said, workspace, package))
+    let manifest = manifest(workspace, package);
+    let paths = named_paths(&said, workspace, stage);
+    let undeclared =
+        || paths.iter().find_map(|(path, is_refused)| undeclared(path, *is_refused, workspace, stage, &manifest));
+    let written = || paths.iter().find_map(|(path, is_refused)| written(path, *is_refused, stage));
+    undeclared()
+        .or_else(|| missing_variable(&said, &manifest))
         .or_else(|| missing_network(&said, workspace))
+        .or_else(written)
         .or_else(|| link_hint(&said))
 }
 
@@ -91,63 +97,50 @@ fn manifest(workspace: &Workspace, package: Option<&str>) -> Utf8PathBuf {
     own.map_or_else(|| "Cargo.toml".into(), |package| package.manifest_path())
 }
 
-fn missing_file(said: &str, workspace: &Workspace, stage: &Stage, package: Option<&str>) -> Option<String> {
-    let manifest = manifest(workspace, package);
+/// The paths in lines that speak of files which could not be read or written, and whether they were refused.
+fn named_paths(said: &str, workspace: &Workspace, stage: &Stage) -> Vec<(Utf8PathBuf, bool)> {
     let mut bases: BTreeSet<Utf8PathBuf> = BTreeSet::from([stage.root.clone()]);
     bases.extend(workspace.sources.keys().map(|folder| stage.folder.join(workspace.top.place(folder))));
     let is_sign = |c: char| c.is_whitespace() || "`'\"()<>[]{},;:=".contains(c);
-    let lines = said.lines().filter(|line| FILE_FAULTS.iter().any(|fault| line.contains(fault)));
-    for line in lines {
+    let mut found = Vec::new();
+    for line in said.lines().filter(|line| FILE_FAULTS.iter().any(|fault| line.contains(fault))) {
         let is_refused = line.contains("ermission") || line.contains("Read-only");
         // A name may hold spaces: what stands in quotes counts as a whole, too.
-        let quoted = line.split(['`', '"', '\'']).filter(|text| text.contains(['/', '.']));
-        for token in quoted.chain(line.split(is_sign)).filter(|token| !token.is_empty() && *token != ".") {
-            let token = token.trim_end_matches('.');
+        let tokens = line.split(['`', '"', '\'']).chain(line.split(is_sign)).map(|token| token.trim_end_matches('.'));
+        for token in tokens.filter(|token| token.contains(['/', '.'])) {
             let inner = token.strip_prefix(IN_ENGINE).map(|rest| stage.folder.join(rest));
             let paths = match Utf8Path::new(token).is_absolute() {
                 true => vec![inner.unwrap_or_else(|| token.into())],
                 false => bases.iter().map(|base| base.join(token)).collect(),
             };
-            for path in paths.into_iter().map(|path| tidy(&path)) {
-                if let Some(hint) = hint(&path, is_refused, workspace, stage, &manifest) {
-                    return Some(hint);
-                }
-            }
+            found.extend(paths.into_iter().map(|path| (tidy(&path), is_refused)));
         }
     }
-    None
+    found
 }
 
-fn hint(
+/// A file that is there, and that builds do not see.
+fn undeclared(
     path: &Utf8Path,
     is_refused: bool,
     workspace: &Workspace,
     stage: &Stage,
     manifest: &Utf8Path,
 ) -> Option<String> {
-    let declare = |origin: &Utf8Path| {
-        let shown = from_root(origin.strip_prefix(workspace.root()).unwrap_or(origin), workspace.root());
-        format!(
+    let origin = match stage.place(path) {
+        Some(place) => (!path.exists()).then(|| workspace.top.origin(place)),
+        // Where the stage lies in it, the checkout is not what is meant.
+        None => (path.starts_with(workspace.root()) && !path.starts_with(workspace.output())).then(|| path.to_owned()),
+    };
+    if let Some(origin) = origin.filter(|origin| origin.exists() && origin != workspace.root()) {
+        let shown = from_root(origin.strip_prefix(workspace.root()).unwrap_or(&origin), workspace.root());
+        return Some(format!(
             "`{shown}` is there, but not among what this build may read: declare it in `[package.metadata.docker]` of \
              `{manifest}`: `inputs = [\"{shown}\"]`"
-        )
-    };
-    // Where the stage lies in it, the checkout is not what is meant.
-    let in_checkout = path.starts_with(workspace.root()) && !path.starts_with(workspace.output());
-    if let Some(place) = stage.place(path) {
-        let origin = workspace.top.origin(place);
-        if !path.exists() && origin.exists() && !place.as_str().is_empty() {
-            return Some(declare(&origin));
-        }
-        let parent_is_there = path.parent().is_some_and(Utf8Path::is_dir);
-        return (is_refused && parent_is_there && !place.as_str().is_empty()).then(|| {
-            format!("`{place}` is a source: builds may write below `OUT_DIR` alone, so that sources stay what was hashed")
-        });
+        ));
     }
-    if in_checkout && path.exists() {
-        return Some(declare(path));
-    }
-    (is_refused && path.is_absolute() && path.exists() && path != "/").then(|| {
+    let is_elsewhere = path.is_absolute() && stage.place(path).is_none() && path.parent().is_some();
+    (is_refused && is_elsewhere && path.exists() && !path.starts_with(workspace.output())).then(|| {
         format!(
             "`{path}` is out of the sandbox: if builds may read it, add it in `[workspace.metadata.docker]` of \
              `Cargo.toml`: `system-paths = [\"{path}\"]`"
@@ -155,13 +148,21 @@ fn hint(
     })
 }
 
-fn missing_variable(said: &str, workspace: &Workspace, package: Option<&str>) -> Option<String> {
+/// A file that could not be written among the sources.
+fn written(path: &Utf8Path, is_refused: bool, stage: &Stage) -> Option<String> {
+    let place = stage.place(path)?;
+    let parent_is_there = path.parent().is_some_and(Utf8Path::is_dir);
+    (is_refused && parent_is_there && !place.as_str().is_empty()).then(|| {
+        format!("`{place}` is a source: builds may write below `OUT_DIR` alone, so that sources stay what was hashed")
+    })
+}
+
+fn missing_variable(said: &str, manifest: &Utf8Path) -> Option<String> {
     let name = said.split("environment variable `").nth(1)?.split('`').next()?;
     variable(name)?;
     Some(format!(
-        "`{name}` is set here, but builds do not see it: pass it on in `[package.metadata.docker]` of `{}`: \
-         `pass-env = [\"{name}\"]`",
-        manifest(workspace, package)
+        "`{name}` is set here, but builds do not see it: pass it on in `[package.metadata.docker]` of `{manifest}`: \
+         `pass-env = [\"{name}\"]`"
     ))
 }
 

@@ -63,14 +63,13 @@ pub(crate) struct Compiled {
     pub(crate) scripts: BTreeSet<Utf8PathBuf>,
 }
 
-/// Plans the build of `components` for `target`.
+/// Plans the builds for `target`.
 ///
 /// # Errors
 /// A foreign target that nothing here can link for; a missing Rust target.
 pub(crate) fn plan(
     workspace: &Workspace,
     toolchain: &HostToolchain,
-    components: &[&Component],
     target: RustTarget,
     build_args: &BTreeMap<String, String>,
 ) -> Result<NativeBuild> {
@@ -90,6 +89,10 @@ pub(crate) fn plan(
     let mut inputs = BTreeSet::new();
     for (name, value) in &outer {
         let passage = passage(name);
+        // Set to nothing, as CI systems do, is not set.
+        if value.is_empty() && !declared.contains(name) {
+            continue;
+        }
         if passage == Passage::Input {
             inputs.insert(Input::variable(name, value));
         }
@@ -136,10 +139,9 @@ pub(crate) fn plan(
         arguments.extend(["--config".into(), path.to_string()]);
     }
     arguments.extend(workspace.selection.cargo_arguments());
-    arguments.extend(components.iter().flat_map(|component| ["--bin".to_owned(), component.name.clone()]));
 
-    let private_paths =
-        vec![root.to_string(), stage.to_string(), cargo_home.to_string(), toolchain.sysroot.to_string()];
+    let mut private_paths = vec![root.to_string(), cargo_home.to_string(), toolchain.sysroot.to_string()];
+    private_paths.extend((!stage.starts_with(root)).then(|| stage.to_string()));
     let sysroot = toolchain.sysroot.clone();
     Ok(NativeBuild { subcommand, arguments, environment, hidden, folder, sysroot, config, inputs, private_paths })
 }
@@ -216,24 +218,26 @@ impl NativeBuild {
         self.inputs.iter().cloned().chain(values).collect()
     }
 
-    fn command<'a>(&self, shell: &'a Shell) -> Cmd<'a> {
+    fn command<'a>(&self, shell: &'a Shell, components: &[&Component]) -> Cmd<'a> {
         let subcommand = self.subcommand;
         let arguments = &self.arguments;
+        let binaries: Vec<&str> = components.iter().flat_map(|component| ["--bin", component.name.as_str()]).collect();
         let cargo = process::cargo();
-        let command = cmd!(shell, "{cargo} {subcommand} {arguments...}").env_clear();
+        let command = cmd!(shell, "{cargo} {subcommand} {arguments...} {binaries...}").env_clear();
         self.environment.iter().fold(command, |command, (name, value)| command.env(name, value))
     }
 
     /// The exact command, for people: what is not as it is here in front, values that may be secret left out.
-    pub(crate) fn display(&self, root: &Utf8Path) -> Result<String> {
+    pub(crate) fn display(&self, root: &Utf8Path, components: &[&Component]) -> Result<String> {
         let shell = process::shell_in(root)?;
         let quoted = |value: &String| format!("$'{}'", value.replace('\u{1f}', "\\x1f").replace('\'', "\\'"));
         let is_own = |(name, value): &(&String, &String)| std::env::var(name).ok().as_ref() != Some(value);
-        let environment = self.environment.iter().filter(is_own).map(|(name, value)| match self.hidden.contains(name) {
-            true => format!("{name}=… "),
-            false => format!("{name}={} ", quoted(value)),
-        });
-        Ok(environment.collect::<String>() + &self.command(&shell).to_string())
+        let environment =
+            self.environment.iter().filter(is_own).map(|(name, value)| match self.hidden.contains(name) {
+                true => format!("{name}=… "),
+                false => format!("{name}={} ", quoted(value)),
+            });
+        Ok(environment.collect::<String>() + &self.command(&shell, components).to_string())
     }
 
     /// Runs cargo; its progress and diagnostics go straight to standard error.
@@ -256,7 +260,7 @@ impl NativeBuild {
         let confinement = confinement.map(Arc::new);
         let enter = confinement.map(|confinement| move || confinement.enter());
         let shell = process::shell_in(&stage.root)?;
-        let mut command = self.command(&shell).env("HOME", &home.0).env("TMPDIR", &home.0);
+        let mut command = self.command(&shell, components).env("HOME", &home.0).env("TMPDIR", &home.0);
         if std::io::stderr().is_terminal() {
             // Cargo sees a pipe, and then shows no progress unless it is told how wide the terminal is.
             for (name, value) in [("COLOR", "always"), ("PROGRESS_WHEN", "always"), ("PROGRESS_WIDTH", "79")] {
@@ -267,7 +271,8 @@ impl NativeBuild {
         let mut broken = None;
         let (status, said) = process::stream(command, enter, |line| match serde_json::from_str::<Message>(line) {
             Ok(Message::CompilerArtifact(artifact)) => {
-                if let Some(executable) = artifact.executable.filter(|_| names.contains(&artifact.target.name.as_str())) {
+                if let Some(executable) = artifact.executable.filter(|_| names.contains(&artifact.target.name.as_str()))
+                {
                     compiled.executables.insert(artifact.target.name, executable);
                 }
             }
@@ -294,7 +299,9 @@ impl NativeBuild {
             bail!("cargo succeeded without an executable for: {}", missing.join(", "));
         }
         if CargoConfig::of_machine(workspace.root())?.files != self.config.files {
-            bail!("cargo's configuration changed while this ran, so what was built is not what was planned\nrun it again");
+            bail!(
+                "cargo's configuration changed while this ran, so what was built is not what was planned\nrun it again"
+            );
         }
         forget_others(&self.folder)?;
         Ok(compiled)

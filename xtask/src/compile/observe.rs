@@ -14,6 +14,7 @@ use crate::workspace::components::Component;
 use crate::workspace::environment::{Passage, passage};
 use crate::workspace::inputs::from_root;
 use crate::workspace::observed::{dep_info_files, dep_info_variables, script_variables};
+use crate::workspace::settings::tidy;
 
 /// Variables that are asked for as a matter of course, and that no build here sees.
 const USUAL: &[&str] = &["HOME", "LANG", "LC_ALL", "PWD", "SHELL", "TMPDIR", "USER"];
@@ -35,7 +36,7 @@ pub(crate) fn undeclared(
     let manifest = component.package.manifest_path();
     let name = &component.name;
     let mut found = Vec::new();
-    for path in dep_info_files(&text) {
+    for path in dep_info_files(&text).into_iter().map(|path| tidy(&path)) {
         let Some(place) = stage.place(&path) else { continue };
         let is_own = match path.is_dir() {
             true => files_below(&path).all(|file| stage.place(&file).is_some_and(|place| own.contains(place))),
@@ -52,8 +53,12 @@ pub(crate) fn undeclared(
         }
     }
     let declared = workspace.pass_env(component);
-    let of_others: BTreeSet<&String> =
-        workspace.components.iter().flat_map(|other| workspace.pass_env(other)).filter(|name| !declared.contains(name)).collect();
+    let of_others: BTreeSet<&String> = workspace
+        .components
+        .iter()
+        .flat_map(|other| workspace.pass_env(other))
+        .filter(|name| !declared.contains(name))
+        .collect();
     for (asked, is_set) in asked_by_sources(workspace, component, executable) {
         if is_set && of_others.contains(&asked) {
             found.push(format!(
@@ -106,7 +111,9 @@ fn asked_by_sources(workspace: &Workspace, component: &Component, executable: &U
     let Some(folder) = executable.parent().map(|folder| folder.join("deps")) else { return BTreeSet::new() };
     let mut newest: std::collections::BTreeMap<String, (SystemTime, Utf8PathBuf)> = Default::default();
     for entry in folder.read_dir_utf8().into_iter().flatten().flatten() {
-        let Some((name, _)) = entry.file_name().strip_suffix(".d").and_then(|stem| stem.rsplit_once('-')) else { continue };
+        let Some((name, _)) = entry.file_name().strip_suffix(".d").and_then(|stem| stem.rsplit_once('-')) else {
+            continue;
+        };
         let name = name.replace('-', "_");
         if !crates.contains(&name) {
             continue;
@@ -121,5 +128,7 @@ fn asked_by_sources(workspace: &Workspace, component: &Component, executable: &U
 
 fn files_below(folder: &Utf8Path) -> impl Iterator<Item = Utf8PathBuf> {
     let entries = walkdir::WalkDir::new(folder).into_iter().flatten();
-    entries.filter(|entry| entry.file_type().is_file()).filter_map(|entry| Utf8PathBuf::from_path_buf(entry.into_path()).ok())
+    entries
+        .filter(|entry| entry.file_type().is_file())
+        .filter_map(|entry| Utf8PathBuf::from_path_buf(entry.into_path()).ok())
 }

@@ -33,7 +33,11 @@ pub(crate) fn text(context: &Context, package: &str) -> String {
     lines.extend(NEVER_COMPILED.iter().map(|pattern| (*pattern).to_owned()));
     for folder in &closure {
         let denied = NOT_COMPILED.iter().map(|name| folder.join(name));
-        lines.extend(denied.filter(|folder| !context.kept.iter().any(|kept| place(kept) == *folder)).map(|folder| pattern(&folder)));
+        lines.extend(
+            denied
+                .filter(|folder| !context.kept.iter().any(|kept| place(kept) == *folder))
+                .map(|folder| pattern(&folder)),
+        );
     }
     let ignored = [&context.docker_ignore, &context.git_ignore].map(|ignored| ignored.lines(&context.top.prefix));
     if ignored.iter().any(|lines| !lines.is_empty()) {
@@ -42,7 +46,6 @@ pub(crate) fn text(context: &Context, package: &str) -> String {
     }
     lines.push("# What every build needs, and what sources name and settings declare.".into());
     lines.extend(files.iter().chain(&whole).chain(&extra).map(|path| allow(path)));
-    lines.extend(closure.iter().chain(&nested).map(|folder| allow(&folder.join("Cargo.toml"))));
     lines.push("# Never part of it.".into());
     lines.extend(["**/.env*".into(), "**/.git".into()]);
     // Named by a source, it is.

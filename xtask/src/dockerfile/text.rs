@@ -150,8 +150,12 @@ fn manifests(plan: &DockerfilePlan<'_>, text: &mut String) {
         (Stub::Library, r"//! Stub.\n#![allow(unused_crate_dependencies)]\n"),
         (Stub::Program, r"//! Stub.\n#![allow(unused_crate_dependencies)]\nfn main() {}\n"),
     ] {
-        let stubs: Vec<_> =
-            shared.stubs.iter().filter(|(_, stub)| **stub == kind).map(|(path, _)| format!("./{}", place(path))).collect();
+        let stubs: Vec<_> = shared
+            .stubs
+            .iter()
+            .filter(|(_, stub)| **stub == kind)
+            .map(|(path, _)| format!("./{}", place(path)))
+            .collect();
         if !stubs.is_empty() {
             let _ = write!(
                 text,

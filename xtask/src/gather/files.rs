@@ -94,12 +94,15 @@ impl Surroundings<'_> {
         let root = real(self.root)?;
         let real = self.declared(from, named_in)?;
         if !real.starts_with(&root) {
-            bail!("asset `{from}`, named in {named_in}, leads out of the workspace to `{real}`\ncopy it into the workspace");
+            bail!(
+                "asset `{from}`, named in {named_in}, leads out of the workspace to `{real}`\ncopy it into the workspace"
+            );
         }
         let mut files = Vec::new();
         let walked = walkdir::WalkDir::new(&path).follow_root_links(true).into_iter().filter_entry(|entry| {
             let is_secret = entry.file_name().to_str().is_some_and(|name| name.starts_with(".env"));
-            entry.depth() == 0 || !is_secret && Utf8Path::from_path(entry.path()).is_none_or(|path| !self.is_elsewhere(path))
+            entry.depth() == 0
+                || !is_secret && Utf8Path::from_path(entry.path()).is_none_or(|path| !self.is_elsewhere(path))
         });
         for entry in walked {
             let entry = entry.with_context(|| format!("cannot read `{path}`"))?;

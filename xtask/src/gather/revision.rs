@@ -99,10 +99,7 @@ impl<'a> Revisions<'a> {
             _ => head,
         };
         let context = self.workspace.context(component);
-        let is_dirty = self
-            .changed
-            .iter()
-            .any(|path| context.holds(path) || context.shared.files.contains(path));
+        let is_dirty = self.changed.iter().any(|path| context.holds(path) || context.shared.files.contains(path));
         let mark = if is_dirty { "-dirty" } else { "" };
         Ok(Revision { commit: format!("{}{mark}", commit.hash), time: self.epoch.unwrap_or(commit.time) })
     }

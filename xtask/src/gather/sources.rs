@@ -36,10 +36,15 @@ pub(crate) fn package_sources(
 ) -> Result<PackageSources> {
     let top = join(around.root, folder);
     let own = around.package(&top, &member.map(Package::target_folders).unwrap_or_default())?;
-    let build_script = member.and_then(Package::build_script).map_or(top.join("build.rs"), |path| around.root.join(path));
+    let build_script =
+        member.and_then(Package::build_script).map_or(top.join("build.rs"), |path| around.root.join(path));
     let mut search = Search { around, top: &top, own: &own, named: BTreeMap::new(), open: Vec::new() };
     for (path, real) in own.found.iter().filter(|(path, _)| path.extension() == Some("rs")) {
         search.source(path, real, *path == build_script, true)?;
+    }
+    // Where a link leads to has a name, too; elsewhere than here, it is read under that.
+    for (path, real) in own.found.iter().filter(|(path, real)| path != real) {
+        search.name(real.clone(), false, path, false);
     }
     while let Some((path, is_script)) = search.open.pop() {
         search.source(&path, &path, is_script, false)?;

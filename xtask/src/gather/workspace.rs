@@ -149,7 +149,8 @@ impl Workspace {
         let below = |path: &Utf8PathBuf| path.strip_prefix(&root).map_or(path.clone(), Utf8Path::to_owned);
         let config_files: BTreeSet<_> = config.files.keys().map(below).collect();
         let toolchain_files = existing(TOOLCHAIN_FILES);
-        let mut shared_inputs = SharedInputs { inputs: root_manifest_inputs(&root_manifest), files: toolchain_files.clone() };
+        let mut shared_inputs =
+            SharedInputs { inputs: root_manifest_inputs(&root_manifest), files: toolchain_files.clone() };
         shared_inputs.inputs.extend(cargo_config::inputs(&config.table));
         for file in &toolchain_files {
             let digest = super::memory::file_digest(&root.join(file))?;
@@ -338,6 +339,26 @@ impl Workspace {
         let mut all: Found = sources.flat_map(|sources| sources.found.clone()).collect();
         all.extend(self.declared_files(component)?.into_iter().flat_map(|(_, found)| found));
         Ok(all)
+    }
+
+    /// Where the files that settings declare for `component` are in the context.
+    ///
+    /// # Errors
+    /// A declared path that does not exist.
+    pub(crate) fn declared_places(&self, component: &Component) -> Result<BTreeSet<Utf8PathBuf>> {
+        let files = self.declared_files(component)?.into_iter().flat_map(|(_, found)| found.into_keys());
+        Ok(files.map(|path| self.top.place(&path)).collect())
+    }
+
+    /// Whether compiling the package in `folder` for `component` runs code of the workspace: its build script, or
+    /// macros.
+    pub(crate) fn runs_code(&self, component: &Component, folder: &Utf8Path) -> bool {
+        let member = |folder: &Utf8Path| self.packages.member_in(folder);
+        let is_macro = |folder: &Utf8PathBuf| {
+            // Nobody knows of packages that are no members.
+            member(folder).is_none_or(|package| package.targets.iter().any(|target| target.is_macro))
+        };
+        member(folder).is_none_or(|package| package.build_script().is_some()) || component.closure.iter().any(is_macro)
     }
 
     /// What all builds may read: manifests, the lock file, settings of cargo and rustup, packages that

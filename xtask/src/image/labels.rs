@@ -7,6 +7,9 @@ use crate::workspace::components::Component;
 /// Label with the input hash: what `publish` and the next build compare.
 pub(crate) const INPUT_HASH: &str = "xtask.input-hash";
 
+/// Label of images whose builds could use the network: what they got from it is not known.
+pub(crate) const NETWORK: &str = "xtask.network";
+
 /// The labels of the OCI image specification ("Pre-Defined Annotation Keys") that we know a value
 /// for; `created` is RFC 3339.
 pub(crate) fn labels(component: &Component, version: &str, revision: &str, created: &str) -> BTreeMap<String, String> {

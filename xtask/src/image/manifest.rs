@@ -60,6 +60,9 @@ pub(crate) struct Descriptor {
     /// Names and notes, sorted.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) annotations: BTreeMap<String, String>,
+    /// Where else the content is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) urls: Vec<String>,
 }
 
 impl Descriptor {
@@ -70,7 +73,14 @@ impl Descriptor {
 
     /// A descriptor without platform and annotations.
     pub(crate) fn new(media_type: &str, digest: Digest, size: u64) -> Self {
-        Descriptor { media_type: media_type.to_owned(), digest, size, platform: None, annotations: BTreeMap::new() }
+        Descriptor {
+            media_type: media_type.to_owned(),
+            digest,
+            size,
+            platform: None,
+            annotations: BTreeMap::new(),
+            urls: Vec::new(),
+        }
     }
 
     /// The same content, for `platform`.
@@ -108,6 +118,13 @@ impl Manifest {
             layers,
             annotations: BTreeMap::new(),
         }
+    }
+
+    /// The layers that a registry has to have: all but those that may not be distributed and name where
+    /// they are instead (OCI image-spec, non-distributable layers).
+    pub(crate) fn kept_layers(&self) -> impl Iterator<Item = &Descriptor> {
+        let is_foreign = |kind: &str| kind.contains(".nondistributable.") || kind.contains(".foreign.");
+        self.layers.iter().filter(move |layer| layer.urls.is_empty() || !is_foreign(&layer.media_type))
     }
 }
 

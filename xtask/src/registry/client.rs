@@ -3,14 +3,15 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use ureq::Body;
+use ureq::http::response::Parts;
 use ureq::http::{Method, Response, Uri};
 
 use super::auth::Auth;
 use super::credentials::Credentials;
 use super::error::ApiError;
-use super::http::{Exchange, Failure, Http, drain};
+use super::http::{Exchange, Failure, Http, drain, read_whole};
 use super::retry::{Attempts, RetryPolicy, is_retryable, parse_retry_after};
 use super::whereabouts::Whereabouts;
 use crate::image::reference::{ImageReference, Registry, Repository};
@@ -46,6 +47,8 @@ pub(super) struct ApiRequest<'a> {
     pub(super) headers: Vec<(&'static str, String)>,
     /// What a POST or PUT sends.
     pub(super) body: &'a [u8],
+    /// The size of the blob that is asked for; 0 for what is small.
+    pub(super) blob_size: u64,
 }
 
 impl<'a> ApiRequest<'a> {
@@ -60,6 +63,7 @@ impl<'a> ApiRequest<'a> {
             path,
             headers: Vec::new(),
             body: &[],
+            blob_size: 0,
         }
     }
 
@@ -82,7 +86,7 @@ impl Client {
     /// As [`Client::new`], with other patience.
     pub(crate) fn with_policy(credentials: Credentials, policy: RetryPolicy) -> Self {
         Client {
-            http: Http::new(),
+            http: Http::new(policy.whole_answer),
             auth: Auth::new(credentials),
             whereabouts: Whereabouts::default(),
             policy,
@@ -107,7 +111,7 @@ impl Client {
         self.requests.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Begins an operation, which may take several requests.
+    /// Begins a request, or an operation that is begun anew as a whole.
     pub(super) fn attempts(&self) -> Attempts {
         Attempts::new(self.policy)
     }
@@ -124,6 +128,23 @@ impl Client {
         format!("{scheme}://{host}/v2/{}/{}", request.repository, request.path)
             .parse()
             .with_context(|| format!("registry `{registry}` gives no valid address"))
+    }
+
+    /// As [`Client::send_to`], with the whole answer, which may have at most `limit` bytes; one that is cut is
+    /// asked for again.
+    ///
+    /// # Errors
+    /// As [`Client::send`]; a longer answer, or one that never comes whole.
+    pub(super) fn read(&self, url: &Uri, request: &ApiRequest<'_>, limit: u64) -> Result<(Parts, Vec<u8>)> {
+        let mut attempts = self.attempts();
+        loop {
+            let response = self.send_to(url.clone(), request, &mut attempts)?;
+            let (parts, body) = response.into_parts();
+            if let Some(bytes) = read_whole(Response::new(body), limit)? {
+                return Ok((parts, bytes));
+            }
+            ensure!(attempts.wait(None), "the connection was cut, or too slow, within the answer");
+        }
     }
 
     /// Sends a request, with a token if one is asked for, and again after connection faults,
@@ -145,7 +166,8 @@ impl Client {
         request: &ApiRequest<'_>,
         attempts: &mut Attempts,
     ) -> Result<Response<Body>> {
-        let exchange = Exchange { method: request.method.clone(), url, headers: &request.headers, body: request.body };
+        let ApiRequest { method, headers, body, blob_size, .. } = request;
+        let exchange = Exchange { method: method.clone(), url, headers, body, blob_size: *blob_size };
         // Whether the authorization in use was made for this very answer: a second refusal of
         // it is final, one of an older token is only its end.
         let mut fresh = false;
@@ -188,7 +210,7 @@ pub(super) fn retry_after(response: &Response<Body>) -> Option<Duration> {
 
 /// Adds how long the registry asks to wait, when that is why we gave up.
 pub(super) fn with_wait(error: ApiError, retry_after: Option<Duration>) -> anyhow::Error {
-    match retry_after {
+    match retry_after.filter(|wait| !wait.is_zero()) {
         Some(wait) => {
             let hint = format!("the registry asks to come back in {} seconds", wait.as_secs());
             anyhow::Error::new(error).context(hint)

@@ -101,6 +101,7 @@ impl BlobReader<'_> {
     /// Asks for what is missing.
     fn request(&mut self) -> Result<()> {
         let mut request = ApiRequest::new(Method::GET, &self.reference, "pull", format!("blobs/{}", self.digest));
+        request.blob_size = self.size;
         if self.received > 0 {
             request.headers.push(("Range", format!("bytes={}-", self.received)));
         }
@@ -108,7 +109,7 @@ impl BlobReader<'_> {
         // Anything but the rest from where we are is the whole blob again.
         let wanted = format!("bytes {}-", self.received);
         let is_rest = response.status().as_u16() == 206
-            && header(&response, "Content-Range").is_some_and(|range| range.starts_with(&wanted));
+            && header(response.headers(), "Content-Range").is_some_and(|range| range.starts_with(&wanted));
         ensure!(
             is_rest || response.status().as_u16() != 206,
             "the registry answered with another part than was asked for"

@@ -1,16 +1,13 @@
 //! GET requests to other services than registries, with the same connections, patience and rules:
 //! credentials stay with the host they are for, plain text with this machine.
 
-use std::io::Read;
-
-use anyhow::{Context, Result, bail, ensure};
-use ureq::Body;
-use ureq::http::{HeaderMap, Method, Response, Uri};
+use anyhow::{Context, Result, ensure};
+use ureq::http::{HeaderMap, Method, Uri};
 
 use super::client::retry_after;
 use super::credentials::Secret;
 use super::error::ApiError;
-use super::http::{Exchange, Failure, Http};
+use super::http::{Exchange, Failure, Http, WHOLE, place, read_whole};
 use super::retry::{Attempts, RetryPolicy, is_retryable};
 
 /// What is downloaded from services with an HTTP API.
@@ -30,7 +27,7 @@ pub(crate) enum Answer {
 impl Downloader {
     /// No connection is made yet.
     pub(crate) fn new() -> Self {
-        Downloader { http: Http::new(), policy: RetryPolicy::default() }
+        Downloader { http: Http::new(WHOLE), policy: RetryPolicy::default() }
     }
 
     /// Reads `url`, whose body may have at most `limit` bytes. Redirects are followed;
@@ -46,9 +43,11 @@ impl Downloader {
         authorization: &Secret,
         limit: u64,
     ) -> Result<Answer> {
-        let url: Uri = url.parse().ok().with_context(|| format!("`{}` is no address", url.escape_debug()))?;
-        let host = url.authority().map_or("", |authority| authority.as_str()).to_owned();
-        let exchange = Exchange { method: Method::GET, url, headers, body: &[] };
+        // Without what may be a user and a password.
+        let bare = || url.rsplit('@').next().unwrap_or_default().escape_debug();
+        let url: Uri = url.parse().ok().with_context(|| format!("`{}` is no address", bare()))?;
+        let host = place(&url);
+        let exchange = Exchange { method: Method::GET, url, headers, body: &[], blob_size: 0 };
         let mut attempts = Attempts::new(self.policy);
         loop {
             let response = match self.http.exchange(&exchange, Some(authorization.reveal())) {
@@ -58,10 +57,10 @@ impl Downloader {
             };
             let headers = response.headers().clone();
             if response.status().is_success() {
-                if let Some(bytes) = read_body(response, limit)? {
+                if let Some(bytes) = read_whole(response, limit)? {
                     return Ok(Answer::Body(headers, bytes));
                 }
-                ensure!(attempts.wait(None), "`{host}` cut the connection within its answer");
+                ensure!(attempts.wait(None), "`{host}` cut the connection within its answer, or is too slow");
                 continue;
             }
             let used_up = headers.get("x-ratelimit-remaining").is_some_and(|left| left == "0");
@@ -71,17 +70,4 @@ impl Downloader {
             return Ok(Answer::Refused(headers, ApiError::read(&host, response)));
         }
     }
-}
-
-/// The whole body, or `None` when it was cut.
-fn read_body(response: Response<Body>, limit: u64) -> Result<Option<Vec<u8>>> {
-    let length = response.body().content_length();
-    let mut bytes = Vec::new();
-    let read = response.into_body().into_reader().take(limit + 1).read_to_end(&mut bytes);
-    let size = bytes.len() as u64;
-    if size > limit || length.is_some_and(|length| length > limit) {
-        bail!("the answer is longer than {limit} bytes");
-    }
-    let cut = read.is_err() || length.is_some_and(|length| length > size);
-    Ok((!cut).then_some(bytes))
 }

@@ -1,14 +1,17 @@
 //! One HTTP exchange: TLS, timeouts, and redirects that do not carry credentials away.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read};
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use ureq::http::{Method, Request, Response, Uri};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
-use ureq::{Agent, Body, SendBody};
+use ureq::{Agent, AsSendBody, Body, SendBody};
 
+use super::proxies::{NamedProxy, Proxies};
+use super::retry::is_retryable;
 use crate::image::reference::Registry;
 
 /// Blobs are redirected once; more than a few is a loop.
@@ -16,12 +19,19 @@ const MAX_REDIRECTS: usize = 5;
 const CONNECT: Duration = Duration::from_secs(15);
 /// Until the answer begins; registries think long about large manifests.
 const ANSWER: Duration = Duration::from_secs(60);
-/// Without a byte. A blob may take as long as it likes while it moves.
+/// For all of a small answer, and of a blob beside the time that its size gives it: a server that sends a byte
+/// now and then is never silent.
+pub(super) const WHOLE: Duration = Duration::from_secs(60);
+/// What a blob moves at on average, at least, in bytes a second.
+const SLOWEST: u64 = 16 * 1024;
+/// Without a byte.
 const SILENCE: Duration = Duration::from_secs(30);
 /// From a blob's last byte to the answer: some registries hash or copy all of it first.
 const STORED: Duration = Duration::from_secs(300);
 /// Blobs of several images travel at once, and each thread should find its connection again.
 const KEPT_CONNECTIONS: usize = 16;
+/// What `rustls` says of a certificate that it does not trust.
+const UNTRUSTED: &str = "invalid peer certificate";
 /// As much of a body that nobody wants as is read to keep its connection.
 const MAX_DRAIN: u64 = 64 * 1024;
 
@@ -36,16 +46,23 @@ pub(super) struct Exchange<'a> {
     pub(super) headers: &'a [(&'static str, String)],
     /// What a POST or PUT sends.
     pub(super) body: &'a [u8],
+    /// The size of the blob that is asked for; 0 for what is small.
+    pub(super) blob_size: u64,
 }
 
 /// Connections, kept open between requests.
 pub(super) struct Http {
     /// Straight to this machine, in plain text, past any proxy.
     loopback: Agent,
-    /// Everywhere else; made when first needed, since reading the root certificates takes time.
+    /// Everywhere else, and TLS; made when first needed, since reading the root certificates takes time.
     remote: OnceLock<Agent>,
+    proxies: Proxies,
     /// Registries beyond this machine that plain text may be spoken with.
     plain: Vec<Registry>,
+    /// Places of this machine that plain text was lost on, and whether they speak TLS.
+    is_tls: Mutex<BTreeMap<String, bool>>,
+    /// [`WHOLE`], but for tests.
+    whole: Duration,
 }
 
 /// Why an exchange gave no answer.
@@ -68,8 +85,15 @@ impl Failure {
 
 impl Http {
     /// No connection is made yet.
-    pub(super) fn new() -> Self {
-        Http { loopback: configure().proxy(None).build().into(), remote: OnceLock::new(), plain: Vec::new() }
+    pub(super) fn new(whole: Duration) -> Self {
+        Http {
+            loopback: configure().build().into(),
+            remote: OnceLock::new(),
+            proxies: Proxies::from_environment(),
+            plain: Vec::new(),
+            is_tls: Mutex::default(),
+            whole,
+        }
     }
 
     /// Plain text is spoken with these registries.
@@ -79,13 +103,13 @@ impl Http {
 
     /// Whether a registry is spoken with in plain text: this machine, or an allowed one.
     pub(super) fn is_plain(&self, registry: &Registry) -> bool {
-        registry.is_loopback() || self.plain.contains(registry)
+        let is_tls = self.is_tls().get(&registry.as_str().to_ascii_lowercase()).copied().unwrap_or_default();
+        !is_tls && (registry.is_loopback() || self.plain.contains(registry))
     }
 
     /// Whether plain text may go to an address.
     pub(super) fn may_be_plain(&self, url: &Uri) -> bool {
-        let place = url.authority().map_or("", |authority| authority.as_str());
-        is_loopback(url) || self.plain.iter().any(|registry| registry.as_str().eq_ignore_ascii_case(place))
+        is_loopback(url) || self.plain.iter().any(|registry| registry.as_str().eq_ignore_ascii_case(&place(url)))
     }
 
     /// Sends a request and follows redirects of GET and HEAD. `authorization` goes to the first
@@ -99,10 +123,15 @@ impl Http {
         authorization: Option<&str>,
     ) -> Result<Response<Body>, Failure> {
         let follow = matches!(exchange.method, Method::GET | Method::HEAD);
-        let mut url = exchange.url.clone();
+        let mut url = self.secured(exchange.url.clone());
         let mut authorization = authorization;
         for _ in 0..=MAX_REDIRECTS {
-            let response = self.send(exchange, &url, authorization)?;
+            let mut outcome = self.send(exchange, &url, authorization);
+            if self.is_tls_instead(&url, &outcome) {
+                url = self.secured(url);
+                outcome = self.send(exchange, &url, authorization);
+            }
+            let response = outcome?;
             let status = response.status().as_u16();
             if !(follow && matches!(status, 301 | 302 | 303 | 307 | 308)) {
                 return Ok(response);
@@ -119,13 +148,86 @@ impl Http {
 
     fn send(&self, exchange: &Exchange<'_>, url: &Uri, authorization: Option<&str>) -> Result<Response<Body>, Failure> {
         let request = request_head(&exchange.method, url, exchange.headers, authorization);
-        let agent = self.agent(url).map_err(Failure::Final)?;
-        let sent = if matches!(exchange.method, Method::POST | Method::PUT) {
-            agent.run(request.body(exchange.body).map_err(invalid)?)
+        let time = self.time_for(exchange.blob_size);
+        if matches!(exchange.method, Method::POST | Method::PUT) {
+            self.run(url, request.body(exchange.body).map_err(invalid)?, time, (ANSWER, SILENCE))
         } else {
-            agent.run(request.body(()).map_err(invalid)?)
+            self.run(url, request.body(()).map_err(invalid)?, time, (ANSWER, SILENCE))
+        }
+    }
+
+    /// Sends a request. Its body and that of the answer may take `time` each; then there are those until the
+    /// answer begins, and without a byte.
+    fn run(
+        &self,
+        url: &Uri,
+        request: Request<impl AsSendBody>,
+        time: Duration,
+        (answer, silence): (Duration, Duration),
+    ) -> Result<Response<Body>, Failure> {
+        let agent = self.agent(url).map_err(Failure::Final)?;
+        let proxy = self.proxies.of(url).map_err(Failure::Final)?;
+        let request = agent
+            .configure_request(request)
+            .proxy(proxy.as_ref().map(|named| named.proxy.clone()))
+            .timeout_send_body(Some(time))
+            .timeout_recv_response(Some(answer))
+            .timeout_recv_body(Some(time))
+            .timeout_per_read(Some(silence))
+            .build();
+        agent.run(request).map_err(|error| classify(error, url, proxy.as_ref()))
+    }
+
+    fn time_for(&self, size: u64) -> Duration {
+        self.whole + Duration::from_secs(size / SLOWEST)
+    }
+
+    /// An address of this machine as it is spoken to: by TLS where plain text was lost on it.
+    pub(super) fn secured(&self, url: Uri) -> Uri {
+        let is_tls = url.scheme_str() == Some("http") && self.is_tls().get(&place(&url)) == Some(&true);
+        let path = url.path_and_query().map_or("/", |path| path.as_str());
+        match is_tls.then(|| format!("https://{}{path}", place(&url)).parse()) {
+            Some(Ok(secured)) => secured,
+            _ => url,
+        }
+    }
+
+    /// Whether plain text went to a place of this machine that speaks TLS: asks it once, when it answers 400
+    /// (as Go's and nginx' servers do) or nothing that is HTTP.
+    fn is_tls_instead(&self, url: &Uri, outcome: &Result<Response<Body>, Failure>) -> bool {
+        let is_odd = match outcome {
+            Ok(response) => response.status().as_u16() == 400,
+            Err(Failure::Connection(error)) => match error.downcast_ref::<ureq::Error>() {
+                Some(ureq::Error::Io(error)) => error.kind() != io::ErrorKind::ConnectionRefused,
+                Some(ureq::Error::Protocol(_)) => true,
+                _ => false,
+            },
+            Err(Failure::Final(_)) => false,
         };
-        sent.map_err(|error| classify(error, url))
+        let place = place(url);
+        let is_plain = url.scheme_str() == Some("http") && is_loopback(url);
+        if !is_odd || !is_plain {
+            return false;
+        }
+        // Another thread may have asked meanwhile.
+        if let Some(known) = self.is_tls().get(&place).copied() {
+            return known;
+        }
+        let is_tls = format!("https://{place}/v2/").parse().is_ok_and(|url| {
+            let exchange = Exchange { method: Method::HEAD, url, headers: &[], body: &[], blob_size: 0 };
+            match self.send(&exchange, &exchange.url, None) {
+                Ok(_) => true,
+                // A certificate is shown by who speaks TLS.
+                Err(failure) => format!("{:#}", failure.into_error()).contains(UNTRUSTED),
+            }
+        });
+        self.is_tls().insert(place, is_tls);
+        is_tls
+    }
+
+    fn is_tls(&self) -> MutexGuard<'_, BTreeMap<String, bool>> {
+        // Every change is one insertion: a panic elsewhere leaves it true.
+        self.is_tls.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Sends `length` bytes of `content` by PUT, as they are read. Any status is an answer.
@@ -142,11 +244,8 @@ impl Http {
     ) -> Result<Response<Body>, Failure> {
         let headers = [("Content-Type", "application/octet-stream".to_owned()), ("Content-Length", length.to_string())];
         let request = request_head(&Method::PUT, url, &headers, authorization);
-        let agent = self.agent(url).map_err(Failure::Final)?;
         let request = request.body(SendBody::from_reader(content)).map_err(invalid)?;
-        let request =
-            agent.configure_request(request).timeout_recv_response(Some(STORED)).timeout_per_read(Some(STORED)).build();
-        agent.run(request).map_err(|error| classify(error, url))
+        self.run(url, request, self.time_for(length), (STORED, STORED))
     }
 
     /// Where an answer's `Location` leads: https, or plain text from where that is spoken to where
@@ -206,9 +305,8 @@ fn configure() -> ureq::config::ConfigBuilder<ureq::typestate::AgentScope> {
         .max_redirects(0)
         .max_redirects_will_error(false)
         .user_agent(concat!("cargo-xtask/", env!("CARGO_PKG_VERSION")))
+        .proxy(None)
         .timeout_connect(Some(CONNECT))
-        .timeout_recv_response(Some(ANSWER))
-        .timeout_per_read(Some(SILENCE))
         .timeout_per_write(Some(SILENCE))
         .max_idle_connections(2 * KEPT_CONNECTIONS)
         .max_idle_connections_per_host(KEPT_CONNECTIONS)
@@ -241,6 +339,20 @@ pub(super) fn drain(response: Response<Body>) {
     let _ = io::copy(&mut response.into_body().into_reader().take(MAX_DRAIN), &mut io::sink());
 }
 
+/// The whole body of a small answer; `None` when it was cut, or came too slowly.
+///
+/// # Errors
+/// More than `limit` bytes.
+pub(super) fn read_whole(response: Response<Body>, limit: u64) -> Result<Option<Vec<u8>>> {
+    let length = response.body().content_length();
+    let mut bytes = Vec::new();
+    let read = response.into_body().into_reader().take(limit + 1).read_to_end(&mut bytes);
+    let size = bytes.len() as u64;
+    ensure!(size.max(length.unwrap_or(0)) <= limit, "the answer is longer than {limit} bytes");
+    let is_cut = read.is_err() || length.is_some_and(|length| length > size);
+    Ok((!is_cut).then_some(bytes))
+}
+
 /// The system's root certificates, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name; where
 /// the system has none, as in small containers, Mozilla's.
 fn root_certificates() -> Result<Vec<Certificate<'static>>> {
@@ -260,9 +372,15 @@ fn root_certificates() -> Result<Vec<Certificate<'static>>> {
     Ok(found.certs.iter().map(|der| Certificate::from_der(der).to_owned()).collect())
 }
 
-/// An address without what may be secret in it: signatures are in the query.
+/// An address without what may be secret in it: signatures are in the query, passwords before the host.
 pub(super) fn shown(url: &Uri) -> String {
-    format!("{}{}", url.authority().map_or("", |authority| authority.as_str()), url.path())
+    format!("{}{}", place(url), url.path())
+}
+
+/// `host[:port]` of an address.
+pub(super) fn place(url: &Uri) -> String {
+    let authority = url.authority().map_or("", |authority| authority.as_str());
+    authority.rsplit('@').next().unwrap_or_default().to_ascii_lowercase()
 }
 
 /// Whether two addresses are one host's, the port and how it is spoken to included.
@@ -306,8 +424,25 @@ fn resolve(from: &Uri, location: &str) -> Result<Uri> {
     absolute.parse().ok().context("it cannot be parsed")
 }
 
-fn classify(error: ureq::Error, url: &Uri) -> Failure {
+fn classify(error: ureq::Error, url: &Uri, proxy: Option<&NamedProxy>) -> Failure {
     use ureq::Error as E;
+    let through = proxy.map(NamedProxy::shown).unwrap_or_default();
+    let refused = match &error {
+        // `proxy server responded 407/407`
+        E::ConnectProxyFailed(reason) => reason.rsplit('/').next().and_then(|status| status.parse().ok()),
+        _ => None,
+    };
+    if let (Some(status), Some(proxy)) = (refused, proxy)
+        && !is_retryable(status)
+    {
+        let hint = match (status, proxy.proxy.username()) {
+            (407, None) => format!("hint: it wants a user: `{}=http://USER:PASSWORD@HOST:PORT`", proxy.variable),
+            (407, Some(_)) => format!("hint: it refuses the user or the password of `{}`", proxy.variable),
+            _ => "hint: what needs no proxy is listed in `NO_PROXY`".to_owned(),
+        };
+        let error = anyhow::Error::msg(hint).context(format!("{through} answered {status}"));
+        return Failure::Final(error.context(format!("cannot reach `{}`", place(url))));
+    }
     let again = match &error {
         // A wrong certificate, reported through the stream.
         E::Io(error) => error.kind() != io::ErrorKind::InvalidData,
@@ -315,14 +450,14 @@ fn classify(error: ureq::Error, url: &Uri) -> Failure {
         E::Protocol(_) | E::ConnectProxyFailed(_) => true,
         _ => false,
     };
-    let place = url.authority().map_or("", |authority| authority.as_str());
-    let untrusted = error.to_string().contains("invalid peer certificate");
-    let error = if untrusted {
-        let hint = "hint: for a private certificate authority, set `SSL_CERT_FILE` to its certificate";
-        anyhow::Error::msg(hint).context(error)
-    } else {
-        anyhow::Error::new(error)
+    let error = match error.to_string().contains(UNTRUSTED) {
+        true => {
+            let hint = "hint: for a private certificate authority, set `SSL_CERT_FILE` to its certificate";
+            anyhow::Error::msg(hint).context(error)
+        }
+        false => anyhow::Error::new(error),
     };
-    let error = error.context(format!("cannot reach `{place}`"));
+    let through = if through.is_empty() { through } else { format!(" through {through}") };
+    let error = error.context(format!("cannot reach `{}`{through}", place(url)));
     if again { Failure::Connection(error) } else { Failure::Final(error) }
 }

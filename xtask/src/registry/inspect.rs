@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, bail};
 
 use super::client::Client;
+use super::complete::or_lost;
 use super::error::WrongContent;
 use super::pull::{FetchedManifest, is_not_found};
 use crate::image::manifest::{AnyManifest, ConfigFile, Descriptor, Manifest};
@@ -20,8 +21,10 @@ const MAX_CONFIG: u64 = 4 * 1024 * 1024;
 pub(crate) struct RemoteImage {
     /// What the reference leads to.
     pub(crate) manifest: FetchedManifest,
-    /// The image of each platform; what an index holds for none (attestations) is passed over.
+    /// The image of each platform; what an index holds for none (attestations) is not among them.
     pub(crate) platforms: BTreeMap<Platform, RemotePlatform>,
+    /// What an index holds beside them, unread.
+    pub(super) others: Vec<Descriptor>,
 }
 
 /// One platform's image in a registry.
@@ -37,6 +40,8 @@ pub(crate) struct RemotePlatform {
     pub(crate) labels: BTreeMap<String, String>,
     /// When it was made, RFC 3339, if it says so.
     pub(crate) created: Option<String>,
+    /// The layers that a registry must have for it.
+    pub(super) layers: Vec<Descriptor>,
 }
 
 impl RemoteImage {
@@ -84,35 +89,38 @@ impl Client {
     pub(crate) fn inspect(&self, reference: &ImageReference) -> Result<RemoteImage> {
         let fetched = self.get_manifest(reference)?;
         let mut platforms = BTreeMap::new();
+        let mut others = Vec::new();
         match parse(&fetched, reference)? {
             AnyManifest::Image(manifest) => {
-                let (own, image) = self.platform(reference, &fetched.descriptor, &manifest)?;
+                let (own, image) = self.platform(reference, reference, &fetched.descriptor, &manifest)?;
                 platforms.insert(own.map_err(|error| wrong(reference, &error))?, image);
             }
             AnyManifest::Index(index) => {
                 for descriptor in &index.manifests {
                     let platform = descriptor.platform.as_ref().and_then(PlatformObject::platform);
                     let Some(platform) = platform.filter(|platform| !platforms.contains_key(platform)) else {
+                        others.push(descriptor.clone());
                         continue;
                     };
                     let part = reference.with_digest(descriptor.digest.clone());
-                    let found = self.get_manifest(&part)?;
+                    let found = self.get_manifest(&part).map_err(or_lost(reference, "manifest", &descriptor.digest))?;
                     let AnyManifest::Image(manifest) = parse(&found, &part)? else {
                         bail!(WrongContent(format!("for `{platform}`, `{reference}` leads to another index")));
                     };
-                    platforms.insert(platform, self.platform(&part, &found.descriptor, &manifest)?.1);
+                    platforms.insert(platform, self.platform(reference, &part, &found.descriptor, &manifest)?.1);
                 }
             }
         }
         if platforms.is_empty() {
             bail!(WrongContent(format!("`{reference}` is an index without platforms")));
         }
-        Ok(RemoteImage { manifest: fetched, platforms })
+        Ok(RemoteImage { manifest: fetched, platforms, others })
     }
 
-    /// One platform's image, and what its config says that it is for.
+    /// One platform's image of the one that was `asked` for, and what its config says that it is for.
     fn platform(
         &self,
+        asked: &ImageReference,
         reference: &ImageReference,
         descriptor: &Descriptor,
         manifest: &Manifest,
@@ -122,7 +130,11 @@ impl Client {
             bail!(WrongContent(format!("the config of `{reference}` has {} bytes", config.size)));
         }
         let mut bytes = Vec::new();
-        self.fetch_blob(reference, &config.digest, config.size, &mut bytes)?;
+        self.fetch_blob(reference, &config.digest, config.size, &mut bytes).map_err(or_lost(
+            asked,
+            "config",
+            &config.digest,
+        ))?;
         let read: ConfigFile = serde_json::from_slice(&bytes).map_err(|error| wrong(reference, &error.into()))?;
         let own = own_platform(&read);
         let layers = manifest.layers.iter().fold(0, |sum: u64, layer| sum.saturating_add(layer.size));
@@ -132,12 +144,13 @@ impl Client {
             size: layers.saturating_add(config.size).saturating_add(descriptor.size),
             labels: read.config.labels.unwrap_or_default(),
             created: read.created,
+            layers: manifest.kept_layers().cloned().collect(),
         };
         Ok((own, image))
     }
 }
 
-fn parse(fetched: &FetchedManifest, reference: &ImageReference) -> Result<AnyManifest> {
+pub(super) fn parse(fetched: &FetchedManifest, reference: &ImageReference) -> Result<AnyManifest> {
     AnyManifest::parse(&fetched.bytes, &fetched.descriptor.media_type).map_err(|error| wrong(reference, &error))
 }
 

@@ -7,6 +7,7 @@
 mod auth;
 mod challenge;
 mod client;
+mod complete;
 mod credential_helper;
 mod credentials;
 mod download;
@@ -14,6 +15,7 @@ mod downloader;
 mod error;
 mod http;
 mod inspect;
+mod proxies;
 mod pull;
 mod push;
 mod retry;
@@ -24,14 +26,17 @@ mod transfer;
 mod whereabouts;
 
 pub(crate) use client::Client;
+pub(crate) use complete::Found;
 pub(crate) use credentials::{Credentials, Secret};
 pub(crate) use downloader::{Answer, Downloader};
 pub(crate) use error::{ApiError, WrongContent};
 pub(crate) use inspect::RemoteImage;
 pub(crate) use pull::FetchedManifest;
 pub(crate) use retry::RetryPolicy;
-pub(crate) use transfer::{LayoutSource, RegistrySource, Transferred, transfer};
+pub(crate) use transfer::{RegistrySource, Transferred, transfer};
 
+#[cfg(test)]
+mod complete_tests;
 #[cfg(test)]
 mod push_fault_tests;
 #[cfg(test)]

@@ -1,10 +1,8 @@
 //! Reading: tags to digests, manifests.
 
-use std::io::Read;
-
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use ureq::Body;
-use ureq::http::{Method, Response};
+use ureq::http::{HeaderMap, Method, Response};
 
 use super::client::{ApiRequest, Client};
 use super::error::{ApiError, WrongContent};
@@ -91,29 +89,14 @@ impl Client {
 
     fn get_checked(&self, reference: &ImageReference) -> Result<FetchedManifest> {
         let request = manifest_request(Method::GET, reference, "pull");
-        let mut attempts = self.attempts();
-        loop {
-            let response = self.send(&request, &mut attempts)?;
-            let announced = header(&response, DIGEST_HEADER).and_then(|text| text.parse().ok());
-            let media_type = media_type(&response);
-            let length = response.body().content_length();
-            let mut bytes = Vec::new();
-            let read = response.into_body().into_reader().take(MAX_MANIFEST + 1).read_to_end(&mut bytes);
-            let cut = read.is_err() || length.is_some_and(|length| length > bytes.len() as u64);
-            ensure!(bytes.len() as u64 <= MAX_MANIFEST, "the manifest is larger than 4 MiB");
-            if cut {
-                if attempts.wait(None) {
-                    continue;
-                }
-                bail!("the connection was cut within the manifest");
-            }
-            let descriptor = Descriptor::of(&media_type, &bytes);
-            // The digest asked for decides; else what is announced must at least be true.
-            if let Some(expected) = reference.digest.as_ref().or(announced.as_ref()) {
-                same_digest(&descriptor.digest, expected)?;
-            }
-            return Ok(FetchedManifest { descriptor, bytes });
+        let (head, bytes) = self.read(&self.url(&request)?, &request, MAX_MANIFEST)?;
+        let descriptor = Descriptor::of(&media_type(&head.headers), &bytes);
+        let announced = header(&head.headers, DIGEST_HEADER).and_then(|text| text.parse().ok());
+        // The digest asked for decides; else what is announced must at least be true.
+        if let Some(expected) = reference.digest.as_ref().or(announced.as_ref()) {
+            same_digest(&descriptor.digest, expected)?;
         }
+        Ok(FetchedManifest { descriptor, bytes })
     }
 }
 
@@ -125,19 +108,20 @@ fn manifest_request<'a>(method: Method, reference: &'a ImageReference, actions: 
 
 /// What a HEAD says, when it says all.
 fn described(response: &Response<Body>) -> Option<Descriptor> {
-    let digest = header(response, DIGEST_HEADER)?.parse().ok()?;
-    let size = header(response, "Content-Length")?.parse().ok()?;
-    Some(Descriptor::new(&media_type(response), digest, size))
+    let headers = response.headers();
+    let digest = header(headers, DIGEST_HEADER)?.parse().ok()?;
+    let size = header(headers, "Content-Length")?.parse().ok()?;
+    Some(Descriptor::new(&media_type(headers), digest, size))
 }
 
-fn media_type(response: &Response<Body>) -> String {
-    let text = header(response, "Content-Type").unwrap_or_default();
+fn media_type(headers: &HeaderMap) -> String {
+    let text = header(headers, "Content-Type").unwrap_or_default();
     text.split(';').next().unwrap_or_default().trim().to_owned()
 }
 
 /// A header of an answer.
-pub(super) fn header<'a>(response: &'a Response<Body>, name: &str) -> Option<&'a str> {
-    response.headers().get(name)?.to_str().ok()
+pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
 }
 
 /// Refuses what the registry sent for something else.

@@ -9,7 +9,7 @@ use ureq::http::{Method, Response, Uri};
 use super::client::{ApiRequest, Client, PUSH, retry_after, with_wait};
 use super::download::unwrap;
 use super::error::ApiError;
-use super::http::{Failure, drain, is_same_host, shown};
+use super::http::{Failure, drain, is_same_host, place, shown};
 use super::pull::{DIGEST_HEADER, header};
 use super::retry::{Attempts, is_retryable};
 use crate::image::manifest::Descriptor;
@@ -83,9 +83,9 @@ impl Client {
     ///
     /// # Errors
     /// The registry cannot be asked, or refuses.
-    pub(super) fn has_blob(&self, target: &ImageReference, digest: &Digest, attempts: &mut Attempts) -> Result<bool> {
+    pub(super) fn has_blob(&self, target: &ImageReference, digest: &Digest) -> Result<bool> {
         let request = ApiRequest::new(Method::HEAD, target, PUSH, format!("blobs/{digest}"));
-        match self.send(&request, attempts) {
+        match self.send(&request, &mut self.attempts()) {
             Ok(response) => {
                 drain(response);
                 Ok(true)
@@ -104,15 +104,14 @@ impl Client {
     /// # Errors
     /// The registry refuses, or cannot be asked.
     pub(crate) fn check_push(&self, target: &ImageReference) -> Result<()> {
-        let mut attempts = self.attempts();
-        let begun = self.begin_upload(target, &Digest::of(b""), None, &mut attempts);
+        let begun = self.begin_upload(target, &Digest::of(b""), None);
         let Session::Upload(session) = begun.with_context(|| format!("cannot push to `{}`", target.name()))? else {
             return Ok(());
         };
         let request = ApiRequest::new(Method::DELETE, target, PUSH, String::new());
         if is_same_host(&session, &self.url(&request)?) {
             // Not all registries know how; they forget sessions by themselves.
-            let _ = self.send_to(session, &request, &mut attempts).map(drain);
+            let _ = self.send_to(session, &request, &mut self.attempts()).map(drain);
         }
         Ok(())
     }
@@ -136,21 +135,22 @@ impl Client {
 
     fn push_tries(&self, target: &ImageReference, blob: &Outgoing<'_>, mount_from: &[Repository]) -> Result<Arrival> {
         let digest = &blob.descriptor.digest;
-        let mut attempts = self.attempts();
-        if self.has_blob(target, digest, &mut attempts)? {
+        if self.has_blob(target, digest)? {
             return Ok(Arrival::Existed);
         }
-        let mut source = self.mount_source(target, digest, mount_from, &mut attempts);
+        let mut source = self.mount_source(target, digest, mount_from);
         let mut renewed = false;
+        // Of sending it; the small requests around that have tries of their own.
+        let mut rounds = self.attempts();
         loop {
-            let session = match self.begin_upload(target, digest, source.take(), &mut attempts)? {
+            let session = match self.begin_upload(target, digest, source.take())? {
                 Session::Mounted => return Ok(Arrival::Mounted),
                 Session::Upload(session) => session,
             };
-            match self.send_blob(target, blob, &session, &mut attempts, &mut renewed)? {
+            match self.send_blob(target, blob, &session, &mut rounds, &mut renewed)? {
                 Sent::Done => return Ok(Arrival::Sent),
                 // The answer may have been lost on the way, not the blob.
-                Sent::Again if self.has_blob(target, digest, &mut attempts)? => return Ok(Arrival::Sent),
+                Sent::Again if self.has_blob(target, digest)? => return Ok(Arrival::Sent),
                 Sent::Again => {}
             }
         }
@@ -163,7 +163,6 @@ impl Client {
         target: &ImageReference,
         digest: &Digest,
         mount_from: &'r [Repository],
-        attempts: &mut Attempts,
     ) -> Option<&'r Repository> {
         let may = |source: &&Repository| **source != target.repository && self.whereabouts.may_mount(target, source);
         let others: Vec<_> = mount_from.iter().filter(may).collect();
@@ -172,26 +171,20 @@ impl Client {
             several => several.iter().copied().find(|source| {
                 let source = ImageReference::new(target.registry.clone(), (*source).clone());
                 let request = ApiRequest::new(Method::HEAD, &source, "pull", format!("blobs/{digest}"));
-                self.send(&request, attempts).map(drain).is_ok()
+                self.send(&request, &mut self.attempts()).map(drain).is_ok()
             }),
         }
     }
 
     /// Asks for an upload session, or for a mount: a refused one gives a session, by the same
     /// answer (202) or by another request.
-    fn begin_upload(
-        &self,
-        target: &ImageReference,
-        digest: &Digest,
-        source: Option<&Repository>,
-        attempts: &mut Attempts,
-    ) -> Result<Session> {
+    fn begin_upload(&self, target: &ImageReference, digest: &Digest, source: Option<&Repository>) -> Result<Session> {
         let request = ApiRequest::new(Method::POST, target, PUSH, "blobs/uploads/".to_owned());
         if let Some(source) = source {
             let mut mount = request.clone();
             mount.path = format!("blobs/uploads/?mount={digest}&from={source}");
             mount.also_reads = Some(source);
-            match self.send(&mount, attempts) {
+            match self.send(&mount, &mut self.attempts()) {
                 Ok(response) if response.status().as_u16() == 201 => {
                     drain(response);
                     return Ok(Session::Mounted);
@@ -204,13 +197,14 @@ impl Client {
                 Err(error) => return Err(error),
             }
         }
-        let response = self.send(&request, attempts).map_err(|error| match error.downcast_ref::<ApiError>() {
-            Some(answer) if answer.is_not_found() => {
-                let hint = "hint: some registries want a repository to be created before the first push";
-                anyhow!(hint).context(answer.clone())
-            }
-            _ => error,
-        })?;
+        let response =
+            self.send(&request, &mut self.attempts()).map_err(|error| match error.downcast_ref::<ApiError>() {
+                Some(answer) if answer.is_not_found() => {
+                    let hint = "hint: some registries want a repository to be created before the first push";
+                    anyhow!(hint).context(answer.clone())
+                }
+                _ => error,
+            })?;
         self.session(&request, response)
     }
 
@@ -227,7 +221,7 @@ impl Client {
         target: &ImageReference,
         blob: &Outgoing<'_>,
         session: &Uri,
-        attempts: &mut Attempts,
+        rounds: &mut Attempts,
         renewed: &mut bool,
     ) -> Result<Sent> {
         let request = ApiRequest::new(Method::PUT, target, PUSH, String::new());
@@ -236,7 +230,7 @@ impl Client {
         // A session elsewhere carries its permission in its address; ours is for the registry alone.
         let is_registry = is_same_host(session, &self.url(&request)?);
         let authorization = match is_registry {
-            true => self.auth.authorize(&self.http, &request, attempts)?,
+            true => self.auth.authorize(&self.http, &request, &mut self.attempts())?,
             false => None,
         };
         let mut content = Content { inner: (blob.open)()?, left: *size, on_bytes: blob.on_bytes, failure: None };
@@ -247,7 +241,7 @@ impl Client {
         }
         let response = match answer {
             Ok(response) => response,
-            Err(Failure::Connection(_)) if attempts.wait(None) => return Ok(Sent::Again),
+            Err(Failure::Connection(_)) if rounds.wait(None) => return Ok(Sent::Again),
             Err(failure) => return Err(failure.into_error()),
         };
         match response.status().as_u16() {
@@ -258,17 +252,16 @@ impl Client {
             }
             401 if is_registry && !*renewed => {
                 *renewed = true;
-                self.auth.answer(&self.http, &request, authorization.as_ref(), response, attempts)?;
+                self.auth.answer(&self.http, &request, authorization.as_ref(), response, &mut self.attempts())?;
                 Ok(Sent::Again)
             }
             status => {
                 let retry_after = retry_after(&response);
-                let host = session.authority().map_or("", |authority| authority.as_str());
-                let error = ApiError::read(host, response);
+                let error = ApiError::read(&place(session), response);
                 // A registry that was started anew does not know the session.
                 let is_lost = status == 404
                     || matches!(error.code.as_deref(), Some("BLOB_UPLOAD_UNKNOWN" | "BLOB_UPLOAD_INVALID"));
-                if (is_retryable(status) || is_lost) && attempts.wait(retry_after) {
+                if (is_retryable(status) || is_lost) && rounds.wait(retry_after) {
                     return Ok(Sent::Again);
                 }
                 if is_retryable(status) {
@@ -293,7 +286,7 @@ fn with_digest(session: &Uri, digest: &Digest) -> Result<Uri> {
 
 /// Refuses a registry that stored something else than it was sent. Saying nothing is allowed.
 fn check_echo(response: &Response<Body>, sent: &Digest) -> Result<()> {
-    match header(response, DIGEST_HEADER) {
+    match header(response.headers(), DIGEST_HEADER) {
         Some(echoed) if echoed != sent.as_str() => {
             bail!("the registry says that it stored `{}`, but was sent `{sent}`", echoed.escape_debug())
         }

@@ -47,6 +47,24 @@ fn passing_faults_of_any_request_are_survived() {
 }
 
 #[test]
+fn each_request_of_a_blob_has_tries_of_its_own() {
+    let registry = Registry::default();
+    let answers = registry.clone();
+    let mut failed: std::collections::BTreeMap<String, usize> = Default::default();
+    let server = Server::start(move |seen| {
+        // Each upload has an address of its own.
+        let what = if is_blob_put(seen) { seen.path.split("digest=").nth(1).unwrap() } else { &seen.path };
+        let times = failed.entry(format!("{} {what}", seen.method)).or_default();
+        *times += 1;
+        if *times <= 4 { Answer::new(503, "") } else { answers.answer(seen) }
+    });
+    let (memory, image) = one_image();
+    push(&client(), (&memory, &image), &target(&server), &[]).unwrap();
+    assert_eq!(registry.content().blobs.len(), 2);
+    assert_eq!(registry.content().manifests.len(), 1);
+}
+
+#[test]
 fn a_failed_upload_begins_anew_in_a_session_of_its_own() {
     for fault in [
         || Answer::new(500, ""),
@@ -262,7 +280,13 @@ fn uploads_to_another_host_carry_no_credentials() {
 
 #[test]
 fn locations_that_lead_astray_are_refused_without_their_query() {
-    for location in ["http://storage.example/up?sig=s3cret", "ftp://127.0.0.1/up?sig=s3cret", "http://[/?sig=s3cret"] {
+    for location in [
+        "http://user:s3cret@storage.example/up",
+        "http://user:s3cret@[/",
+        "http://storage.example/up?sig=s3cret",
+        "ftp://127.0.0.1/up?sig=s3cret",
+        "http://[/?sig=s3cret",
+    ] {
         let registry = Registry::default();
         let server = Server::start(move |seen| match seen.method.as_str() {
             "POST" => Answer::new(202, "").header("Location", location),

@@ -4,12 +4,13 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::http::WHOLE;
 use crate::image::time::parse_http_date;
 
 /// How often and how patiently requests are repeated.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RetryPolicy {
-    /// Tries of one operation in all, the first included.
+    /// Tries of one request in all, the first included.
     pub(crate) tries: u32,
     /// The wait before the second try; it doubles from try to try.
     pub(crate) first_wait: Duration,
@@ -17,6 +18,8 @@ pub(crate) struct RetryPolicy {
     pub(crate) longest_wait: Duration,
     /// The longest `Retry-After` that is waited for; a longer one ends the operation at once.
     pub(crate) longest_retry_after: Duration,
+    /// The longest that a small answer may take to come; a blob gets more by its size.
+    pub(crate) whole_answer: Duration,
 }
 
 impl Default for RetryPolicy {
@@ -26,11 +29,12 @@ impl Default for RetryPolicy {
             first_wait: Duration::from_millis(300),
             longest_wait: Duration::from_secs(10),
             longest_retry_after: Duration::from_secs(90),
+            whole_answer: WHOLE,
         }
     }
 }
 
-/// The tries of one operation, which may take several requests.
+/// The tries of one request, or of an operation that is begun anew as a whole.
 pub(super) struct Attempts {
     policy: RetryPolicy,
     made: u32,
@@ -42,8 +46,8 @@ impl Attempts {
         Attempts { policy, made: 1 }
     }
 
-    /// Waits before the next try: as long as the registry asks, else longer from try to try, a
-    /// random part of it so that clients do not come back together. False, without waiting, when
+    /// Waits before the next try: longer from try to try, and at least as long as the registry asks (which may
+    /// be not at all, of many clients at once), a random part of it so that clients do not come back together. False, without waiting, when
     /// there is no next try.
     pub(super) fn wait(&mut self, retry_after: Option<Duration>) -> bool {
         let too_long = retry_after.is_some_and(|wait| wait > self.policy.longest_retry_after);
@@ -52,7 +56,7 @@ impl Attempts {
         }
         let growing = self.policy.first_wait.saturating_mul(1 << (self.made - 1).min(16));
         let own = growing.min(self.policy.longest_wait).mul_f64(0.5 + random_fraction());
-        thread::sleep(retry_after.map_or(own, |asked| asked + own / 8));
+        thread::sleep(retry_after.map_or(own, |asked| own.max(asked + own / 8)));
         self.made += 1;
         true
     }

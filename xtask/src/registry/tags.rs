@@ -1,17 +1,14 @@
 //! The tags of a repository.
 
-use std::collections::BTreeSet;
-use std::io::Read;
+use std::collections::{BTreeSet, HashSet};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
-use ureq::Body;
-use ureq::http::{Method, Response, Uri};
+use ureq::http::{HeaderMap, Method, Uri};
 
 use super::client::{ApiRequest, Client};
 use super::error::ApiError;
 use super::http::is_same_host;
-use super::retry::Attempts;
 use crate::image::reference::{ImageReference, Tag};
 
 /// Tags asked for at once; registries may give fewer.
@@ -40,46 +37,37 @@ impl Client {
         let request = ApiRequest::new(Method::GET, repository, "pull", format!("tags/list?n={PAGE}"));
         let mut url = self.url(&request)?;
         let mut tags = BTreeSet::new();
-        for _ in 0..MAX_PAGES {
+        let mut read = HashSet::new();
+        while read.len() < MAX_PAGES {
+            ensure!(read.insert(url.clone()), "the list leads back to a page that was read");
             let (page, next) = match self.page(&request, &url) {
-                Err(error) if error.downcast_ref::<ApiError>().is_some_and(ApiError::is_not_found) => break,
+                Err(error) if error.downcast_ref::<ApiError>().is_some_and(ApiError::is_not_found) => {
+                    return Ok(tags.into_iter().collect());
+                }
                 page => page?,
             };
             // What is no tag by the specification can be neither pulled nor removed by it.
             tags.extend(page.into_iter().filter_map(|text| text.parse::<Tag>().ok()));
             let Some(next) = next else { return Ok(tags.into_iter().collect()) };
-            ensure!(next != url, "a page of the list leads to itself");
-            ensure!(is_same_host(&next, &url), "the list goes on at another host");
+            ensure!(is_same_host(&next, &self.http.secured(url)), "the list goes on at another host");
             url = next;
         }
-        Ok(tags.into_iter().collect())
+        bail!("the list has more than {MAX_PAGES} pages")
     }
 
     /// One page, and where the next one is.
     fn page(&self, request: &ApiRequest<'_>, url: &Uri) -> Result<(Vec<String>, Option<Uri>)> {
-        let mut attempts: Attempts = self.attempts();
-        loop {
-            let response = self.send_to(url.clone(), request, &mut attempts)?;
-            let next = next_link(&response).map(|link| self.http.resolve(url, &link)).transpose()?;
-            let length = response.body().content_length();
-            let mut bytes = Vec::new();
-            let read = response.into_body().into_reader().take(MAX_PAGE + 1).read_to_end(&mut bytes);
-            ensure!(bytes.len() as u64 <= MAX_PAGE, "a page of the list is larger than 4 MiB");
-            if read.is_err() || length.is_some_and(|length| length > bytes.len() as u64) {
-                if attempts.wait(None) {
-                    continue;
-                }
-                bail!("the connection was cut within the list");
-            }
-            let list: TagList = serde_json::from_slice(&bytes).context("the list is not valid")?;
-            return Ok((list.tags.unwrap_or_default(), next));
-        }
+        let (head, bytes) = self.read(url, request, MAX_PAGE)?;
+        let url = self.http.secured(url.clone());
+        let next = next_link(&head.headers).map(|link| self.http.resolve(&url, &link)).transpose()?;
+        let list: TagList = serde_json::from_slice(&bytes).context("the list is not valid")?;
+        Ok((list.tags.unwrap_or_default(), next))
     }
 }
 
 /// The address of the next page (RFC 8288, `Link: <…>; rel="next"`).
-fn next_link(response: &Response<Body>) -> Option<String> {
-    let links = response.headers().get_all("Link").iter().filter_map(|value| value.to_str().ok());
+fn next_link(headers: &HeaderMap) -> Option<String> {
+    let links = headers.get_all("Link").iter().filter_map(|value| value.to_str().ok());
     links.flat_map(targets).find(|(_, relation)| relation == "next").map(|(target, _)| target)
 }
 

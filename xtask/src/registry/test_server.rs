@@ -6,6 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 /// A request as it came.
 #[derive(Clone, Debug)]
@@ -39,6 +40,7 @@ pub(super) struct Answer {
     headers: Vec<(String, String)>,
     body: Vec<u8>,
     cut_after: Option<usize>,
+    drip: Option<(usize, Duration)>,
 }
 
 impl Answer {
@@ -54,6 +56,12 @@ impl Answer {
     /// Closes the connection after so many bytes of the body, having promised all.
     pub(super) fn cut_after(mut self, bytes: usize) -> Self {
         self.cut_after = Some(bytes);
+        self
+    }
+
+    /// Sends so many bytes of the body at once, and then waits.
+    pub(super) fn drip(mut self, bytes: usize, wait: Duration) -> Self {
+        self.drip = Some((bytes, wait));
         self
     }
 }
@@ -167,7 +175,11 @@ fn write_answer(stream: &mut TcpStream, seen: &Seen, answer: &Answer) -> std::io
     stream.write_all(head.as_bytes())?;
     if seen.method != "HEAD" {
         let end = answer.cut_after.unwrap_or(answer.body.len());
-        stream.write_all(&answer.body[..end])?;
+        let (at_once, wait) = answer.drip.unwrap_or((usize::MAX, Duration::ZERO));
+        for part in answer.body[..end].chunks(at_once) {
+            stream.write_all(part)?;
+            thread::sleep(wait);
+        }
     }
     Ok(())
 }

@@ -300,6 +300,70 @@ fn a_long_retry_after_ends_at_once() {
     assert!(format!("{error:#}").contains("asks to come back in 3600 seconds"), "{error:#}");
 }
 
+#[test]
+fn a_retry_after_of_now_does_not_take_the_pauses_away() {
+    for value in ["0", "Sun, 06 Nov 1994 08:49:37 GMT"] {
+        let server = Server::start(move |_| Answer::new(429, "").header("Retry-After", value));
+        let policy = RetryPolicy { first_wait: Duration::from_millis(40), ..RetryPolicy::default() };
+        let begin = Instant::now();
+        Client::with_policy(Credentials::none(), policy).get_manifest(&image(&server)).unwrap_err();
+        // 40, 80, 160 and 320 ms, each at least by half.
+        assert!(begin.elapsed() >= Duration::from_millis(300), "{value}: {:?}", begin.elapsed());
+        assert_eq!(server.lines().len(), 5);
+    }
+}
+
+/// A client without much patience.
+fn hasty() -> Client {
+    let policy = RetryPolicy {
+        tries: 2,
+        first_wait: Duration::from_millis(2),
+        whole_answer: Duration::from_millis(300),
+        ..RetryPolicy::default()
+    };
+    Client::with_policy(Credentials::none(), policy)
+}
+
+#[test]
+fn answers_that_come_byte_by_byte_end() {
+    type Ask = fn(&Client, &ImageReference) -> anyhow::Result<()>;
+    let manifest: Ask = |client, image| client.get_manifest(image).map(drop);
+    let tags: Ask = |client, image| client.tags(image).map(drop);
+    let blob: Ask = |client, image| client.fetch_blob(image, &Digest::of(&sample(1000)), 1000, &mut Vec::new());
+    type Give = fn(&Seen) -> Answer;
+    let cases: [(&str, Ask, Give); 5] = [
+        ("or too slow, within the answer", manifest, |_| Answer::new(200, sample(1000))),
+        ("or too slow, within the answer", tags, |_| Answer::new(200, sample(1000))),
+        ("of 1000 bytes", blob, |_| Answer::new(200, sample(1000))),
+        ("answered 500 Internal Server Error", manifest, |_| Answer::new(500, sample(1000))),
+        ("or too slow, within the answer", manifest, |seen| match seen.path.starts_with("/token") {
+            true => Answer::new(200, sample(1000)),
+            false => Answer::new(401, "")
+                .header("WWW-Authenticate", format!(r#"Bearer realm="http://{}/token""#, seen.headers["host"])),
+        }),
+    ];
+    for (text, ask, answer) in cases {
+        let server = Server::start(move |seen| answer(seen).drip(1, Duration::from_millis(50)));
+        let begin = Instant::now();
+        let error = format!("{:#}", ask(&hasty(), &image(&server)).unwrap_err());
+        assert!(error.contains(text), "{error}");
+        // Not the 50 seconds that it would take.
+        assert!(begin.elapsed() < Duration::from_secs(8), "{text}: {:?}", begin.elapsed());
+    }
+}
+
+#[test]
+fn a_blob_that_moves_may_take_longer_than_a_small_answer() {
+    let content = sample(64 * 1024);
+    let served = content.clone();
+    let server = Server::start(move |_| Answer::new(200, served.clone()).drip(4096, Duration::from_millis(60)));
+    let (mut out, begin) = (Vec::new(), Instant::now());
+    hasty().fetch_blob(&image(&server), &Digest::of(&content), 64 * 1024, &mut out).unwrap();
+    assert_eq!(out, content);
+    assert!(begin.elapsed() > Duration::from_millis(800));
+    assert_eq!(server.lines().len(), 1);
+}
+
 fn ranged(content: &[u8], seen: &Seen) -> Answer {
     match seen.headers.get("range") {
         Some(range) => {

@@ -2,10 +2,9 @@
 //! for one.
 
 use std::fmt::Write as _;
-use std::io::Read;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
@@ -14,12 +13,13 @@ use ureq::http::{Method, Uri};
 use super::client::{retry_after, with_wait};
 use super::credentials::{Credential, Secret};
 use super::error::ApiError;
-use super::http::{Exchange, Failure, Http, shown};
+use super::http::{Exchange, Failure, Http, place, read_whole, shown};
 use super::retry::{Attempts, is_retryable};
 use crate::image::reference::Registry;
 
 /// How long a token lasts when the service does not say (distribution's token specification).
-const DEFAULT_LIFE: u64 = 60;
+const DEFAULT_LIFE: Duration = Duration::from_secs(60);
+const LONGEST_LIFE: Duration = Duration::from_secs(24 * 3600);
 /// Tokens are large, but not this large.
 const MAX_TOKEN: u64 = 1024 * 1024;
 
@@ -54,7 +54,20 @@ pub(super) struct Ticket<'a> {
 struct TokenAnswer {
     token: Option<String>,
     access_token: Option<String>,
-    expires_in: Option<u64>,
+    /// Seconds: a number by the specification; text and fractions are met.
+    expires_in: Option<serde_json::Value>,
+}
+
+impl TokenAnswer {
+    fn life(&self) -> Duration {
+        let told = match &self.expires_in {
+            Some(serde_json::Value::Number(number)) => number.as_f64(),
+            Some(serde_json::Value::String(text)) => text.trim().parse().ok(),
+            _ => None,
+        };
+        let life = told.and_then(|seconds: f64| Duration::try_from_secs_f64(seconds).ok()).unwrap_or(DEFAULT_LIFE);
+        life.min(LONGEST_LIFE)
+    }
 }
 
 /// Asks the service for a token, and gives the `Authorization` value with the moment it ends.
@@ -91,7 +104,7 @@ pub(super) fn fetch_token(
             (Method::GET, url.parse().context("its address is not valid")?, Vec::new())
         }
     };
-    let exchange = Exchange { method, url, headers: &headers, body: &body };
+    let exchange = Exchange { method, url, headers: &headers, body: &body, blob_size: 0 };
     loop {
         let sent = Instant::now();
         let response = match http.exchange(&exchange, authorization.as_ref().map(Secret::reveal)) {
@@ -100,34 +113,31 @@ pub(super) fn fetch_token(
             Err(failure) => return Err(failure.into_error()),
         };
         let status = response.status().as_u16();
-        let host = ticket.realm.authority().map_or("", |authority| authority.as_str());
+        let host = place(&ticket.realm);
         if is_retryable(status) {
             let wait = retry_after(&response);
             if attempts.wait(wait) {
                 continue;
             }
-            return Err(with_wait(ApiError::read(host, response), wait));
+            return Err(with_wait(ApiError::read(&host, response), wait));
         }
         if status != 200 {
-            return Err(ApiError::read(host, response).into());
+            return Err(ApiError::read(&host, response).into());
         }
-        let mut bytes = Vec::new();
-        if response.into_body().into_reader().take(MAX_TOKEN).read_to_end(&mut bytes).is_err() {
-            if attempts.wait(None) {
-                continue;
-            }
-            bail!("the connection was cut");
-        }
+        let Some(bytes) = read_whole(response, MAX_TOKEN)? else {
+            ensure!(attempts.wait(None), "the connection was cut, or too slow, within the answer");
+            continue;
+        };
         // The body is the secret: no error may show it.
         let answer: TokenAnswer = serde_json::from_slice(&bytes).ok().context("its answer is not valid")?;
+        let life = answer.life();
         let token = answer
             .token
             .filter(|token| !token.is_empty())
             .or(answer.access_token)
             .context("its answer holds no token")?;
-        let life = answer.expires_in.unwrap_or(DEFAULT_LIFE).min(24 * 3600);
         // Renewed a little early: a token that ends on the way costs a refusal.
-        let ends = sent + Duration::from_secs(life - life / 8);
+        let ends = sent + life - life / 8;
         return Ok((Secret::new(format!("Bearer {token}")), ends));
     }
 }
@@ -164,7 +174,7 @@ mod tests {
 
     #[test]
     fn credentials_go_over_https_or_stay_here() {
-        let mut http = Http::new();
+        let mut http = Http::new(Duration::from_secs(1));
         let remote: Registry = "ghcr.io".parse().unwrap();
         let local: Registry = "localhost:5000".parse().unwrap();
         assert!(token_realm(&http, "https://auth.ghcr.io/token?x=y", &remote).is_ok());
@@ -184,6 +194,40 @@ mod tests {
         assert!(token_realm(&http, "http://registry.lan:5000/token", &allowed).is_ok());
         assert!(token_realm(&http, "http://other.lan/token", &allowed).is_err());
         assert!(token_realm(&http, "http://registry.lan:5000/token", &remote).is_err());
+    }
+
+    #[test]
+    fn a_realm_shows_no_password() {
+        let http = Http::new(Duration::from_secs(1));
+        let registry: Registry = "ghcr.io".parse().unwrap();
+        for realm in ["http://user:s3cret@auth.ghcr.io/token", "https://user:s3cret@/x y", "ftp://user:s3cret@a/"] {
+            let error = format!("{:#}", token_realm(&http, realm, &registry).unwrap_err());
+            assert!(!error.contains("s3cret") && !error.contains("user"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_life_of_a_token_is_read_in_all_its_forms() {
+        let cases = [
+            ("300", 300.0),
+            ("\"300\"", 300.0),
+            ("\" 300 \"", 300.0),
+            ("299.5", 299.5),
+            ("\"299.5\"", 299.5),
+            ("3e2", 300.0),
+            ("null", 60.0),
+            ("\"soon\"", 60.0),
+            ("-1", 60.0),
+            ("\"NaN\"", 60.0),
+            ("{}", 60.0),
+            ("1e300", 60.0),
+            ("999999999", 24.0 * 3600.0),
+        ];
+        for (text, seconds) in cases {
+            let answer = format!(r#"{{"token":"T","expires_in":{text}}}"#);
+            let answer: TokenAnswer = serde_json::from_str(&answer).unwrap();
+            assert_eq!(answer.life(), Duration::from_secs_f64(seconds), "{text}");
+        }
     }
 
     #[test]

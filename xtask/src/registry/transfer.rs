@@ -1,18 +1,16 @@
 //! Whole images from a layout or a registry into a repository: blobs first, then what names them.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::Read;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use anyhow::{Context, Result, ensure};
-use camino::Utf8PathBuf;
+use anyhow::{Context, Result};
 
 use super::client::{Client, PUSH};
 use super::push::{Arrival, Outgoing};
 use super::whereabouts::Turn;
-use crate::assemble::layout::read_document;
-use crate::image::manifest::{AnyManifest, DOCKER_INDEX, Descriptor, OCI_INDEX};
+use crate::assemble::layout::Layout;
+use crate::image::manifest::{AnyManifest, Descriptor};
 use crate::image::reference::{Digest, ImageReference, Registry, Repository};
 use crate::system::parallel;
 
@@ -27,7 +25,7 @@ pub(crate) trait ImageSource: Sync {
     /// Opens a blob, of any size, from its beginning.
     ///
     /// # Errors
-    /// It is missing, or has another size.
+    /// It is missing, or damaged as far as that is known before it is read.
     fn blob(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>>;
 
     /// Repositories of `registry` that have its blobs.
@@ -37,23 +35,13 @@ pub(crate) trait ImageSource: Sync {
     }
 }
 
-/// An OCI image layout.
-pub(crate) struct LayoutSource {
-    /// Its folder.
-    pub(crate) dir: Utf8PathBuf,
-}
-
-impl ImageSource for LayoutSource {
+impl ImageSource for Layout {
     fn document(&self, descriptor: &Descriptor) -> Result<Vec<u8>> {
-        read_document(&self.dir, descriptor)
+        self.read_document(descriptor)
     }
 
     fn blob(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>> {
-        let path = self.dir.join("blobs/sha256").join(descriptor.digest.hex());
-        let file = File::open(&path).with_context(|| format!("cannot read `{path}`"))?;
-        let size = file.metadata().with_context(|| format!("cannot read `{path}`"))?.len();
-        ensure!(size == descriptor.size, "`{path}` has {size} bytes, not {}", descriptor.size);
-        Ok(Box::new(file))
+        Ok(Box::new(self.open_blob(&descriptor.digest, descriptor.size)?))
     }
 }
 
@@ -89,17 +77,15 @@ pub(crate) struct Transferred {
     pub(crate) uploaded: usize,
     /// Blobs that the registry took from another repository.
     pub(crate) mounted: usize,
-    /// Blobs that were there, as far as they were asked about: those of a manifest that is there
-    /// are not.
+    /// Blobs that were there.
     pub(crate) existing: usize,
     /// Manifests and indexes written.
     pub(crate) manifests: usize,
 }
 
 /// Makes `descriptor` (a manifest or index) and all it leads to exist in `target`'s repository, by
-/// digest, without any tag: all blobs first, `jobs` at once, then manifests, an index last. So a
-/// platform's manifest that is there is complete, and nothing more is asked about it. Blobs are mounted where
-/// this client has seen them, or from `mount_from`, repositories of the target's registry: each of
+/// digest, without any tag: all blobs first, `jobs` at once, then manifests, an index last. All are asked about,
+/// also what a manifest names that is there: registries delete what they are told to. Blobs are mounted where this client has seen them, or from `mount_from`, repositories of the target's registry: each of
 /// several costs a request per blob. `on_bytes(n)` is called with each `n` bytes sent.
 ///
 /// # Errors
@@ -137,11 +123,12 @@ struct Run<'a> {
     on_bytes: &'a (dyn Fn(u64) + Sync),
 }
 
-/// What the target lacks, as far as manifests tell.
+/// What the target lacks, or may lack.
 #[derive(Default)]
 struct Missing {
     /// Manifests and indexes with their bytes, each after those it names.
     manifests: Vec<(Descriptor, Vec<u8>)>,
+    /// All blobs: whether they are there is asked when they are sent.
     blobs: BTreeMap<Digest, Descriptor>,
 }
 
@@ -164,16 +151,12 @@ impl Run<'_> {
             return Ok(());
         }
         let is_there = self.client.head_manifest_to(&self.by_digest(&descriptor.digest), PUSH)?.is_some();
-        // An index may have lost a part: registries delete what they are told to, and answer for it as before.
-        if is_there && !matches!(descriptor.media_type.as_str(), OCI_INDEX | DOCKER_INDEX) {
-            return Ok(());
-        }
         let bytes = self.source.document(descriptor)?;
         let named = || format!("cannot push `{}`", descriptor.digest);
         match AnyManifest::parse(&bytes, &descriptor.media_type).with_context(named)? {
             AnyManifest::Image(manifest) => {
-                for blob in manifest.layers.into_iter().chain([manifest.config]) {
-                    missing.blobs.insert(blob.digest.clone(), blob);
+                for blob in manifest.kept_layers().chain([&manifest.config]) {
+                    missing.blobs.insert(blob.digest.clone(), blob.clone());
                 }
             }
             AnyManifest::Index(index) => {
@@ -215,6 +198,7 @@ impl Run<'_> {
         let open = || self.source.blob(blob);
         let outgoing = Outgoing { descriptor: blob, open: &open, on_bytes: self.on_bytes };
         match self.client.whereabouts.turn(&self.target.registry, &blob.digest) {
+            Turn::In(repository) if repository == self.target.repository => Ok(Arrival::Existed),
             Turn::In(repository) => self.client.push_blob(self.target, &outgoing, &[repository]),
             Turn::Ours(claim) => {
                 let arrival = self.client.push_blob(self.target, &outgoing, &self.mount_from)?;

@@ -41,8 +41,10 @@ enum Piece {
 #[derive(Default, Serialize, Deserialize)]
 struct Memory {
     files: BTreeMap<Utf8PathBuf, Staged>,
-    /// A digest over the files of each package, by folder.
+    /// A digest over what each package is known to read, by folder.
     packages: BTreeMap<Utf8PathBuf, String>,
+    /// A digest over all that each package could read when images were last published from here.
+    published: BTreeMap<Utf8PathBuf, String>,
     /// Digests of vendored packages, by `NAME VERSION`.
     vendored: BTreeMap<String, String>,
 }
@@ -57,9 +59,12 @@ struct Staged {
 impl Stage {
     /// Lays the context of all components out. Calls `waiting` once before it waits for another build.
     ///
+    /// Build scripts and macros may read what other packages of their component have, and need not say so:
+    /// cargo would not run them again. With `is_strict`, they are whenever anything there changed.
+    ///
     /// # Errors
     /// A file that changed since it was planned with; files that cannot be read or written.
-    pub(crate) fn lay_out(workspace: &Workspace, waiting: impl FnOnce()) -> Result<Self> {
+    pub(crate) fn lay_out(workspace: &Workspace, is_strict: bool, waiting: impl FnOnce()) -> Result<Self> {
         let output = workspace.output();
         let (folder, remembered) = (output.join("stage"), output.join("stage.json"));
         let lock = lock(&output, waiting)?;
@@ -69,12 +74,19 @@ impl Stage {
         let before: Memory =
             fs::read(&remembered).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
         let mut after = Memory { vendored: vendored(workspace), ..Memory::default() };
-        let packages = packages(workspace, &wanted);
-        let changed: Vec<&Utf8PathBuf> = packages
-            .iter()
-            .filter(|(package, (digest, _))| before.packages.get(*package) != Some(digest))
-            .map(|(package, _)| package)
-            .collect();
+        let packages = packages(workspace, &wanted)?;
+        after.packages = packages.iter().map(|(folder, package)| (folder.clone(), package.own.clone())).collect();
+        after.published = match is_strict {
+            true => {
+                packages.iter().filter_map(|(folder, package)| Some((folder.clone(), package.all.clone()?))).collect()
+            }
+            false => before.published.clone(),
+        };
+        let is_changed = |folder: &Utf8PathBuf| {
+            before.packages.get(folder) != after.packages.get(folder)
+                || before.published.get(folder) != after.published.get(folder)
+        };
+        let changed: Vec<&Utf8PathBuf> = packages.keys().filter(|folder| is_changed(folder)).collect();
         remove_others(&folder, &wanted)?;
         let mut is_same = before.files.len() == wanted.len();
         for (place, piece) in &wanted {
@@ -91,7 +103,7 @@ impl Stage {
         // all of it looks changed.
         let now = SystemTime::now();
         for package in changed {
-            for place in &packages[package].1 {
+            for place in &packages[package].places {
                 let path = folder.join(place);
                 let touch = || File::open(&path)?.set_modified(now);
                 touch().with_context(|| format!("cannot set the time of `{path}`"))?;
@@ -104,7 +116,6 @@ impl Stage {
             let (digest, is_executable) = piece.described();
             after.files.insert(place.clone(), Staged { digest, is_executable, stamp: stamp(&metadata) });
         }
-        after.packages = packages.into_iter().map(|(package, (digest, _))| (package, digest)).collect();
         write_atomically(&remembered, &serde_json::to_vec(&after)?)?;
         Ok(Stage { folder, root, lock })
     }
@@ -143,7 +154,8 @@ fn lock(output: &Utf8Path, waiting: impl FnOnce()) -> Result<File> {
         file.lock().with_context(|| format!("cannot lock `{path}`"))?;
     }
     let now = SystemTime::now();
-    let last = file.metadata().and_then(|metadata| metadata.modified()).with_context(|| format!("cannot read `{path}`"))?;
+    let last =
+        file.metadata().and_then(|metadata| metadata.modified()).with_context(|| format!("cannot read `{path}`"))?;
     if last > now {
         remove_folder(&output.join("build"))?;
         remove_file(&output.join("stage.json"))?;
@@ -181,23 +193,49 @@ fn pieces(workspace: &Workspace) -> Result<BTreeMap<Utf8PathBuf, Piece>> {
     Ok(pieces)
 }
 
-/// Each package's places in the stage, and a digest over what is there.
+/// What a package may read.
+struct PackageReads {
+    /// Where its own files are.
+    places: Vec<Utf8PathBuf>,
+    /// A digest over these, and over what is declared for components that are compiled from it.
+    own: String,
+    /// A digest over all that is there for these components, when it may read that without saying so.
+    all: Option<String>,
+}
+
 fn packages(
     workspace: &Workspace,
     wanted: &BTreeMap<Utf8PathBuf, Piece>,
-) -> BTreeMap<Utf8PathBuf, (String, Vec<Utf8PathBuf>)> {
-    let package = |(folder, sources): (&Utf8PathBuf, &crate::gather::sources::PackageSources)| {
+) -> Result<BTreeMap<Utf8PathBuf, PackageReads>> {
+    let mut packages = BTreeMap::new();
+    let mut readable = Vec::new();
+    for component in &workspace.components {
+        let declared: BTreeSet<_> = workspace.declared_places(component)?;
+        let all: BTreeSet<_> = workspace.readable(component)?.keys().map(|path| workspace.top.place(path)).collect();
+        readable.push((component, declared, all));
+    }
+    for (folder, sources) in &workspace.sources {
         let places: Vec<_> = sources.found.keys().map(|path| workspace.top.place(path)).collect();
-        let mut hasher = Sha256::new();
-        for place in &places {
-            if let Some(piece) = wanted.get(place) {
-                let (digest, is_executable) = piece.described();
-                hasher.update(format!("{place}\0{digest}{is_executable}\n"));
-            }
+        let users = || readable.iter().filter(|(component, ..)| component.closure.contains(folder));
+        let own = places.iter().chain(users().flat_map(|(_, declared, _)| declared));
+        let own = digest(own.collect::<BTreeSet<_>>(), wanted);
+        let runs_code = users().any(|(component, ..)| workspace.runs_code(component, folder));
+        let all = runs_code.then(|| digest(users().flat_map(|(.., all)| all).collect(), wanted));
+        packages.insert(folder.clone(), PackageReads { places, own, all });
+    }
+    Ok(packages)
+}
+
+/// A digest over what is at `places`.
+fn digest(places: BTreeSet<&Utf8PathBuf>, wanted: &BTreeMap<Utf8PathBuf, Piece>) -> String {
+    let mut hasher = Sha256::new();
+    for place in places {
+        if let Some(piece) = wanted.get(place) {
+            let (digest, is_executable) = piece.described();
+            hasher.update(format!("{place}\0{digest}{is_executable}\n"));
         }
-        (folder.clone(), (hex(&hasher.finalize()), places))
-    };
-    workspace.sources.iter().map(package).collect()
+    }
+    hex(&hasher.finalize())
 }
 
 fn vendored(workspace: &Workspace) -> BTreeMap<String, String> {
@@ -296,7 +334,9 @@ fn write(path: &Utf8Path, piece: &Piece) -> Result<()> {
 
 fn remove_file(path: &Utf8Path) -> Result<()> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound && error.kind() != std::io::ErrorKind::NotADirectory => {
+        Err(error)
+            if error.kind() != std::io::ErrorKind::NotFound && error.kind() != std::io::ErrorKind::NotADirectory =>
+        {
             Err(error).with_context(|| format!("cannot remove `{path}`"))
         }
         _ => Ok(()),

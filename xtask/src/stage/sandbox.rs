@@ -13,8 +13,21 @@ use crate::system::environment::variable;
 use crate::workspace::settings::SandboxMode;
 
 /// Folders of the system: programs, libraries, headers, and what describes the machine.
-const SYSTEM: &[&str] =
-    &["/usr", "/lib", "/lib32", "/lib64", "/libx32", "/bin", "/sbin", "/opt", "/nix", "/gnu", "/run/current-system", "/proc", "/sys"];
+const SYSTEM: &[&str] = &[
+    "/usr",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/bin",
+    "/sbin",
+    "/opt",
+    "/nix",
+    "/gnu",
+    "/run/current-system",
+    "/proc",
+    "/sys",
+];
 
 /// What of `/etc` programs look at. The rest may be secret.
 const ETC: &[&str] = &[
@@ -23,6 +36,7 @@ const ETC: &[&str] = &[
     "ca-certificates.conf",
     "crypto-policies",
     "fonts",
+    "gitconfig",
     "group",
     "host.conf",
     "hosts",

@@ -31,6 +31,12 @@ impl PendingFile {
         Ok(PendingFile { file: Some(file), temporary })
     }
 
+    /// Waits until the contents so far are on the disk: else a power cut soon after [`PendingFile::commit`]
+    /// may leave an empty file under the final name. It takes the disk some milliseconds.
+    pub(crate) fn sync(&mut self) -> std::io::Result<()> {
+        self.file.as_mut().expect("not committed yet").sync_all()
+    }
+
     /// Gives the file its final name, replacing what is there.
     pub(crate) fn commit(mut self, path: &Utf8Path) -> Result<()> {
         let mut file = self.file.take().expect("a pending file is committed once");
@@ -57,12 +63,42 @@ impl Drop for PendingFile {
     }
 }
 
-/// Writes `contents` to `path` completely or not at all.
+/// Writes `contents` to `path` completely or not at all. For what can be made again: a power cut may still
+/// take it away, which [`write_durably`] prevents.
 pub(crate) fn write_atomically(path: &Utf8Path, contents: &[u8]) -> Result<()> {
+    pending(path, contents)?.0.commit(path)
+}
+
+/// As [`write_atomically`], and it stays: contents and name are on the disk when this returns, which takes
+/// some milliseconds more.
+pub(crate) fn write_durably(path: &Utf8Path, contents: &[u8]) -> Result<()> {
+    let (mut pending, folder) = pending(path, contents)?;
+    pending.sync().with_context(|| format!("cannot write `{path}`"))?;
+    pending.commit(path)?;
+    sync_folder(folder)
+}
+
+/// `contents` in a file beside `path`, and their folder.
+fn pending<'a>(path: &'a Utf8Path, contents: &[u8]) -> Result<(PendingFile, &'a Utf8Path)> {
     let folder = path.parent().with_context(|| format!("`{path}` has no parent folder"))?;
     let mut pending = PendingFile::create_in(folder)?;
     pending.write_all(contents).with_context(|| format!("cannot write `{path}`"))?;
-    pending.commit(path)
+    Ok((pending, folder))
+}
+
+/// Waits until the names in a folder are on the disk.
+///
+/// # Errors
+/// The disk fails. File systems that do not know how, and folders that may not be read, are passed over.
+pub(crate) fn sync_folder(folder: &Utf8Path) -> Result<()> {
+    use std::io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+    let folder = if folder.as_str().is_empty() { Utf8Path::new(".") } else { folder };
+    match File::open(folder).and_then(|folder| folder.sync_all()) {
+        Err(error) if !matches!(error.kind(), InvalidInput | PermissionDenied | Unsupported) => {
+            Err(error).with_context(|| format!("cannot write to `{folder}`"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Gives existing files new contents: all of them, or none. Permissions stay.
@@ -84,11 +120,10 @@ struct Replacement<'a> {
 
 impl<'a> Replacement<'a> {
     fn new(path: &'a Utf8Path, contents: &[u8]) -> Result<Self> {
-        let folder = path.parent().with_context(|| format!("`{path}` has no parent folder"))?;
         let old = fs::read(path).with_context(|| format!("cannot read `{path}`"))?;
         let permissions = fs::metadata(path).with_context(|| format!("cannot read `{path}`"))?.permissions();
-        let mut new = PendingFile::create_in(folder)?;
-        new.write_all(contents).with_context(|| format!("cannot write `{path}`"))?;
+        let (mut new, _) = pending(path, contents)?;
+        new.sync().with_context(|| format!("cannot write `{path}`"))?;
         fs::set_permissions(&new.temporary, permissions).with_context(|| format!("cannot write `{path}`"))?;
         Ok(Replacement { path, new, old })
     }
@@ -180,6 +215,12 @@ pub(crate) fn append(path: &Utf8Path, text: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_without_a_folder_are_synced_too() {
+        sync_folder(Utf8Path::new("")).unwrap();
+        assert!(sync_folder(Utf8Path::new("/nowhere")).is_err());
+    }
 
     #[test]
     fn what_was_renamed_is_changed_back_when_another_cannot_be() {

@@ -83,7 +83,8 @@ impl Git {
             let mut seen = 0;
             for record in text.split('\u{1}').skip(1) {
                 seen += 1;
-                let mut parts = record.split('\0').map(|part| part.trim_start_matches('\n')).filter(|part| !part.is_empty());
+                let mut parts =
+                    record.split('\0').map(|part| part.trim_start_matches('\n')).filter(|part| !part.is_empty());
                 let commit = parse_commit(parts.next().unwrap_or_default())?;
                 if parts.any(|path| is_input(&self.from_root(path))) {
                     return Ok(Some(commit));

@@ -26,7 +26,8 @@ const NOT_FOR_BUILDS: &[&str] = &[
 ];
 
 /// Keys below others that are our own business, or that of `cargo run` and `cargo doc`.
-const NOT_OURS: &[&str] = &["jobs", "target-dir", "build-dir", "target", "rustdoc", "rustdocflags", "runner", "warnings"];
+const NOT_OURS: &[&str] =
+    &["jobs", "target-dir", "build-dir", "target", "rustdoc", "rustdocflags", "runner", "warnings"];
 
 /// Merges configurations as cargo does, those of higher precedence first: tables by key, lists one
 /// after the other, anything else by the first.

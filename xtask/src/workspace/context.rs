@@ -218,7 +218,9 @@ mod tests {
 
     #[test]
     fn what_is_never_compiled_is_left_out() {
-        for path in ["tests", "benches", "README.md", "src/notes.md", ".github", "src/.main.rs.swp", "src/main.rs~", "#a#"] {
+        for path in
+            ["tests", "benches", "README.md", "src/notes.md", ".github", "src/.main.rs.swp", "src/main.rs~", "#a#"]
+        {
             assert!(is_never_compiled(path.into()), "{path}");
         }
         for path in ["src", "src/tests", "src/tests/mod.rs", "data/md", "build.rs", "src/a#b"] {

@@ -142,7 +142,8 @@ mod tests {
 
     #[test]
     fn secrets_and_who_builds_are_not_seen() {
-        let secrets = ["CI_REGISTRY_PASSWORD", "GITHUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "CARGO_REGISTRY_TOKEN", "SSH_AUTH_SOCK"];
+        let secrets =
+            ["CI_REGISTRY_PASSWORD", "GITHUB_TOKEN", "AWS_SECRET_ACCESS_KEY", "CARGO_REGISTRY_TOKEN", "SSH_AUTH_SOCK"];
         let people = ["HOME", "USER", "HOSTNAME", "LANG", "TZ", "PWD", "CARGO_REGISTRIES_MY_TOKEN", "CARGO_TARGET_DIR"];
         for name in secrets.into_iter().chain(people) {
             assert_eq!(passage(name), Passage::Dropped, "{name}");
@@ -151,7 +152,14 @@ mod tests {
 
     #[test]
     fn what_changes_code_is_an_input() {
-        for name in ["CC", "CFLAGS_x86_64_unknown_linux_gnu", "CARGO_PROFILE_RELEASE_LTO", "PKG_CONFIG_PATH", "PROTOC", "RUSTFLAGS"] {
+        for name in [
+            "CC",
+            "CFLAGS_x86_64_unknown_linux_gnu",
+            "CARGO_PROFILE_RELEASE_LTO",
+            "PKG_CONFIG_PATH",
+            "PROTOC",
+            "RUSTFLAGS",
+        ] {
             assert_eq!(passage(name), Passage::Input, "{name}");
         }
         for name in ["PATH", "HTTPS_PROXY", "SSL_CERT_FILE", "CARGO_TERM_COLOR", "SCCACHE_DIR", "NIX_SSL_CERT_FILE"] {

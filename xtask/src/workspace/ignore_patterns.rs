@@ -110,7 +110,8 @@ mod tests {
 
     #[test]
     fn the_last_pattern_that_matches_decides() {
-        let ignore = IgnorePatterns::docker("# secrets\n/data\n*.pem\n!data/public\n**/node_modules\nlog[0-9]?.txt\nx/");
+        let ignore =
+            IgnorePatterns::docker("# secrets\n/data\n*.pem\n!data/public\n**/node_modules\nlog[0-9]?.txt\nx/");
         let denied = |path: &str| ignore.denies(path.into());
         for path in ["data", "data/rsa_key", "key.pem", "web/node_modules/a/b.js", "node_modules", "log1a.txt", "x/y"] {
             assert!(denied(path), "{path}");
@@ -126,6 +127,10 @@ mod tests {
         let ignore = IgnorePatterns::git("/target\n*.log\nnode_modules/\n!keep.log\ndocs/book\n# x\n");
         assert_eq!(ignore.lines("".into()), ["target", "**/*.log", "**/node_modules", "docs/book"]);
         assert_eq!(ignore.lines("ws".into())[0], "ws/target");
-        assert!(ignore.denies("a/b.log".into()) && ignore.denies("docs/book/x".into()) && !ignore.denies("a/docs/book".into()));
+        assert!(
+            ignore.denies("a/b.log".into())
+                && ignore.denies("docs/book/x".into())
+                && !ignore.denies("a/docs/book".into())
+        );
     }
 }

@@ -343,7 +343,10 @@ mod tests {
         )
         .unwrap();
         let shared: Vec<_> = root_manifest_inputs(&manifest).into_keys().map(|input| input.encoded()).collect();
-        assert_eq!(shared, [r#"["root","profile","{ release = { lto = true } }"]"#, r#"["root","workspace.resolver","\"2\""]"#]);
+        assert_eq!(
+            shared,
+            [r#"["root","profile","{ release = { lto = true } }"]"#, r#"["root","workspace.resolver","\"2\""]"#]
+        );
     }
 
     #[test]
@@ -401,6 +404,10 @@ mod tests {
         let inputs = inputs(&all).for_build(&"linux/amd64".parse().unwrap(), []);
         let lines: Vec<_> = inputs.iter().map(|(input, _)| input.encoded()).collect();
         assert_eq!(lines[0], r#"["file","plain","ab","src/main.rs"]"#);
-        assert_eq!(inputs.hash().to_string(), "5d243a7109ec9034eb0e8040b727f175fe322689b630126ca50b0588db06960a", "{ENCODING}");
+        assert_eq!(
+            inputs.hash().to_string(),
+            "5d243a7109ec9034eb0e8040b727f175fe322689b630126ca50b0588db06960a",
+            "{ENCODING}"
+        );
     }
 }

@@ -27,7 +27,9 @@ pub(crate) fn dep_info_files(text: &str) -> Vec<Utf8PathBuf> {
 /// The variables that a dep-info file of rustc names, with whether they were set.
 pub(crate) fn dep_info_variables(text: &str) -> Vec<(String, bool)> {
     let lines = text.lines().filter_map(|line| line.strip_prefix("# env-dep:"));
-    lines.map(|line| line.split_once('=').map_or((line.to_owned(), false), |(name, _)| (name.to_owned(), true))).collect()
+    lines
+        .map(|line| line.split_once('=').map_or((line.to_owned(), false), |(name, _)| (name.to_owned(), true)))
+        .collect()
 }
 
 /// The variables that a build script says it reads.
@@ -42,7 +44,8 @@ mod tests {
 
     #[test]
     fn what_was_read_is_read() {
-        let text = "/t/release/app: /s/app/a\\ b.rs /s/app/main.rs /s/lib.rs\n\n# env-dep:OUT_DIR=/x\n# env-dep:UNSET\n";
+        let text =
+            "/t/release/app: /s/app/a\\ b.rs /s/app/main.rs /s/lib.rs\n\n# env-dep:OUT_DIR=/x\n# env-dep:UNSET\n";
         assert_eq!(dep_info_files(text), ["/s/app/a b.rs", "/s/app/main.rs", "/s/lib.rs"]);
         assert_eq!(dep_info_variables(text), [("OUT_DIR".to_owned(), true), ("UNSET".to_owned(), false)]);
         let output = "cargo:rerun-if-env-changed=A\ncargo::rerun-if-env-changed=B\nhello\ncargo:rustc-env=C=d\n";

@@ -19,6 +19,8 @@ pub(crate) struct Target {
     pub(crate) is_binary: bool,
     /// Whether it is a library of any kind (a proc-macro too).
     pub(crate) is_library: bool,
+    /// Whether it is a procedural macro.
+    pub(crate) is_macro: bool,
     /// Whether binaries are compiled from it: no test, bench or example.
     pub(crate) is_compiled: bool,
     /// Source file, below the workspace root.
@@ -159,6 +161,7 @@ fn member(package: &cargo_metadata::Package, own: Option<&toml::Table>, root: &U
                 is_binary: target.kind.contains(&TargetKind::Bin),
                 is_library: is_library(target),
                 is_compiled: is_compiled(target),
+                is_macro: target.kind.contains(&TargetKind::ProcMacro),
                 is_demanded: is_bare || is_demanded(target, own),
                 source: relative(&target.src_path)?,
                 required_features: target.required_features.clone(),

@@ -248,12 +248,26 @@ mod tests {
         "###;
         assert_eq!(
             texts(source, false),
-            ["$CARGO_MANIFEST_DIR/../c", "$CARGO_MANIFEST_DIR/../d", "../../README.md", "../b", "../e.rs", "../f", "../g", "../h/i", "./../../a.bin"]
+            [
+                "$CARGO_MANIFEST_DIR/../c",
+                "$CARGO_MANIFEST_DIR/../d",
+                "../../README.md",
+                "../b",
+                "../e.rs",
+                "../f",
+                "../g",
+                "../h/i",
+                "./../../a.bin"
+            ]
         );
         let found = named_paths(source, false);
         assert_eq!(found.modules, ["e"]);
-        let includes: Vec<_> = found.paths.iter().filter(|path| path.is_include).map(|path| path.text.as_str()).collect();
-        assert_eq!(includes, ["$CARGO_MANIFEST_DIR/../c", "../../README.md", "../b", "../e.rs", "../h/i", "./../../a.bin"]);
+        let includes: Vec<_> =
+            found.paths.iter().filter(|path| path.is_include).map(|path| path.text.as_str()).collect();
+        assert_eq!(
+            includes,
+            ["$CARGO_MANIFEST_DIR/../c", "../../README.md", "../b", "../e.rs", "../h/i", "./../../a.bin"]
+        );
     }
 
     #[test]
@@ -279,7 +293,8 @@ mod tests {
 
     #[test]
     fn broken_sources_end() {
-        for source in ["include_str!(\"../a", "r#\"abc", "/* abc", "'", "b'", "\"\\", "'\\", "mac!(\"é", "br##\"x\"#"] {
+        for source in ["include_str!(\"../a", "r#\"abc", "/* abc", "'", "b'", "\"\\", "'\\", "mac!(\"é", "br##\"x\"#"]
+        {
             named_paths(source, true);
         }
     }

@@ -5,6 +5,7 @@
 //! git skopeo umoci podman qemu-user-static docker-registry openssl`, `kubectl` and `oras`; a registry at
 //! `LAB_REGISTRY` that lets images be deleted, and the cluster of `KUBECONFIG`, which pulls from it.
 
+mod adopted;
 mod bases;
 mod chain;
 mod context;
@@ -12,6 +13,7 @@ mod digests;
 mod faults;
 mod images;
 mod large;
+mod lost_parts;
 mod manifests;
 mod names;
 mod others;

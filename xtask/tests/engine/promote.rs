@@ -198,6 +198,40 @@ fn images_keep_their_digest_and_get_their_tags() {
 
 #[test]
 #[ignore = "needs registries"]
+fn what_lost_a_part_is_copied_again_and_is_no_source() {
+    let target = Registry::behind_basic();
+    let scene = Scene::new(&target.host, "");
+    let index = scene.publish("one", "a", &[1000, 2000], &["amd64", "arm64"]);
+    scene.promote("").ok();
+    let repository = scene.name("one");
+    let parsed = |text: String| serde_json::from_str::<Value>(&text).expect("JSON");
+    let child = parsed(target.raw(&repository, ":main"))["manifests"][1]["digest"].as_str().unwrap().to_owned();
+    let manifest = parsed(target.raw(&repository, &format!("@{child}")));
+    let blob = |part: &Value| format!("blobs/{}", part["digest"].as_str().unwrap());
+    for part in [format!("manifests/{child}"), blob(&manifest["layers"][1]), blob(&manifest["config"])] {
+        target.delete_part(&repository, &part);
+        let plan = scene.promote("--dry-run").ok().stdout;
+        assert!(plan.starts_with("copy   one: "), "{part}: {plan}");
+        scene.promote("").ok();
+        assert_eq!(target.pull_all(&repository).len(), 2, "{part}");
+        assert_eq!(target.digest(&repository, "main"), index);
+    }
+
+    // The source has lost it as well: that is said before anything is copied.
+    let source = Registry::shared();
+    let layer = blob(&manifest["layers"][1]);
+    let digest = layer.trim_start_matches("blobs/");
+    source.delete_part(&repository, &layer);
+    scene.promote("").ok();
+    target.delete_part(&repository, &layer);
+    let uploads = target.answered("PUT", "/v2/", 201);
+    let said = format!("`{}/{repository}@{index}` has lost its layer `{digest}`", registry());
+    scene.promote("").fails().says("cannot promote `one`").says(&said);
+    assert_eq!(target.answered("PUT", "/v2/", 201), uploads);
+}
+
+#[test]
+#[ignore = "needs registries"]
 fn an_environment_names_its_repositories_its_own_way_and_a_subset_keeps_the_rest() {
     let target = Registry::behind_basic();
     let scene = Scene::new(&target.host, ", repository = \"live/{component}\"");

@@ -246,3 +246,19 @@ fn secrets_are_seen_nowhere() {
         );
     }
 }
+
+#[test]
+#[ignore = "needs docker-registry, openssl and skopeo"]
+fn a_registry_of_this_machine_may_speak_tls() {
+    let (registry, certificate) = Registry::with_tls();
+    let project = Project::new(&registry.host, "tls", &["one", "two"], "");
+    let output = project.publish("").fails().says("invalid peer certificate");
+    assert!(output.stderr.trim_end().ends_with("set `SSL_CERT_FILE` to its certificate"), "{}", output.stderr);
+    project.publish("").env("SSL_CERT_FILE", &certificate).ok();
+    project.is_published_in(&registry);
+    project.run("digests verify").env("SSL_CERT_FILE", &certificate).ok();
+    // All components at once.
+    for _ in 0..5 {
+        project.run("registry list").env("SSL_CERT_FILE", &certificate).ok();
+    }
+}

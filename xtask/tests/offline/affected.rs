@@ -69,7 +69,7 @@ fn an_asset_affects_those_that_carry_it() {
     let fixture = fixture();
     fixture.append("two/Cargo.toml", "[package.metadata.docker]\nassets = [{ from = \"web\", to = \"/web\" }]\n");
     fixture.write("web/index.html", "a").commit("an asset");
-    assert_eq!(affected(&fixture), ["two: setting `asset` and 2 more"]);
+    assert_eq!(affected(&fixture), ["two: setting `assets./web` and 2 more"]);
     fixture.git(&["branch", "--force", "base"]);
     fixture.write("web/index.html", "b");
     assert_eq!(affected(&fixture), ["two: web/index.html"]);
@@ -110,9 +110,9 @@ fn a_lock_entry_affects_those_that_use_it() {
     let fixture = fixture();
     fixture.relock("other", "1.0.0", "1.0.1").commit("update");
     let reasons = affected(&fixture);
-    assert_eq!(reasons, ["two: lock entry `other` and 1 more"]);
+    assert_eq!(reasons, ["two: lock entry `other` and 3 more"]);
     fixture.relock("used", "1.0.0", "1.0.1").commit("update");
-    assert_eq!(affected(&fixture), ["one: lock entry `used` and 1 more", "two: lock entry `other` and 1 more"]);
+    assert_eq!(affected(&fixture), ["one: lock entry `used` and 3 more", "two: lock entry `other` and 3 more"]);
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn profile_toolchain_and_cargo_config_affect_all() {
     for (file, text, reason) in [
         ("Cargo.toml", "[profile.release]\nlto = true\n", "`profile` of the root manifest"),
         ("rust-toolchain.toml", "[toolchain]\nprofile = \"minimal\"\n", "rust-toolchain.toml"),
-        (".cargo/config.toml", "[build]\nrustflags = []\n", ".cargo/config.toml"),
+        (".cargo/config.toml", "[build]\nrustflags = []\n", "`build.rustflags` of the cargo configuration"),
     ] {
         let fixture = fixture();
         let old = if fixture.path(file).exists() { fixture.read(file) } else { String::new() };

@@ -111,7 +111,7 @@ fn with_asset(from: &str) -> Fixture {
 fn a_missing_asset() {
     let fixture = with_asset("static");
     let expected =
-        "asset `static`, named in `[package.metadata.docker]` of `app/Cargo.toml`, does not exist in the workspace\n";
+        "`static`, named in `[package.metadata.docker]` of `app/Cargo.toml`, does not exist in the workspace\n";
     assert_eq!(fixture.build("").fails().stderr, format!("error: {expected}"));
 }
 

@@ -45,7 +45,13 @@ fn is_sent(ignore: &str, path: &str) -> bool {
 fn matches(pattern: &str, path: &str) -> bool {
     if let Some(name) = pattern.strip_prefix("**/") {
         let own = Path::new(path).file_name().map_or("", |name| name.to_str().unwrap());
-        return name.strip_suffix('*').map_or(own == name, |prefix| own.starts_with(prefix));
+        return match (name.strip_suffix('*'), name.strip_prefix('*')) {
+            _ if name == "*.sw[op]" => own.ends_with(".swo") || own.ends_with(".swp"),
+            _ if name == "#*#" => own.len() > 1 && own.starts_with('#') && own.ends_with('#'),
+            (Some(prefix), _) => own.starts_with(prefix),
+            (_, Some(suffix)) => own.ends_with(suffix),
+            _ => own == name,
+        };
     }
     match pattern {
         "*" => !path.is_empty() && !path.contains('/'),
@@ -135,10 +141,9 @@ fn a_root_package_gets_everything_but_the_other_members() {
         ("target/x", ""),
     ]);
     fixture.git_init();
-    // `.gitignore` is harmless, and sent.
     assert_eq!(
         context(&fixture, ""),
-        [".gitignore", "Cargo.lock", "Cargo.toml", "data/table.csv", "member/Cargo.toml", "src/main.rs"]
+        ["Cargo.lock", "Cargo.toml", "data/table.csv", "member/Cargo.toml", "src/main.rs"]
     );
     let files = context(&fixture, "member");
     assert_eq!(files, ["Cargo.lock", "Cargo.toml", "member/Cargo.toml", "member/src/main.rs"]);
@@ -221,27 +226,53 @@ fn what_a_link_leads_to_is_in_it() {
 }
 
 #[test]
-fn an_include_from_outside_the_workspace_is_an_error() {
+fn what_lies_outside_the_workspace_is_in_it_and_the_context_begins_above() {
     let fixture = fixture();
-    crate::support::write(&fixture.beside("secret.txt"), "x");
-    fixture.write("lib/src/lib.rs", "pub const S: &str = include_str!(\"../../../secret.txt\");\n");
-    let error = fixture.xtask("dockerfiles").fails();
-    let expected = format!(
-        "error: `lib/src/lib.rs` includes `{}`, which is outside the workspace `{}`: an engine builds from the \
-         workspace alone\ncopy it into the workspace\n",
-        fixture.beside("secret.txt").display(),
-        fixture.root().display()
-    );
-    assert_eq!(error.stderr, expected);
+    crate::support::write(&fixture.beside("shared/text.txt"), "x");
+    crate::support::write(&fixture.beside("shared/other.txt"), "x");
+    crate::support::write(&fixture.beside("beside/Cargo.toml"), &package("beside", ""));
+    crate::support::write(&fixture.beside("beside/src/lib.rs"), "");
+    fixture.write("lib/src/lib.rs", "pub const S: &str = include_str!(\"../../../shared/text.txt\");\n");
+    fixture.append("app/Cargo.toml", "beside = { path = \"../../beside\" }\n").lock();
+    fixture.xtask("dockerfiles").ok();
+    assert!(fixture.read("app/Dockerfile").contains("# It stands alone: docker build -f app/Dockerfile ..\n"));
+    let ignore = fixture.read("app/Dockerfile.dockerignore");
+    let sent = |path: &str| is_sent(&ignore, path);
+    for path in ["ws/app/src/main.rs", "ws/Cargo.lock", "beside/src/lib.rs", "beside/Cargo.toml", "shared/text.txt"] {
+        assert!(sent(path), "{path} in\n{ignore}");
+    }
+    for path in ["shared/other.txt", "ws/other/src/main.rs", "secret", "ws/target/x", "beside/target/x", "ws/app/.env"]
+    {
+        assert!(!sent(path), "{path} in\n{ignore}");
+    }
+    fixture.build("app").ok();
 }
 
 #[test]
-fn a_path_package_outside_the_workspace_is_an_error() {
+fn what_is_never_compiled_is_left_out_unless_a_source_names_it() {
     let fixture = fixture();
-    crate::support::write(&fixture.beside("beside/Cargo.toml"), &package("beside", ""));
-    crate::support::write(&fixture.beside("beside/src/lib.rs"), "");
-    fixture.append("app/Cargo.toml", "beside = { path = \"../../beside\" }\n").lock();
-    fixture.xtask("dockerfiles").fails().says("which is outside the workspace").says("use `--builder native`");
+    fixture.write_all(&[
+        ("app/README.md", ""),
+        ("app/notes.md", ""),
+        ("app/.env.defaults", ""),
+        ("app/.config/x", ""),
+        ("app/tests/data/a.txt", ""),
+        ("app/tests/it.rs", ""),
+        ("app/src/main.rs~", ""),
+        ("app/templates/mail/welcome.md", ""),
+        ("web/bundle.js", ""),
+        ("app/generated.log", ""),
+        (".gitignore", "/target\n*.log\n"),
+        (".dockerignore", "**/*.key\n"),
+        ("app/data.key", ""),
+    ]);
+    fixture.git_init();
+    assert_eq!(context(&fixture, "app"), basic_and(&[]));
+    let names = "#![doc = include_str!(\"../README.md\")]\nconst A: &str = include_str!(\"../.env.defaults\");\n\
+                 const B: &str = include_str!(\"../tests/data/a.txt\");\ntemplate!(path = \"mail/welcome.md\");\n";
+    fixture.write("app/src/main.rs", &(names.to_owned() + MAIN));
+    let named = ["app/.env.defaults", "app/README.md", "app/templates/mail/welcome.md", "app/tests/data/a.txt"];
+    assert_eq!(context(&fixture, "app"), basic_and(&named));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Registries that tests push to, seen through another tool.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -58,20 +59,39 @@ impl Registry {
         })
     }
 
+    /// One that speaks TLS, with a certificate of its own: gives its path, too.
+    pub(crate) fn with_tls() -> (Self, PathBuf) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let (key, certificate) = (path("key.pem"), path("certificate.pem"));
+        let options = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=here"];
+        let names = ["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"];
+        let files = ["-keyout", &key, "-out", &certificate];
+        crate::parts::tool("openssl", &[&options[..], &names, &files].concat());
+        let tls = format!(", tls: {{certificate: {certificate}, key: {key}}}");
+        (Registry::configured(folder, &tls, "", None), certificate.into())
+    }
+
     /// One with the authorization `kind`, whose settings `auth` writes.
     pub(crate) fn with(kind: &str, credentials: Option<String>, auth: impl FnOnce(&PathBuf) -> String) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
+        let auth = match kind {
+            "" => String::new(),
+            kind => format!("auth: {{{kind}: {{{}}}}}\n", auth(&folder.path().to_owned())),
+        };
+        Registry::configured(folder, "", &auth, credentials)
+    }
+
+    fn configured(folder: TempDir, tls: &str, auth: &str, credentials: Option<String>) -> Self {
         let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("a port").port();
         let root = folder.path().to_owned();
         let mut config = format!(
-            "version: 0.1\nlog: {{level: warn}}\nhttp: {{addr: 127.0.0.1:{port}}}\n\
+            "version: 0.1\nlog: {{level: warn}}\nhttp: {{addr: 127.0.0.1:{port}{tls}}}\n\
              storage: {{filesystem: {{rootdirectory: {}}}, delete: {{enabled: true}}, maintenance: {{uploadpurging: \
              {{enabled: false}}}}}}\n",
             root.join("data").display()
         );
-        if !kind.is_empty() {
-            config.push_str(&format!("auth: {{{kind}: {{{}}}}}\n", auth(&root)));
-        }
+        config.push_str(auth);
         fs::write(root.join("config.yml"), config).expect("a configuration");
         let own = Own { process: None, folder };
         let mut registry = Registry { host: format!("127.0.0.1:{port}"), credentials, own: Some(own) };
@@ -195,6 +215,24 @@ impl Registry {
     pub(crate) fn delete(&self, repository: &str, tag: &str) {
         let deleted = self.skopeo("delete", &[&self.url(repository, &format!(":{tag}"))]);
         assert!(deleted.success, "{}", deleted.stderr);
+    }
+
+    /// Deletes one part of an image: `blobs/DIGEST` or `manifests/DIGEST`.
+    #[track_caller]
+    pub(crate) fn delete_part(&self, repository: &str, part: &str) {
+        let permission = match &self.credentials {
+            Some(credentials) => format!("Authorization: Basic {}\r\n", base64(credentials)),
+            None => String::new(),
+        };
+        let mut stream = std::net::TcpStream::connect(&self.host).expect("a registry");
+        let request = format!(
+            "DELETE /v2/{repository}/{part} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n{permission}\r\n",
+            self.host
+        );
+        stream.write_all(request.as_bytes()).expect("a request");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 202 "), "{repository}/{part}: {answer}");
     }
 
     /// Deletes all that has a tag; failing is no failure of a test.

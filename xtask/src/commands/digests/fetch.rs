@@ -19,7 +19,7 @@ use crate::image::reference::{ImageReference, Registry, Tag};
 use crate::image::tags;
 use crate::registry::{Client, Credentials, RemoteImage};
 use crate::system::environment::variable;
-use crate::system::files::write_atomically;
+use crate::system::files::write_durably;
 use crate::system::parallel;
 
 /// The record within the artifact's archive.
@@ -35,7 +35,7 @@ const REVISION: &str = "org.opencontainers.image.revision";
 pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &FetchArgs) -> Result<Outcome> {
     let path = record_path(manifest, arguments.output.as_deref())?;
     let Some(record) = find(manifest, arguments)? else { return Ok(Outcome::Done) };
-    write_atomically(&path, record.to_text().as_bytes())?;
+    write_durably(&path, record.to_text().as_bytes())?;
     eprintln!("wrote {path}");
     print(&as_table(&record))?;
     Ok(Outcome::Done)

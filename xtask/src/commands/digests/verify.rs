@@ -79,6 +79,9 @@ fn check(client: &Client, recorded: &RecordedImage) -> (Verdict, String) {
     if let Some(difference) = difference(recorded, &found.recorded()) {
         return (Verdict::Tampered, difference);
     }
+    if let Err(error) = client.check_complete(&recorded.image, &found) {
+        return failure(&error);
+    }
     let tag = &recorded.git_sha_tag;
     match client.head_manifest(tag) {
         Ok(Some(tagged)) if tagged.digest == recorded.digest => (Verdict::Ok, String::new()),

@@ -47,7 +47,8 @@ type Executables = BTreeMap<(String, Platform), Result<Utf8PathBuf>>;
 /// other build takes blobs out of it.
 pub(crate) fn apply(plan: &BuildPlan<'_>, progress: &Progress) -> Result<(Layout, Results)> {
     // Held until the executables are in images: another build would replace them.
-    let stage = Stage::lay_out(plan.workspace, || progress.say("waiting for another build of this workspace"))?;
+    let stage =
+        Stage::lay_out(plan.workspace, plan.is_strict, || progress.say("waiting for another build of this workspace"))?;
     plan.workspace.keep_memory();
     let mut executables = match &plan.builder {
         Builder::Native(_) => compile_natively(plan, &stage, progress)?,
@@ -97,7 +98,14 @@ fn compile_natively(plan: &BuildPlan<'_>, stage: &Stage, progress: &Progress) ->
     let mut executables = Executables::new();
     for (platform, build) in builds {
         progress.say(&format!("cargo: compiling {} for {platform}", names.join(", ")));
-        let compiled = build.run(plan.workspace, stage, &components, progress)?;
+        let mut compiled = build.run(plan.workspace, stage, &components, progress)?;
+        let good: Vec<&Component> =
+            components.iter().copied().filter(|component| compiled.executables.contains_key(&component.name)).collect();
+        if !compiled.failed.is_empty() && !good.is_empty() {
+            // When one fails, cargo does not write down what the others read.
+            let again = build.run(plan.workspace, stage, &good, progress)?;
+            (compiled.executables, compiled.scripts) = (again.executables, again.scripts);
+        }
         for name in unseen_variables(plan.workspace, &components, &compiled) {
             progress.say(&format!(
                 "warning: a build asks for the variable `{name}`, which is set here and not passed on\nif it is meant, in \
@@ -270,6 +278,7 @@ fn contents<'a>(
         build_date: &image.build_date,
         created: image.created,
         input_hash: planned.input_hash.to_string(),
+        had_network: plan.workspace.packages.settings.network && matches!(plan.builder, Builder::Native(_)),
     })
 }
 

@@ -125,7 +125,7 @@ pub(crate) fn plan<'a>(
             let mut builds = BTreeMap::new();
             for platform in &workspace.platforms {
                 let target = RustTarget::new(platform, workspace.packages.settings.linkage)?;
-                let build = native::plan(workspace, &toolchain, &chosen, target, &build_args)?;
+                let build = native::plan(workspace, &toolchain, target, &build_args)?;
                 for component in &chosen {
                     identities.insert((platform.clone(), component.name.clone()), build.inputs(workspace, component));
                 }
@@ -152,7 +152,8 @@ pub(crate) fn plan<'a>(
                 let assembler = assembler_identity(base.is_some()).into_iter();
                 builder.extend(assembler.map(|(name, version)| Input::tool(&name, version)));
                 builder.extend(said.inputs());
-                builder.extend(build_args.iter().map(|(name, value)| Input::variable(&format!("argument {name}"), value)));
+                builder
+                    .extend(build_args.iter().map(|(name, value)| Input::variable(&format!("argument {name}"), value)));
                 builder.extend(base.iter().map(|(_, digest)| Input::tool("base", digest.to_string())));
                 let inputs = inputs.for_build(platform, builder);
                 Ok(PlannedPlatform {
@@ -279,10 +280,8 @@ fn plan_engine(
         .iter()
         .map(|platform| {
             let (_, image) = images.get(platform).context("a platform without a builder image")?;
-            let inputs = BTreeSet::from([
-                image.clone(),
-                Input::tool("Dockerfile", Digest::of(text.as_bytes()).to_string()),
-            ]);
+            let inputs =
+                BTreeSet::from([image.clone(), Input::tool("Dockerfile", Digest::of(text.as_bytes()).to_string())]);
             let build = EngineBuild {
                 dockerfile: dockerfile.clone(),
                 stage: plan.stage("executable", component),

@@ -84,10 +84,11 @@ pub(crate) fn layers(image: &AssembledPlatform) -> String {
 pub(crate) fn dry_run(plan: &BuildPlan<'_>) -> Result<String> {
     let root = plan.workspace.root();
     let mut lines = Vec::new();
+    let components: Vec<_> = plan.images.iter().map(|image| image.component).collect();
     match &plan.builder {
         Builder::Native(builds) => {
             for build in builds.values() {
-                lines.push(format!("run    {}", build.display(root)?));
+                lines.push(format!("run    {}", build.display(root, &components)?));
             }
         }
         Builder::Engine(files) => lines.extend(files.keys().map(|path| format!("write  {path}"))),

@@ -11,7 +11,7 @@ use crate::commands::tagging::{Untagged, tag_all};
 use crate::image::record::{DigestRecord, RecordedImage};
 use crate::image::reference::Tag;
 use crate::registry::{Client, FetchedManifest, RegistrySource, transfer};
-use crate::system::files::write_atomically;
+use crate::system::files::write_durably;
 use crate::system::parallel;
 use crate::system::progress::Progress;
 
@@ -51,7 +51,7 @@ pub(super) fn apply(
     tag(&ready, target, jobs, progress)?;
     let promoted = plan.images.iter().map(|image| (image.name.clone(), entry(image)));
     let record = DigestRecord { images: plan.carried.clone().into_iter().chain(promoted).collect() };
-    write_atomically(&plan.path, record.to_text().as_bytes())?;
+    write_durably(&plan.path, record.to_text().as_bytes())?;
     Ok(record)
 }
 

@@ -13,12 +13,14 @@ use crate::image::promotion::tags;
 use crate::image::record::{DigestRecord, RecordedImage};
 use crate::image::reference::{Digest, ImageReference, Tag};
 use crate::image::tags::ImageTag;
-use crate::registry::Client;
+use crate::registry::{Client, Found, RemoteImage};
 use crate::system::parallel;
 use crate::workspace::settings::repository_name;
 
 /// Images asked about at once.
 const AT_ONCE: usize = 8;
+/// How to learn more of an image that is not there.
+const VERIFY: &str = "`cargo xtask digests verify` checks a record";
 
 /// A promotion.
 pub(super) struct Plan {
@@ -40,7 +42,7 @@ pub(super) struct PlannedImage {
     pub(super) descriptor: Descriptor,
     /// The repository it goes to.
     pub(super) target: ImageReference,
-    /// Whether the repository has it, under whatever tag.
+    /// Whether the repository has all of it, under whatever tag.
     pub(super) is_there: bool,
     /// The tags it gets.
     pub(super) tags: Vec<PlannedTag>,
@@ -70,7 +72,7 @@ impl Questions<'_> {
     /// Asks both registries. Nothing is changed.
     ///
     /// # Errors
-    /// All that is in the way, of all images: one that the source lacks, an immutable tag that names
+    /// All that is in the way, of all images: one that the source lacks or has not whole, an immutable tag that names
     /// another image, registries that cannot be asked; an image of the target's record that is gone.
     pub(super) fn plan(
         &self,
@@ -121,15 +123,14 @@ impl Questions<'_> {
             None => source.repository.clone(),
         };
         let target = ImageReference::new(self.to.registry.clone(), repository);
-        let there = self.target.head_manifest(&target.with_digest(recorded.digest.clone()))?;
-        let is_there = there.is_some();
-        let descriptor = match there {
+        let there = self.target.find(&target.with_digest(recorded.digest.clone()))?;
+        let is_there = matches!(there, Found::Whole(_));
+        let whole = match there {
             // The source need not have it any more.
-            Some(descriptor) => descriptor,
-            None => self.source.head_manifest(source)?.with_context(|| {
-                format!("`{source}` does not exist in the registry; `cargo xtask digests verify` checks a record")
-            })?,
+            Found::Whole(image) => image,
+            Found::Lacks(_) | Found::Nothing => whole(self.source, source)?,
         };
+        let descriptor = whole.manifest.descriptor;
         let mutable = &self.workspace.packages.settings.mutable_tags;
         let mut planned = Vec::new();
         for tag in tags(&recorded, extra, mutable) {
@@ -152,7 +153,15 @@ impl Questions<'_> {
             self.to.name,
             self.to.registry
         );
-        ensure!(self.target.head_manifest(image)?.is_some(), "`{image}` does not exist in the registry");
-        Ok(())
+        whole(self.target, image).map(drop)
+    }
+}
+
+/// An image that must be there, with all its parts.
+fn whole(client: &Client, image: &ImageReference) -> Result<Box<RemoteImage>> {
+    match client.find(image)? {
+        Found::Whole(image) => Ok(image),
+        Found::Lacks(part) => bail!("{part}; {VERIFY}"),
+        Found::Nothing => bail!("`{image}` does not exist in the registry; {VERIFY}"),
     }
 }

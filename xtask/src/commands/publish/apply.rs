@@ -15,7 +15,7 @@ use crate::commands::table::bytes;
 use crate::image::platform::Platform;
 use crate::image::record::RecordedPlatform;
 use crate::image::reference::{ImageReference, Repository, Tag};
-use crate::registry::{Client, FetchedManifest, LayoutSource, Transferred, transfer};
+use crate::registry::{Client, FetchedManifest, Transferred, transfer};
 use crate::system::progress::Progress;
 use crate::system::{interrupt, parallel};
 
@@ -131,8 +131,7 @@ fn push(
         let sent = sent_bytes.fetch_add(count, Ordering::Relaxed) + count;
         task.update(&format!("pushed {} of {total}", bytes(sent)));
     };
-    let source = LayoutSource { dir: layout.dir().to_owned() };
-    let transferred = transfer(client, &source, &manifest.descriptor, repository, mount_from, uploads, &on_bytes);
+    let transferred = transfer(client, layout, &manifest.descriptor, repository, mount_from, uploads, &on_bytes);
     let tagged = transferred.and_then(|sent| client.tag(repository, inputs_tag, false, &manifest).map(|()| sent));
     match tagged.with_context(|| format!("cannot push `{name}` to `{}`", repository.name())) {
         Ok(sent) => {

@@ -16,7 +16,7 @@ use crate::image::service_manifest::{SERVICE_MANIFEST_PATH, ServiceManifest};
 use crate::image::tags::Tags;
 use crate::registry::Client;
 use crate::system::environment::variable;
-use crate::system::files::{append, write_atomically};
+use crate::system::files::{append, write_durably};
 use crate::system::interrupt;
 use crate::system::progress::Progress;
 
@@ -128,7 +128,7 @@ pub(crate) fn write(
 ) -> Result<()> {
     let written = interrupt::uninterrupted(|| {
         interrupt::forget_notes();
-        write_atomically(path, record.to_text().as_bytes())
+        write_durably(path, record.to_text().as_bytes())
     });
     written.context("the images are pushed and tagged, but the digest record is as it was; run it again")?;
     let tag = asked.first().unwrap_or(&tags.commit);
@@ -156,5 +156,5 @@ pub(crate) fn write(
 /// # Errors
 /// A file that cannot be written.
 pub(crate) fn write_service_manifest(workspace: &Workspace, manifest: &ServiceManifest) -> Result<()> {
-    write_atomically(&workspace.root().join(SERVICE_MANIFEST_PATH), manifest.to_text().as_bytes())
+    write_durably(&workspace.root().join(SERVICE_MANIFEST_PATH), manifest.to_text().as_bytes())
 }

@@ -8,7 +8,7 @@ use crate::image::labels::INPUT_HASH;
 use crate::image::platform::Platform;
 use crate::image::reference::{ImageReference, Tag};
 use crate::image::tags::ImageTag;
-use crate::registry::{Client, RemoteImage};
+use crate::registry::{Client, Found, RemoteImage};
 
 /// A component's image as it is planned.
 pub(crate) struct Wanted<'a> {
@@ -40,7 +40,8 @@ pub(crate) enum Decision {
     },
 }
 
-/// Asks the registry. Images are only adopted when they carry the input hash of each platform.
+/// Asks the registry. Images are only adopted when they carry the input hash of each platform and
+/// are whole.
 ///
 /// # Errors
 /// An immutable tag names an image of other inputs; the registry cannot be asked.
@@ -60,18 +61,19 @@ pub(crate) fn look_up(client: &Client, wanted: &Wanted<'_>, rebuild: bool) -> Re
                 Some(&tag.tag)
             }
             // Somebody built the same inputs before, with another compiler patch, say: the tag stays.
-            _ => match client.inspect_if_there(&reference)? {
-                Some(image) if settled_by.is_none() && is_of(&image, wanted) => {
+            _ => match client.find(&reference)? {
+                Found::Whole(image) if settled_by.is_none() && is_of(&image, wanted) => {
                     let why = format!("`{}` has the same inputs", tag.tag);
                     let named_by = BTreeSet::from([tag.tag.clone()]);
-                    decision = Decision::Adopt { image: Box::new(image), why, named_by };
+                    decision = Decision::Adopt { image, why, named_by };
                     Some(&tag.tag)
                 }
                 // It is made whole if what is built is that very image; tagging refuses another.
-                None if matches!(decision, Decision::Build { .. }) => {
-                    decision = Decision::Build { why: format!("the image under `{}` has lost a part", tag.tag) };
+                Found::Lacks(part) if matches!(decision, Decision::Build { .. }) => {
+                    decision = Decision::Build { why: part.to_string() };
                     settled_by
                 }
+                Found::Nothing => settled_by,
                 _ => bail!(
                     "`{reference}` names `{}`, another image, and does not move\nchoose another tag, or list it in \
                      `mutable-tags`",
@@ -85,13 +87,14 @@ pub(crate) fn look_up(client: &Client, wanted: &Wanted<'_>, rebuild: bool) -> Re
 
 fn by_inputs(client: &Client, wanted: &Wanted<'_>) -> Result<Decision> {
     let reference = wanted.repository.with_tag(wanted.inputs_tag.clone());
-    Ok(match client.inspect_if_there(&reference)? {
-        Some(image) if is_of(&image, wanted) => {
+    Ok(match client.find(&reference)? {
+        Found::Whole(image) if is_of(&image, wanted) => {
             let named_by = BTreeSet::from([wanted.inputs_tag.clone()]);
-            Decision::Adopt { image: Box::new(image), why: "same inputs as before".to_owned(), named_by }
+            Decision::Adopt { image, why: "same inputs as before".to_owned(), named_by }
         }
-        Some(_) => Decision::Build { why: format!("the image under `{}` has other inputs", wanted.inputs_tag) },
-        None => Decision::Build { why: "the registry has no image of these inputs".to_owned() },
+        Found::Whole(_) => Decision::Build { why: format!("the image under `{}` has other inputs", wanted.inputs_tag) },
+        Found::Lacks(part) => Decision::Build { why: part.to_string() },
+        Found::Nothing => Decision::Build { why: "the registry has no image of these inputs".to_owned() },
     })
 }
 

@@ -18,7 +18,7 @@ use crate::image::manifest::{DOCKER_INDEX, DOCKER_MANIFEST, Descriptor, Index, O
 use crate::image::part::{Part, PartImage, join};
 use crate::image::reference::ImageReference;
 use crate::image::tags::{Tags, inputs_tag};
-use crate::registry::{Client, FetchedManifest};
+use crate::registry::{Client, FetchedManifest, Found};
 use crate::system::parallel;
 use crate::system::progress::Progress;
 
@@ -144,10 +144,11 @@ fn joint_manifest(client: &Client, image: &PartImage, repository: &ImageReferenc
     let mut children = Vec::new();
     for (platform, part) in &image.platforms {
         let reference = repository.with_digest(part.image.digest.clone());
-        let child = client
-            .head_manifest(&reference)?
-            .with_context(|| format!("`{reference}`, which a part names, is not in the registry"))?;
-        children.push((platform, child));
+        match client.find(&reference)? {
+            Found::Whole(child) => children.push((platform, child.manifest.descriptor)),
+            Found::Lacks(lost) => bail!("{lost}\npublish that platform again"),
+            Found::Nothing => bail!("`{reference}`, which a part names, is not in the registry"),
+        }
     }
     if let [(_, child)] = children.as_slice() {
         return client.get_manifest(&repository.with_digest(child.digest.clone()));

@@ -33,7 +33,7 @@ use crate::image::service_manifest::ServiceManifest;
 use crate::image::tags::{GitReference, TagRules, Tags};
 use crate::registry::{Client, Credentials};
 use crate::system::environment::variable;
-use crate::system::files::write_atomically;
+use crate::system::files::write_durably;
 use crate::system::interrupt;
 use crate::system::progress::Progress;
 use crate::workspace::settings::Latest;
@@ -160,7 +160,7 @@ impl Run<'_> {
         if arguments.by_digest {
             let part = part(&self.ci.commit, &published, &hashes)?;
             interrupt::forget_notes();
-            write_atomically(&path, part.to_text().as_bytes())?;
+            write_durably(&path, part.to_text().as_bytes())?;
             print(&report::part(&published, arguments.json.then_some(&part))?)?;
             eprintln!("wrote {path}; `cargo xtask digests merge` joins it with the others");
             return Ok(Outcome::Done);

@@ -11,7 +11,7 @@ use crate::image::platform::Platform;
 use crate::image::record::{DigestRecord, RecordedImage};
 use crate::image::reference::{Digest, ImageReference, Registry, Tag};
 use crate::image::tags::{Tags, inputs_tag};
-use crate::registry::Client;
+use crate::registry::{Client, Found};
 use crate::system::parallel;
 
 /// Requests to the registry at once, where nothing else bounds them.
@@ -90,10 +90,10 @@ pub(crate) fn all_or_all_errors<T>(results: Vec<Result<T>>) -> Result<Vec<T>> {
 }
 
 /// The entries of the previous record for components that are not published now, checked: the
-/// registry still has them.
+/// registry still has them, whole.
 ///
 /// # Errors
-/// An entry of another repository than the component has now; an image that is gone.
+/// An entry of another repository than the component has now; an image that is gone, or a part of it.
 pub(crate) fn carried(
     client: &Client,
     previous: &DigestRecord,
@@ -110,11 +110,16 @@ pub(crate) fn carried(
                 repository.name()
             );
         }
-        // The image of an index may be there, and one of its platforms not.
-        if client.inspect_if_there(&entry.image)?.is_none() {
-            bail!("the previous record names `{}`, which the registry does not have any more\n{mend}", entry.image);
+        let image = &entry.image;
+        match client.find(image)? {
+            Found::Whole(_) => Ok((name.clone(), entry.clone())),
+            Found::Lacks(part) => {
+                bail!("the previous record names an image that is not whole any more: {part}\n{mend}")
+            }
+            Found::Nothing => {
+                bail!("the previous record names `{image}`, which the registry does not have any more\n{mend}")
+            }
         }
-        Ok((name.clone(), entry.clone()))
     });
     Ok(all_or_all_errors(checked)?.into_iter().collect())
 }

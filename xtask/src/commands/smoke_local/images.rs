@@ -1,7 +1,7 @@
 //! Images of the layout, unpacked into folders.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs;
 use std::io::Read;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -9,6 +9,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use flate2::read::MultiGzDecoder;
 use tar::{Archive, EntryType};
 
+use crate::assemble::blobs::open_blob;
 use crate::assemble::layout::read_document;
 use crate::image::manifest::{AnyManifest, ConfigFile, Descriptor, Index, Manifest, REF_NAME};
 use crate::image::platform::{Platform, PlatformObject};
@@ -83,8 +84,7 @@ fn manifest(dir: &Utf8Path, top: &Descriptor) -> Result<(String, Manifest)> {
 }
 
 fn unpack_layer(dir: &Utf8Path, layer: &Descriptor, root: &Utf8Path, paths: &mut BTreeSet<Utf8PathBuf>) -> Result<()> {
-    let path = dir.join("blobs/sha256").join(layer.digest.hex());
-    let blob = File::open(&path).with_context(|| format!("cannot read `{path}`"))?;
+    let blob = open_blob(dir, &layer.digest, layer.size)?;
     let tar: Box<dyn Read> = if layer.media_type.ends_with("gzip") {
         Box::new(MultiGzDecoder::new(blob))
     } else if layer.media_type.ends_with("tar") {
