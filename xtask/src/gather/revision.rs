@@ -2,14 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Context, Result};
+use anyhow::{Context as _, Result};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::workspace::Workspace;
 use crate::system::files::{TemporaryFolder, write_atomically};
 use crate::system::git::{Commit, Git};
-use crate::system::parallel;
 use crate::workspace::components::Component;
+use crate::workspace::context::Context;
 use crate::workspace::inputs::Inputs;
 
 /// Where an image's `revision`, `created` and file times come from.
@@ -63,7 +63,7 @@ impl<'a> Revisions<'a> {
             git: git.clone(),
             epoch,
             changed,
-            past: Past { workspace, git, folder: None, memory: BTreeMap::new() },
+            past: Past { workspace, git, folder: None, memory: BTreeMap::new(), keys: BTreeMap::new() },
         })
     }
 
@@ -75,33 +75,51 @@ impl<'a> Revisions<'a> {
 
     /// The revision of each component, whose inputs come with it.
     pub(crate) fn of_all(&mut self, components: &[(&Component, Inputs)]) -> Result<Vec<Revision>> {
-        let newest = match &self.git {
-            Some(git) if !git.is_shallow => {
-                parallel::map(components.iter().collect(), parallel::processors(), |(component, _)| {
-                    let context = self.workspace.context(component);
-                    let files = &self.workspace.shared_inputs.files;
-                    git.newest_commit(&self.paths(component), |path| context.holds(path) || files.contains(path))
-                })
-            }
-            _ => components.iter().map(|_| Ok(None)).collect(),
-        };
-        components.iter().zip(newest).map(|((component, inputs), newest)| self.of(component, inputs, newest?)).collect()
+        components.iter().map(|(component, inputs)| self.of(component, inputs)).collect()
     }
 
-    /// `newest` is the commit that last changed one of the component's files.
-    fn of(&mut self, component: &Component, inputs: &Inputs, newest: Option<Commit>) -> Result<Revision> {
+    fn of(&mut self, component: &Component, inputs: &Inputs) -> Result<Revision> {
         let Some(git) = self.git.clone() else {
             return Ok(Revision { commit: "unknown".into(), time: self.epoch.unwrap_or(0) });
         };
         let head = git.head.clone().context("a repository without a commit")?;
-        let commit = match newest {
-            Some(newest) if newest != head => self.input_commit(&git, component, inputs, newest)?,
-            _ => head,
-        };
         let context = self.workspace.context(component);
-        let is_dirty = self.changed.iter().any(|path| context.holds(path) || context.shared.files.contains(path));
-        let mark = if is_dirty { "-dirty" } else { "" };
+        let commit = match git.is_shallow {
+            true => head,
+            false => self.newest_input_commit(&git, &head, component, &context, inputs)?,
+        };
+        let is_input = |path: &Utf8PathBuf| context.holds(path) || context.shared.files.contains(path);
+        let mark = if self.changed.iter().any(is_input) { "-dirty" } else { "" };
         Ok(Revision { commit: format!("{}{mark}", commit.hash), time: self.epoch.unwrap_or(commit.time) })
+    }
+
+    /// The newest commit that changed an input, remembered: history does not change, and what is looked for
+    /// is in the name of the memory.
+    fn newest_input_commit(
+        &mut self,
+        git: &Git,
+        head: &Commit,
+        component: &Component,
+        context: &Context,
+        inputs: &Inputs,
+    ) -> Result<Commit> {
+        let derived = inputs.derived_hash();
+        let about = format!("1\n{}\n{}\n{derived}\n{context:?}", head.hash, component.name);
+        let key = crate::image::reference::Digest::of(about.as_bytes()).hex().to_owned();
+        let remembered = self.workspace.output().join("past").join(format!("{key}.json"));
+        let known =
+            std::fs::read(&remembered).ok().and_then(|bytes| serde_json::from_slice::<(String, i64)>(&bytes).ok());
+        if let Some((hash, time)) = known {
+            return Ok(Commit { hash, time });
+        }
+        let files = &self.workspace.shared_inputs.files;
+        let newest = git.newest_commit(&self.paths(component), |path| context.holds(path) || files.contains(path))?;
+        let commit = match newest {
+            Some(newest) if newest != *head => self.input_commit(git, component, derived, newest)?,
+            _ => head.clone(),
+        };
+        write_atomically(&remembered, &serde_json::to_vec(&(&commit.hash, commit.time))?)?;
+        Ok(commit)
     }
 
     /// Files and folders that hold what are inputs by themselves, as far as git knows them.
@@ -115,8 +133,8 @@ impl<'a> Revisions<'a> {
 
     /// Files answer through `git log`. Manifests and the lock file are shared by all components:
     /// whether a commit of theirs mattered to this one is seen by resolving before and after it.
-    fn input_commit(&mut self, git: &Git, component: &Component, inputs: &Inputs, base: Commit) -> Result<Commit> {
-        let mut after = Some(inputs.derived_hash());
+    fn input_commit(&mut self, git: &Git, component: &Component, derived: String, base: Commit) -> Result<Commit> {
+        let mut after = Some(derived);
         for commit in git.manifest_commits_since(&base, &self.workspace.vendored_folders())? {
             let Some(parent) = git.parent(&commit.hash)? else { return Ok(commit) };
             let before = self.past.derived_hash(&parent, &component.name)?;
@@ -138,6 +156,8 @@ struct Past<'a> {
     git: Option<Git>,
     folder: Option<TemporaryFolder>,
     memory: BTreeMap<String, BTreeMap<String, String>>,
+    /// Of each commit, the name of its memory.
+    keys: BTreeMap<String, String>,
 }
 
 impl Past<'_> {
@@ -145,10 +165,17 @@ impl Past<'_> {
     /// or that state cannot be read.
     fn derived_hash(&mut self, commit: &str, component: &str) -> Result<Option<String>> {
         let git = self.git.clone().context("no git")?;
-        let platforms: Vec<_> = self.workspace.platforms.iter().map(ToString::to_string).collect();
-        let folders = self.workspace.vendored_folders();
-        let about = format!("2\n{}\n{}", platforms.join(" "), git.manifests_key(commit, &folders)?);
-        let key = crate::image::reference::Digest::of(about.as_bytes()).hex().to_owned();
+        let key = match self.keys.get(commit) {
+            Some(key) => key.clone(),
+            None => {
+                let platforms: Vec<_> = self.workspace.platforms.iter().map(ToString::to_string).collect();
+                let folders = self.workspace.vendored_folders();
+                let about = format!("2\n{}\n{}", platforms.join(" "), git.manifests_key(commit, &folders)?);
+                let key = crate::image::reference::Digest::of(about.as_bytes()).hex().to_owned();
+                self.keys.insert(commit.to_owned(), key.clone());
+                key
+            }
+        };
         if !self.memory.contains_key(&key) {
             let remembered = self.workspace.output().join("past").join(format!("{key}.json"));
             let state = match std::fs::read(&remembered).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()) {

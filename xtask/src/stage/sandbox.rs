@@ -8,7 +8,6 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::Stage;
 use super::confine::{Confinement, landlock_version};
 use crate::gather::cargo_config::{CargoConfig, NAMES, cargo_home};
-use crate::gather::sources::join;
 use crate::gather::workspace::Workspace;
 use crate::system::environment::variable;
 use crate::workspace::components::Component;
@@ -76,9 +75,6 @@ const DEVICES: &[&str] = &["/dev/null", "/dev/zero", "/dev/full", "/dev/random",
 
 /// Beside a folder of programs, what they usually read.
 const BESIDE_PROGRAMS: &[&str] = &["lib", "lib64", "libexec", "include"];
-
-/// Where cargo looks for a package's targets.
-const TARGETS: [&str; 4] = ["src/bin", "examples", "tests", "benches"];
 
 /// Where sccache's server listens unless `SCCACHE_SERVER_PORT` says otherwise.
 const SCCACHE_PORT: u16 = 4226;
@@ -172,12 +168,8 @@ fn rules(needs: &Needs<'_>) -> Result<Rules> {
     let whole: Vec<_> = workspace.vendored_folders().iter().map(|folder| workspace.root().join(folder)).collect();
     readable.retain(|path, _| !whole.iter().any(|folder| path.starts_with(folder)));
     rules.read.extend(readable.keys().chain(&whole).map(|path| staged(path)));
-    // Names in the folders of the closure; elsewhere only where cargo looks for targets.
-    let closure = components.iter().flat_map(|component| &component.closure);
-    let named = components.iter().flat_map(|component| workspace.named(component));
-    rules.list.extend(closure.cloned().chain(named).map(|path| staged(&join(workspace.root(), &path))));
-    let targets = workspace.packages.members.iter().flat_map(|member| TARGETS.map(|name| member.folder.join(name)));
-    rules.list.extend(targets.map(|path| staged(&workspace.root().join(path))));
+    // Names alone: cargo looks for members and targets everywhere.
+    rules.list.push(stage.folder.clone());
     // Cargo looks in every folder above, and takes what it may not read for fatal.
     for folder in stage.folder.ancestors().skip(1) {
         let names = NAMES.into_iter().chain(["Cargo.toml", "rust-toolchain", "rust-toolchain.toml"]);
