@@ -190,6 +190,12 @@ fn pieces(workspace: &Workspace) -> Result<BTreeMap<Utf8PathBuf, Piece>> {
         let digest = planned.get(&path).map_or(digest, |planned| (*planned).to_owned());
         pieces.insert(top.place(&path), Piece::File { from, kind, digest });
     }
+    let manifest = workspace.root().join("Cargo.toml");
+    if let Some(Piece::File { digest, .. }) = pieces.get(&top.place(&manifest))
+        && let Some(text) = with_workspace(workspace, &manifest, digest)?
+    {
+        pieces.insert(top.place(&manifest), Piece::Text(text));
+    }
     for (path, stub) in &workspace.shared_context.stubs {
         let text = match stub {
             Stub::Library => "//! Stub.\n#![allow(unused_crate_dependencies)]\n",
@@ -198,6 +204,22 @@ fn pieces(workspace: &Workspace) -> Result<BTreeMap<Utf8PathBuf, Piece>> {
         pieces.entry(top.place(path)).or_insert_with(|| Piece::Text(text.to_owned()));
     }
     Ok(pieces)
+}
+
+/// The root manifest of a single package, which becomes a workspace's: cargo would look for one in the folders
+/// above, and find the checkout's. Path packages stay what they are.
+fn with_workspace(workspace: &Workspace, manifest: &Utf8Path, digest: &str) -> Result<Option<String>> {
+    let text = fs::read_to_string(manifest).with_context(|| format!("cannot read `{manifest}`"))?;
+    let table: toml::Table = toml::from_str(&text).with_context(|| format!("cannot read `{manifest}`"))?;
+    if table.contains_key("workspace") || table.get("package").is_some_and(|package| package.get("workspace").is_some())
+    {
+        return Ok(None);
+    }
+    if hex(&Sha256::digest(&text)) != digest {
+        bail!("`{manifest}` changed while this ran, so what would be built is not what was planned\nrun it again");
+    }
+    let others: Vec<_> = workspace.shared_context.whole.iter().filter(|folder| folder.is_relative()).collect();
+    Ok(Some(format!("{text}\n[workspace]\nexclude = {others:?}\n")))
 }
 
 /// What a package may read.

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::parts::{make_old, tool, unique, wait_for};
+use crate::parts::{files_below, make_old, tool, unique, wait_for};
 use crate::project::Project;
 use crate::registry::Registry;
 use crate::support::{Output, image::Image, package, succeed, write};
@@ -205,24 +205,13 @@ fn an_edit_while_it_builds_is_not_in_the_image() {
     let mut running = scene.project.publish("").command().spawn().unwrap();
     let output = scene.project.path("target/docker/build");
     wait_for("build script", Duration::from_secs(120), || {
-        walk(&output).iter().any(|path| path.file_name().is_some_and(|name| name == "build-script-build"))
+        files_below(&output).iter().any(|path| path.file_name().is_some_and(|name| name == "build-script-build"))
     });
     scene.project.replace("app/src/main.rs", "committed", "uncommitted");
     assert!(running.wait().unwrap().success());
     assert_eq!(scene.prints(), "committed");
     let sha = scene.project.sha_tag();
     assert_eq!(scene.registry.digest(&scene.project.repository("app"), &sha), scene.project.recorded("app"));
-}
-
-fn walk(folder: &Path) -> Vec<std::path::PathBuf> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.path().is_dir() {
-            found.extend(walk(&entry.path()));
-        }
-        found.push(entry.path());
-    }
-    found
 }
 
 #[test]
@@ -393,7 +382,7 @@ fn what_is_never_compiled_changes_nothing() {
     project.run("docker-build --builder native").ok();
     assert_eq!(project.digest("app"), digest);
     let staged = project.path("target/docker/stage");
-    let files: Vec<_> = walk(&staged).into_iter().filter(|path| path.is_file()).collect();
+    let files: Vec<_> = files_below(&staged).into_iter().filter(|path| path.is_file()).collect();
     let mut names: Vec<_> = files.iter().map(|path| path.strip_prefix(&staged).unwrap().to_str().unwrap()).collect();
     names.sort_unstable();
     assert_eq!(names, ["Cargo.lock", "Cargo.toml", "src/main.rs"]);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::parts::wait_for;
+use crate::parts::{files_below, wait_for};
 use crate::project::{Project, RECORD, SERVICES};
 use crate::proxy::{Action, Passed, Proxy, is_manifest, is_upload};
 use crate::registry::Registry;
@@ -57,15 +57,18 @@ fn recovers(registry: &Registry, project: &Project, files: &[String; 2]) {
 #[ignore = "needs docker-registry and skopeo"]
 fn during_compilation() {
     let (registry, project, files) = scene("int-compile");
-    project.write(
-        "two/build.rs",
-        "fn main() {\n    std::fs::write(\"running\", \"\").unwrap();\n    if std::path::Path::new(\"../../sleep\").exists() \
-         {\n        std::thread::sleep(std::time::Duration::from_secs(600));\n    }\n}\n",
-    );
-    project.write(".gitignore", "/target\nrunning\n").commit("a slow build");
+    // Whether a file exists can be asked of any.
+    let script = "fn main() {\n    std::fs::write(std::env::var(\"OUT_DIR\").unwrap() + \"/running\", \"\").unwrap();\n    \
+                  if std::path::Path::new(\"SLEEP\").exists() {\n        \
+                  std::thread::sleep(std::time::Duration::from_secs(600));\n    }\n}\n";
+    project.write("two/build.rs", &script.replace("SLEEP", project.beside("sleep").to_str().expect("UTF-8")));
+    project.commit("a slow build");
     std::fs::write(project.beside("sleep"), "").expect("a file");
     let child = start(project.publish(""));
-    wait_for("build script", Duration::from_secs(120), || project.path("two/running").exists());
+    let builds = project.path("target/docker/build");
+    wait_for("build script", Duration::from_secs(120), || {
+        files_below(&builds).iter().any(|path| path.ends_with("running"))
+    });
     interrupt(child);
     std::fs::remove_file(project.beside("sleep")).expect("a file");
     recovers(&registry, &project, &files);

@@ -205,3 +205,19 @@ fn folders_with_spaces_are_fine() {
     let list = fixture.xtask("components --json").ok().json();
     assert_eq!(list[0]["closure"], serde_json::json!(["my crates/first one"]));
 }
+
+#[test]
+fn a_single_package_is_built_for_itself_whatever_lies_around_it() {
+    let fixture = Fixture::unlocked(&[
+        ("Cargo.toml", &package("single", "[dependencies]\npart = { path = \"part\" }\n[[bench]]\nname = \"speed\"\n")),
+        ("src/main.rs", "fn main() { part::it() }\n"),
+        ("benches/speed.rs", "fn main() {}\n"),
+        ("tests/it.rs", ""),
+        // A workspace of its own, which the package is no member of.
+        ("part/Cargo.toml", &(package("part", "") + "[workspace]\n")),
+        ("part/src/lib.rs", "pub fn it() {}\n"),
+    ]);
+    fixture.lock().git_init();
+    fixture.build("").ok();
+    assert_eq!(fixture.image("single").file("usr/local/bin/single").mode, 0o755);
+}

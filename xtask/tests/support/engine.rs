@@ -185,6 +185,18 @@ pub(crate) fn make_old(path: &Path) {
     file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(978_307_200)).expect("a time that can be set");
 }
 
+/// All files below a folder that is there.
+pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        match entry.path().is_dir() {
+            true => found.extend(files_below(&entry.path())),
+            false => found.push(entry.path()),
+        }
+    }
+    found
+}
+
 /// A container CLI that writes down each call and passes it on to docker.
 pub(crate) struct Recorder {
     pub(crate) program: PathBuf,
