@@ -16,6 +16,8 @@ pub(super) const UNSEEN: &str = "NOT_PASSED_ON";
 
 /// Files and folders that are in none of the packages.
 const SHARED_FILES: [&str; 4] = ["ws/shared/a.txt", "ws/shared/link.txt", "ws/.env.defaults", "outside/o.txt"];
+/// Beside files that are listed, and not listed with them unless somebody names them.
+const DELICATE: [&str; 4] = ["plain/kept.md", "plain/.kept", "data/.env.kept", "data/kept.log"];
 const MODULES: [&str; 2] = ["ws/shared/module", "outside/module"];
 const STYLES: [Style; 5] = [Style::Plain, Style::FromManifest, Style::Raw, Style::Joined, Style::Within];
 
@@ -119,7 +121,7 @@ fn package_files(world: &mut World, at: usize, random: &mut Random) {
         }
         return;
     }
-    for name in ["data/one.txt", "data/two.txt", "README.md", ".env.own", "notes.log"] {
+    for name in ["data/one.txt", "data/two.txt", "README.md", ".env.own", "notes.log"].iter().chain(&DELICATE) {
         world.tree.write(&format!("{folder}/{name}"), random.value());
     }
     for name in ["data/deep/three.txt", "data/notes.md", "data/.hidden", "plain/four.txt", "static/page.html"] {
@@ -144,6 +146,8 @@ fn includable(world: &World, at: usize, random: &mut Random) -> String {
     let mut all: Vec<String> = SHARED_FILES.map(str::to_owned).into();
     all.extend(["data/one.txt", "data/two.txt", "data/link.txt", "README.md", ".env.own", "notes.log"].map(|name| format!("{own}/{name}")));
     all.extend(["data/one.txt", "README.md", "data/link.txt"].map(|name| format!("{other}/{name}")));
+    all.extend(DELICATE.map(|name| format!("{own}/{name}")));
+    all.extend(DELICATE.map(|name| format!("{other}/{name}")));
     random.pick(&all).clone()
 }
 

@@ -171,7 +171,7 @@ impl Package {
                 Read::Variable(name) => format!("option_env!({name:?}).unwrap_or({:?})", "unset"),
                 Read::List(folder) => format!("macros::list!({:?})", relative(&self.folder, folder)),
                 Read::OwnList => "macros::own!()".to_owned(),
-                Read::Vendored => "vendored::VALUE".to_owned(),
+                Read::Vendored => "{ vendored::place(); vendored::VALUE }".to_owned(),
             };
             let _ = writeln!(lines, "    for part in [{value}] {{ text = text + \"[\" + part + \"]\"; }}");
         }

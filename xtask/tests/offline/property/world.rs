@@ -69,7 +69,7 @@ impl World {
         let vendored = "ws/vendor/vendored-1.0.0";
         self.tree.write(&format!("{vendored}/Cargo.toml"), "[package]\nname = \"vendored\"\nversion = \"1.0.0\"\nedition = \"2024\"\n");
         self.tree.write(&format!("{vendored}/.cargo-checksum.json"), "{\"files\":{},\"package\":null}");
-        let place = "pub fn fail() { assert!(std::env::args().count() < 9); }";
+        let place = "pub fn place() { assert!(std::env::args().count() < 9); }";
         let value = &self.vendored;
         self.tree.write(&format!("{vendored}/src/lib.rs"), format!("pub const VALUE: &str = \"{value}\";\n{place}\n"));
     }
@@ -184,7 +184,10 @@ impl World {
         let mut files = BTreeSet::new();
         let mut rest = format!("{} {:?} {:?}\n", self.optimised, self.passes, self.merged_config());
         for package in &closure {
-            files.extend(self.own_files(package));
+            let own = self.own_files(package);
+            // Where links lead to is an input under its own name, too.
+            files.extend(own.iter().map(|path| self.tree.real(path)).filter(|real| real.starts_with("ws/")));
+            files.extend(own);
             let declared = package.declared().into_iter().map(str::to_owned);
             let assets = package.has_assets.then(|| format!("{}/static", package.folder));
             let named = package.reads.iter().filter_map(|read| match read {
