@@ -12,8 +12,10 @@ use crate::cli::DoctorArgs;
 use crate::compile::engine::Engine;
 use crate::gather::workspace::Workspace;
 use crate::registry::{Client, Credentials, RetryPolicy};
+use crate::stage::confine::landlock_version;
+use crate::stage::sandbox::is_confined;
 use crate::system::cargo::{self, version_line};
-use crate::workspace::settings::Linkage;
+use crate::workspace::settings::{Linkage, SandboxMode};
 use crate::workspace::system_needs::{Wanted, mend, needs_of};
 use crate::workspace::target::RustTarget;
 
@@ -110,6 +112,13 @@ fn toolchain(manifest: Option<&Utf8Path>, findings: &mut Vec<Finding>) -> Result
         "install a C compiler, e.g. `apt-get install gcc libc6-dev`",
         false,
     ));
+    let sandbox = landlock_version().map(|version| match is_confined(&workspace.packages.settings) {
+        true => format!("Landlock version {version}, seccomp"),
+        false => format!("Landlock version {version}, and `sandbox = \"off\"`"),
+    });
+    let is_required = workspace.packages.settings.sandbox == SandboxMode::Required;
+    let mend = "a Linux kernel 5.13 or newer with Landlock; until then build scripts can read what you can";
+    findings.push(finding("sandbox", sandbox, "native builds that read their inputs alone", mend, is_required));
     if linkage == Linkage::GnuStatic || is_foreign || linkage == Linkage::Musl {
         let zigbuild = version_line(cmd!(shell, "cargo-zigbuild --version"));
         findings.push(finding(

@@ -167,7 +167,7 @@ fn missing_variable(said: &str, manifest: &Utf8Path) -> Option<String> {
 }
 
 fn missing_network(said: &str, workspace: &Workspace) -> Option<String> {
-    let name = said.split("custom build command for `").nth(1)?.split('`').next()?;
+    let name = said.split("custom build command for `").nth(1)?.split(['`', '(']).next()?.trim();
     let lower = said.to_lowercase();
     if workspace.packages.settings.network || !NETWORK_FAULTS.iter().any(|fault| lower.contains(fault)) {
         return None;

@@ -16,7 +16,7 @@ use super::tools::tools;
 use crate::gather::cargo_config::{CargoConfig, cargo_home};
 use crate::gather::workspace::Workspace;
 use crate::stage::Stage;
-use crate::stage::sandbox::confinement;
+use crate::stage::sandbox::{Needs, confinement, is_confined};
 use crate::system::cargo::HostToolchain;
 use crate::system::files::Scratch;
 use crate::system::process;
@@ -61,6 +61,16 @@ pub(crate) struct Compiled {
     pub(crate) hint: Option<String>,
     /// `OUT_DIR`s of the build scripts that took part.
     pub(crate) scripts: BTreeSet<Utf8PathBuf>,
+}
+
+impl Compiled {
+    /// Adds what another build left.
+    pub(crate) fn add(&mut self, other: Compiled) {
+        self.executables.extend(other.executables);
+        self.failed.extend(other.failed);
+        self.scripts.extend(other.scripts);
+        self.hint = self.hint.take().or(other.hint);
+    }
 }
 
 /// Plans the builds for `target`.
@@ -117,7 +127,8 @@ pub(crate) fn plan(
     let mut hidden: BTreeSet<String> = build_args.keys().cloned().collect();
     hidden.extend(declared.iter().map(|name| (*name).clone()));
     environment.extend(build_args.clone());
-    let folder = build_folder.join(key(&inputs, &environment, &hidden));
+    let sandbox = format!("{} {} {:?}", is_confined(settings), settings.network, settings.system_paths);
+    let folder = build_folder.join(key(&inputs, &environment, &hidden, &sandbox));
     let remap = Remap(remap.into_iter().chain([(folder.to_string(), "/workspace/target".into())]).collect());
     environment.extend(flags::environment(&target, settings.linkage, &user_flags, &remap, &outer));
     let path = environment.get("PATH").cloned().unwrap_or_default();
@@ -154,7 +165,12 @@ fn is_seen_from(stage: &Utf8Path, file: &Utf8Path, root: &Utf8Path, cargo_home: 
 }
 
 /// Names the target folder of these inputs.
-fn key(inputs: &BTreeSet<Input>, environment: &BTreeMap<String, String>, hidden: &BTreeSet<String>) -> String {
+fn key(
+    inputs: &BTreeSet<Input>,
+    environment: &BTreeMap<String, String>,
+    hidden: &BTreeSet<String>,
+    sandbox: &str,
+) -> String {
     let mut hasher = Sha256::new();
     for input in inputs {
         hasher.update(input.encoded());
@@ -163,6 +179,8 @@ fn key(inputs: &BTreeSet<Input>, environment: &BTreeMap<String, String>, hidden:
         let value = environment.get(name).map(String::as_str);
         hasher.update(format!("{name}={value:?}\n"));
     }
+    // What was compiled with more in reach may hold what could not be reached now.
+    hasher.update(sandbox);
     hex(&hasher.finalize())[..16].to_owned()
 }
 
@@ -255,8 +273,11 @@ impl NativeBuild {
         let names: Vec<&str> = components.iter().map(|component| component.name.as_str()).collect();
         let home = Scratch::create(&workspace.output().join("home"))?;
         std::fs::create_dir_all(&self.folder).with_context(|| format!("cannot create `{}`", self.folder))?;
+        mark_used(&self.folder)?;
         let writable = [self.folder.clone(), home.0.clone()];
-        let confinement = confinement(workspace, stage, &self.sysroot, &writable, &|line| progress.say(line))?;
+        let needs =
+            Needs { workspace, stage, components, sysroot: &self.sysroot, writable: &writable, config: &self.config };
+        let confinement = confinement(&needs, &|line| progress.say(line))?;
         let confinement = confinement.map(Arc::new);
         let enter = confinement.map(|confinement| move || confinement.enter());
         let shell = process::shell_in(&stage.root)?;
@@ -308,11 +329,16 @@ impl NativeBuild {
     }
 }
 
+/// Says when a target folder was last used, by a file's time.
+fn mark_used(folder: &Utf8Path) -> Result<()> {
+    let marker = folder.join("used");
+    std::fs::write(&marker, "").with_context(|| format!("cannot write `{marker}`"))
+}
+
 /// Removes target folders that have not been used for long: only the newest few stay.
 fn forget_others(used: &Utf8Path) -> Result<()> {
     const KEPT: usize = 3;
-    let marker = used.join("used");
-    std::fs::write(&marker, "").with_context(|| format!("cannot write `{marker}`"))?;
+    mark_used(used)?;
     let all = used.parent().context("a path without a folder")?;
     let mut folders: Vec<_> = all
         .read_dir_utf8()

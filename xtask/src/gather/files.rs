@@ -66,21 +66,28 @@ impl Surroundings<'_> {
         Ok(files)
     }
 
-    /// A file that somebody names or declares, or all files of such a folder.
+    /// A file that a source names, or all files of such a folder.
     ///
     /// # Errors
     /// It cannot be read.
     pub(crate) fn named(&self, path: &Utf8Path) -> Result<Found> {
+        // Who names an ignored folder (what a bundler wrote, say) means what is in it.
+        self.whole(path, self.ignored.iter().any(|ignored| path.starts_with(ignored)))
+    }
+
+    /// A file, or all files of a folder.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(crate) fn whole(&self, path: &Utf8Path, with_ignored: bool) -> Result<Found> {
         let mut found = Found::new();
         if path.is_file() {
             found.insert(path.to_owned(), real(path)?);
             return Ok(found);
         }
-        // Who names an ignored folder (what a bundler wrote, say) means what is in it.
-        let is_ignored = self.ignored.iter().any(|ignored| path.starts_with(ignored));
         walk(path, path, &mut vec![real(path)?], &mut found, &mut |path| {
             let is_secret = path.file_name().is_some_and(|name| name.starts_with(".env"));
-            !(is_secret || self.is_elsewhere(path) || (!is_ignored && self.ignored.contains(path)))
+            !(is_secret || self.is_elsewhere(path) || (!with_ignored && self.ignored.contains(path)))
         })?;
         Ok(found)
     }

@@ -1,5 +1,6 @@
 //! Remembers the digests of files from run to run, as git's index does: by size, inode and change
-//! time, which nobody can set. Never by modification time, which tools restore.
+//! time, which nobody can set. Never by modification time, which tools restore. Within a run a file has one
+//! digest: one that changes in between is an error, since what is planned would not be what is built.
 
 use std::collections::HashMap;
 use std::fs::{self, File, Metadata};
@@ -8,7 +9,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -89,15 +90,19 @@ impl FileMemory {
     }
 
     fn known(&self, path: &Utf8Path, stamp: &Stamp) -> Result<Known> {
-        let mut new = self.new.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = new.get(path).or_else(|| self.old.get(path)).filter(|known| known.stamp == *stamp).cloned();
+        let lock = || self.new.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = lock().get(path).cloned();
+        let found = before.as_ref().or_else(|| self.old.get(path)).filter(|known| known.stamp == *stamp).cloned();
         if let Some(known) = found {
-            new.entry(path.to_owned()).or_insert_with(|| known.clone());
+            lock().entry(path.to_owned()).or_insert_with(|| known.clone());
             return Ok(known);
         }
-        drop(new);
-        let known = Known { stamp: *stamp, digest: file_digest(path)?, named: [None, None] };
-        self.new.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned(), known.clone());
+        let digest = file_digest(path)?;
+        if before.is_some_and(|before| before.digest != digest) {
+            bail!("`{path}` changed while this ran, so what would be built is not what was planned\nrun it again");
+        }
+        let known = Known { stamp: *stamp, digest, named: [None, None] };
+        lock().insert(path.to_owned(), known.clone());
         Ok(known)
     }
 

@@ -6,7 +6,7 @@ use anyhow::Result;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::files::{Found, PackageFiles, Surroundings};
-use crate::workspace::inputs::SourceFile;
+use crate::workspace::inputs::{SourceFile, from_root};
 use crate::workspace::packages::Package;
 use crate::workspace::settings::tidy;
 use crate::workspace::source_paths::{MANIFEST_DIR, NamedPath};
@@ -51,7 +51,8 @@ pub(crate) fn package_sources(
     }
     let named = search.named;
     let mut sources = PackageSources::default();
-    let why = format!("in the closure, `{}`", if folder.as_str().is_empty() { "." } else { folder.as_str() });
+    let shown = from_root(folder, around.root);
+    let why = format!("in the closure, `{}`", if shown.as_str().is_empty() { "." } else { shown.as_str() });
     sources.files.extend(around.describe(&own.found)?.into_iter().map(|file| (file, why.clone())));
     sources.found = own.found;
     let below = |path: &Utf8Path| path.strip_prefix(around.root).unwrap_or(path).to_owned();

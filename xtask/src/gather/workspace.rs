@@ -291,7 +291,7 @@ impl Workspace {
         self.declarations(component)
             .map(|(from, package)| {
                 around.declared(from, &named_in(package))?;
-                Ok((from.clone(), around.named(&join(self.root(), &normal(self.root(), from)))?))
+                Ok((from.clone(), around.whole(&join(self.root(), &normal(self.root(), from)), true)?))
             })
             .collect()
     }
@@ -372,7 +372,7 @@ impl Workspace {
         for folder in &self.shared_context.whole {
             match self.sources.get(folder) {
                 Some(sources) => all.extend(sources.found.clone()),
-                None => all.extend(self.around().named(&join(self.root(), folder))?),
+                None => all.extend(self.around().whole(&join(self.root(), folder), true)?),
             }
         }
         Ok(all)

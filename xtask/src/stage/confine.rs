@@ -81,7 +81,8 @@ fn prepare(rules: &Rules) -> Result<RulesetCreated> {
     }
     let mut created = ruleset.create()?;
     let device = AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::IoctlDev;
-    for (paths, access) in [(&rules.read, read), (&rules.write, all), (&rules.devices, device)] {
+    let list = BitFlags::from(AccessFs::ReadDir);
+    for (paths, access) in [(&rules.read, read), (&rules.list, list), (&rules.write, all), (&rules.devices, device)] {
         for path in paths {
             created = allow(created, path, access)?;
         }
@@ -96,6 +97,9 @@ fn allow(ruleset: RulesetCreated, path: &Utf8Path, access: BitFlags<AccessFs>) -
     // What is not there needs no permission.
     let Ok(opened) = PathFd::new(path) else { return Ok(ruleset) };
     let access = if path.is_dir() { access } else { access & AccessFs::from_file(KNOWN) };
+    if access.is_empty() {
+        return Ok(ruleset);
+    }
     Ok(ruleset.add_rule(PathBeneath::new(opened, access))?)
 }
 

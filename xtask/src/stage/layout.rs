@@ -160,6 +160,13 @@ fn lock(output: &Utf8Path, waiting: impl FnOnce()) -> Result<File> {
         remove_folder(&output.join("build"))?;
         remove_file(&output.join("stage.json"))?;
     }
+    // Nor may a target folder come from a machine whose clock is ahead.
+    for folder in output.join("build").read_dir_utf8().into_iter().flatten().flatten() {
+        let used = fs::metadata(folder.path().join("used")).and_then(|metadata| metadata.modified());
+        if used.is_ok_and(|used| used > now) {
+            remove_folder(folder.path())?;
+        }
+    }
     file.set_modified(now).with_context(|| format!("cannot write `{path}`"))?;
     Ok(file)
 }

@@ -7,10 +7,12 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::Stage;
 use super::confine::{Confinement, landlock_version};
-use crate::gather::cargo_config::{NAMES, cargo_home};
+use crate::gather::cargo_config::{CargoConfig, NAMES, cargo_home};
+use crate::gather::sources::join;
 use crate::gather::workspace::Workspace;
 use crate::system::environment::variable;
-use crate::workspace::settings::SandboxMode;
+use crate::workspace::components::Component;
+use crate::workspace::settings::{SandboxMode, WorkspaceSettings};
 
 /// Folders of the system: programs, libraries, headers, and what describes the machine.
 const SYSTEM: &[&str] = &[
@@ -75,6 +77,9 @@ const DEVICES: &[&str] = &["/dev/null", "/dev/zero", "/dev/full", "/dev/random",
 /// Beside a folder of programs, what they usually read.
 const BESIDE_PROGRAMS: &[&str] = &["lib", "lib64", "libexec", "include"];
 
+/// Where cargo looks for a package's targets.
+const TARGETS: [&str; 4] = ["src/bin", "examples", "tests", "benches"];
+
 /// Where sccache's server listens unless `SCCACHE_SERVER_PORT` says otherwise.
 const SCCACHE_PORT: u16 = 4226;
 
@@ -83,6 +88,8 @@ const SCCACHE_PORT: u16 = 4226;
 pub(crate) struct Rules {
     /// Folders and files that it may read, and run.
     pub(crate) read: Vec<Utf8PathBuf>,
+    /// Folders whose entries, and those below, it may list.
+    pub(crate) list: Vec<Utf8PathBuf>,
     /// Folders and files that it may change.
     pub(crate) write: Vec<Utf8PathBuf>,
     /// Devices.
@@ -93,34 +100,50 @@ pub(crate) struct Rules {
     pub(crate) network: bool,
 }
 
+/// What a native build is about.
+pub(crate) struct Needs<'a> {
+    /// The workspace.
+    pub(crate) workspace: &'a Workspace,
+    /// What is compiled.
+    pub(crate) stage: &'a Stage,
+    /// For whom.
+    pub(crate) components: &'a [&'a Component],
+    /// The toolchain.
+    pub(crate) sysroot: &'a Utf8Path,
+    /// Folders for what it makes.
+    pub(crate) writable: &'a [Utf8PathBuf],
+    /// Cargo's configuration.
+    pub(crate) config: &'a CargoConfig,
+}
+
+/// Whether builds with these settings are confined here.
+pub(crate) fn is_confined(settings: &WorkspaceSettings) -> bool {
+    settings.sandbox != SandboxMode::Off && landlock_version().is_some()
+}
+
 /// The sandbox of a native build; nothing when it runs free.
 ///
 /// # Errors
 /// One is required, and the kernel has none.
-pub(crate) fn confinement(
-    workspace: &Workspace,
-    stage: &Stage,
-    sysroot: &Utf8Path,
-    writable: &[Utf8PathBuf],
-    say: &dyn Fn(&str),
-) -> Result<Option<Confinement>> {
-    let mode = workspace.packages.settings.sandbox;
-    if mode == SandboxMode::Off {
-        return Ok(None);
+pub(crate) fn confinement(needs: &Needs<'_>, say: &dyn Fn(&str)) -> Result<Option<Confinement>> {
+    let settings = &needs.workspace.packages.settings;
+    if is_confined(settings) {
+        return Confinement::new(&rules(needs)?).map(Some);
     }
-    if landlock_version().is_none() {
-        let why = "this kernel confines no programs: it has no Landlock (Linux 5.13), or it is switched off";
-        if mode == SandboxMode::Required {
-            bail!("{why}\nbuild on another machine, or set `sandbox = \"auto\"` in `[workspace.metadata.docker]`");
+    let why = "this kernel confines no programs: it has no Landlock (Linux 5.13), or it is switched off";
+    match settings.sandbox {
+        SandboxMode::Off => {}
+        SandboxMode::Auto => say(&format!("warning: {why}; build scripts can read what this user can")),
+        SandboxMode::Required => {
+            bail!("{why}\nbuild on another machine, or set `sandbox = \"auto\"` in `[workspace.metadata.docker]`")
         }
-        say(&format!("warning: {why}; build scripts can read what this user can"));
-        return Ok(None);
     }
-    Confinement::new(&rules(workspace, stage, sysroot, writable)?).map(Some)
+    Ok(None)
 }
 
 /// What the sandbox allows.
-fn rules(workspace: &Workspace, stage: &Stage, sysroot: &Utf8Path, writable: &[Utf8PathBuf]) -> Result<Rules> {
+fn rules(needs: &Needs<'_>) -> Result<Rules> {
+    let Needs { workspace, stage, components, sysroot, writable, config } = *needs;
     let settings = &workspace.packages.settings;
     let home = cargo_home()?;
     // Wherever they lie, even below a folder of the system.
@@ -141,7 +164,20 @@ fn rules(workspace: &Workspace, stage: &Stage, sysroot: &Utf8Path, writable: &[U
     let rustup = variable("RUSTUP_HOME").or_else(|| variable("HOME").map(|home| format!("{home}/.rustup")));
     rules.read.extend(rustup.map(Utf8PathBuf::from));
     rules.read.extend(["bin", "registry", "git", "config", "config.toml"].map(|name| home.join(name)));
-    rules.read.push(stage.folder.clone());
+    let mut readable = workspace.readable_by_all()?;
+    for component in components {
+        readable.extend(workspace.readable(component)?);
+    }
+    let staged = |path: &Utf8Path| stage.folder.join(workspace.top.place(path));
+    let whole: Vec<_> = workspace.vendored_folders().iter().map(|folder| workspace.root().join(folder)).collect();
+    readable.retain(|path, _| !whole.iter().any(|folder| path.starts_with(folder)));
+    rules.read.extend(readable.keys().chain(&whole).map(|path| staged(path)));
+    // Names in the folders of the closure; elsewhere only where cargo looks for targets.
+    let closure = components.iter().flat_map(|component| &component.closure);
+    let named = components.iter().flat_map(|component| workspace.named(component));
+    rules.list.extend(closure.cloned().chain(named).map(|path| staged(&join(workspace.root(), &path))));
+    let targets = workspace.packages.members.iter().flat_map(|member| TARGETS.map(|name| member.folder.join(name)));
+    rules.list.extend(targets.map(|path| staged(&workspace.root().join(path))));
     // Cargo looks in every folder above, and takes what it may not read for fatal.
     for folder in stage.folder.ancestors().skip(1) {
         let names = NAMES.into_iter().chain(["Cargo.toml", "rust-toolchain", "rust-toolchain.toml"]);
@@ -152,15 +188,18 @@ fn rules(workspace: &Workspace, stage: &Stage, sysroot: &Utf8Path, writable: &[U
     }
     rules.write.extend(writable.iter().cloned());
     rules.devices = DEVICES.iter().map(Utf8PathBuf::from).collect();
-    if ["RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_RUSTC_WRAPPER"].into_iter().any(is_sccache) {
+    let configured =
+        config.table.get("build").and_then(|build| build.get("rustc-wrapper")).and_then(|value| value.as_str());
+    let wrappers =
+        ["RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_RUSTC_WRAPPER"].into_iter().filter_map(variable);
+    if wrappers
+        .chain(configured.map(str::to_owned))
+        .any(|program| Utf8Path::new(&program).file_stem() == Some("sccache"))
+    {
         let port = variable("SCCACHE_SERVER_PORT").map_or(Ok(SCCACHE_PORT), |port| port.parse());
         rules.ports.push(port.context("`SCCACHE_SERVER_PORT` is no port")?);
     }
     Ok(rules)
-}
-
-fn is_sccache(name: &str) -> bool {
-    variable(name).is_some_and(|program| Utf8Path::new(&program).file_stem() == Some("sccache"))
 }
 
 /// Adds `path`, or, when something in it is hidden, all that leads past it.

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::components::{Component, Resolves};
 use super::lockfile::LockFile;
 use super::packages::Packages;
-use super::settings::WorkspaceSettings;
+use super::settings::{SandboxMode, WorkspaceSettings};
 use crate::image::platform::Platform;
 
 /// A file that a build may read, or that an image carries.
@@ -308,6 +308,10 @@ fn settings(component: &Component, settings: &WorkspaceSettings) -> impl Iterato
         // What was downloaded is not known: the hash says so, and so does the image.
         all.push(("network".to_owned(), "allowed".to_owned()));
     }
+    if settings.sandbox == SandboxMode::Off {
+        all.push(("sandbox".to_owned(), "off".to_owned()));
+    }
+    all.extend(settings.system_paths.iter().map(|path| ("system-paths".to_owned(), path.to_string())));
     all.extend(own.env.iter().map(|(name, value)| (format!("env.{name}"), value.clone())));
     all.extend(own.assets.iter().map(|asset| (format!("assets.{}", asset.to), asset.from.to_string())));
     all.into_iter().map(|(key, value)| Input::Setting { key, value })

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
+use sha2::{Digest, Sha256};
 
 use super::plan::{BuildPlan, Builder, PlannedImage, PlannedPlatform};
 use super::start::check_start;
@@ -16,7 +17,9 @@ use crate::assemble::layout::Layout;
 use crate::compile::engine::progress_of;
 use crate::compile::executable::scan;
 use crate::compile::explain::explain;
+use crate::compile::native::Compiled;
 use crate::compile::observe::{undeclared, unseen_variables};
+use crate::gather::workspace::Workspace;
 use crate::image::manifest::Descriptor;
 use crate::image::platform::Platform;
 use crate::registry::{Client, Credentials};
@@ -26,7 +29,8 @@ use crate::system::parallel;
 use crate::system::progress::Progress;
 use crate::workspace::assets::path_in_image;
 use crate::workspace::components::Component;
-use crate::workspace::inputs::FileKind;
+use crate::workspace::inputs::{FileKind, SourceFile, hex};
+use crate::workspace::settings::Asset;
 use crate::workspace::target::RustTarget;
 
 /// What a component's image has become.
@@ -78,7 +82,7 @@ pub(crate) fn apply(plan: &BuildPlan<'_>, progress: &Progress) -> Result<(Layout
         })
         .collect();
     let results = parallel::map(work, parallel::processors(), |(image, found)| {
-        let built = build_image(plan, &layout, &bases, image, found, progress);
+        let built = build_image(plan, &stage, &layout, &bases, image, found, progress);
         (image.component.name.clone(), built)
     });
     let results: Results = results.into_iter().collect();
@@ -98,13 +102,17 @@ fn compile_natively(plan: &BuildPlan<'_>, stage: &Stage, progress: &Progress) ->
     let mut executables = Executables::new();
     for (platform, build) in builds {
         progress.say(&format!("cargo: compiling {} for {platform}", names.join(", ")));
-        let mut compiled = build.run(plan.workspace, stage, &components, progress)?;
-        let good: Vec<&Component> =
-            components.iter().copied().filter(|component| compiled.executables.contains_key(&component.name)).collect();
-        if !compiled.failed.is_empty() && !good.is_empty() {
-            // When one fails, cargo does not write down what the others read.
-            let again = build.run(plan.workspace, stage, &good, progress)?;
-            (compiled.executables, compiled.scripts) = (again.executables, again.scripts);
+        let mut compiled = Compiled::default();
+        for group in groups(plan.workspace, &components) {
+            let mut part = build.run(plan.workspace, stage, &group, progress)?;
+            let good: Vec<&Component> =
+                group.into_iter().filter(|component| part.executables.contains_key(&component.name)).collect();
+            if !part.failed.is_empty() && !good.is_empty() {
+                // When one fails, cargo does not write down what the others read.
+                let again = build.run(plan.workspace, stage, &good, progress)?;
+                (part.executables, part.scripts) = (again.executables, again.scripts);
+            }
+            compiled.add(part);
         }
         for name in unseen_variables(plan.workspace, &components, &compiled) {
             progress.say(&format!(
@@ -132,6 +140,17 @@ fn compile_natively(plan: &BuildPlan<'_>, stage: &Stage, progress: &Progress) ->
         }
     }
     Ok(executables)
+}
+
+/// The components that are compiled together. Those that run code of the workspace while they are compiled
+/// (build scripts, macros) each are compiled alone, where nothing of the others can be read: code need not
+/// say what it reads.
+fn groups<'a>(workspace: &Workspace, components: &[&'a Component]) -> Vec<Vec<&'a Component>> {
+    let runs_code =
+        |component: &&Component| component.closure.iter().any(|folder| workspace.runs_code(component, folder));
+    let (alone, together): (Vec<&Component>, Vec<&Component>) = components.iter().copied().partition(runs_code);
+    let alone = alone.into_iter().map(|component| vec![component]);
+    std::iter::once(together).filter(|together| !together.is_empty()).chain(alone).collect()
 }
 
 fn compile_in_engine(plan: &BuildPlan<'_>, stage: &Stage, progress: &Progress) -> Result<Executables> {
@@ -210,6 +229,7 @@ fn bases(plan: &BuildPlan<'_>, layout: &Layout) -> Result<BTreeMap<Platform, Bas
 
 fn build_image(
     plan: &BuildPlan<'_>,
+    stage: &Stage,
     layout: &Layout,
     bases: &BTreeMap<Platform, BaseImage>,
     image: &PlannedImage<'_>,
@@ -220,7 +240,7 @@ fn build_image(
     let mut platforms = Vec::new();
     for (planned, executable) in image.platforms.iter().zip(executables) {
         let executable = executable.with_context(|| format!("`{name}` was not compiled"))??;
-        let contents = contents(plan, image, planned, bases.get(&planned.platform).cloned(), &executable)?;
+        let contents = contents(plan, stage, image, planned, bases.get(&planned.platform).cloned(), &executable)?;
         let settings = &plan.workspace.packages.settings;
         let target = RustTarget::new(&planned.platform, settings.linkage)?;
         check_start(&contents, &executable, layout, &settings.runtime_image, target.gnu_prefix)?;
@@ -255,17 +275,18 @@ fn report_leaks(
     Ok(())
 }
 
-/// What the image is made of: the executable, and the declared assets read from the workspace.
+/// What the image is made of: the executable, and the declared assets as they are in the stage.
 fn contents<'a>(
     plan: &BuildPlan<'_>,
+    stage: &Stage,
     image: &'a PlannedImage<'_>,
     planned: &PlannedPlatform,
     base: Option<BaseImage>,
     executable: &Utf8Path,
 ) -> Result<ComponentImage<'a>> {
     let mut assets = Vec::new();
-    for asset in &image.component.package.settings.assets {
-        assets.extend(asset_entries(plan, image, asset)?);
+    for (asset, files) in &image.assets {
+        assets.extend(asset_entries(plan.workspace, stage, asset, files)?);
     }
     Ok(ComponentImage {
         component: image.component,
@@ -283,21 +304,22 @@ fn contents<'a>(
 }
 
 /// The entries of a declared asset: the file itself, or the folder with all in it.
-fn asset_entries(
-    plan: &BuildPlan<'_>,
-    image: &PlannedImage<'_>,
-    asset: &crate::workspace::settings::Asset,
-) -> Result<Vec<Entry>> {
-    let root = plan.workspace.root();
+fn asset_entries(workspace: &Workspace, stage: &Stage, asset: &Asset, files: &[SourceFile]) -> Result<Vec<Entry>> {
     let mut entries = Vec::new();
-    for file in plan.workspace.asset(image.component, &asset.from)? {
+    for file in files {
         let path = path_in_image(asset, &file.path);
-        let source = root.join(&file.path);
+        let origin = workspace.root().join(&file.path);
+        let staged = || EntryKind::File(Source::Path(stage.folder.join(workspace.top.place(&origin))));
         let (mode, kind) = match file.kind {
-            FileKind::Plain => (0o644, EntryKind::File(Source::Path(source))),
-            FileKind::Executable => (0o755, EntryKind::File(Source::Path(source))),
+            FileKind::Plain => (0o644, staged()),
+            FileKind::Executable => (0o755, staged()),
             FileKind::Link => {
-                let target = source.read_link_utf8().with_context(|| format!("cannot read link `{source}`"))?;
+                let target = origin.read_link_utf8().with_context(|| format!("cannot read link `{origin}`"))?;
+                if hex(&Sha256::digest(target.as_str())) != file.digest {
+                    bail!(
+                        "`{origin}` changed while this ran, so what would be built is not what was planned\nrun it again"
+                    );
+                }
                 (0o777, EntryKind::Symlink(target.into_string()))
             }
         };

@@ -26,7 +26,9 @@ use crate::registry::{Client, Credentials};
 use crate::system::environment::variable;
 use crate::system::progress::Progress;
 use crate::workspace::components::Component;
-use crate::workspace::inputs::{Input, InputHash, Inputs};
+use crate::workspace::ignore_patterns::IgnorePatterns;
+use crate::workspace::inputs::{Input, InputHash, Inputs, SourceFile};
+use crate::workspace::settings::Asset;
 use crate::workspace::target::RustTarget;
 
 /// The whole build, planned.
@@ -60,6 +62,8 @@ pub(crate) struct PlannedImage<'a> {
     pub(crate) build_date: String,
     /// Unix seconds of its layers.
     pub(crate) created: i64,
+    /// The files of each asset, as they were hashed.
+    pub(crate) assets: Vec<(&'a Asset, Vec<SourceFile>)>,
     pub(crate) platforms: Vec<PlannedPlatform>,
     /// Names it gets in the engine.
     pub(crate) references: Vec<ImageReference>,
@@ -211,6 +215,13 @@ impl Said {
             build_date: self.build_date.clone().unwrap_or_else(|| rfc3339(revision.time)),
             references: references(workspace, component, tags)?,
             created: revision.time,
+            assets: component
+                .package
+                .settings
+                .assets
+                .iter()
+                .map(|asset| Ok((asset, workspace.asset(component, &asset.from)?)))
+                .collect::<Result<_>>()?,
             commit: self.commit.clone().unwrap_or(revision.commit),
             platforms,
         })
@@ -261,8 +272,14 @@ fn plan_engine(
     options: &BuildOptions,
 ) -> Result<EnginePlan> {
     let siblings = workspace.components.iter().filter(|other| other.package.folder == component.package.folder);
+    let passed = workspace.pass_env(component).into_iter().filter_map(|name| Some((name.clone(), variable(name)?)));
+    let passed: BTreeMap<String, String> = passed.collect();
+    let build_args: BTreeMap<String, String> = passed.clone().into_iter().chain(build_args.clone()).collect();
     let names: Vec<String> = build_args.keys().cloned().collect();
     let mut plan = dockerfiles::plan(workspace, siblings.collect(), &names)?;
+    // The stage holds nothing that is ignored.
+    plan.context.docker_ignore = IgnorePatterns::default();
+    plan.context.git_ignore = IgnorePatterns::default();
     for (platform, (image, _)) in images {
         if let Some(builder) = plan.builders.get_mut(platform) {
             builder.image.clone_from(image);
@@ -280,8 +297,9 @@ fn plan_engine(
         .iter()
         .map(|platform| {
             let (_, image) = images.get(platform).context("a platform without a builder image")?;
-            let inputs =
+            let mut inputs =
                 BTreeSet::from([image.clone(), Input::tool("Dockerfile", Digest::of(text.as_bytes()).to_string())]);
+            inputs.extend(passed.iter().map(|(name, value)| Input::variable(name, value)));
             let build = EngineBuild {
                 dockerfile: dockerfile.clone(),
                 stage: plan.stage("executable", component),
