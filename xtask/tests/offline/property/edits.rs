@@ -46,7 +46,13 @@ pub(super) fn edit(world: &mut World, past: &[World], random: &mut Random) -> Ed
         61..=65 => change_config(world, random),
         66..=72 => change_link(world, random),
         73..=77 => {
-            let files: Vec<&String> = world.tree.0.iter().filter(|(_, node)| matches!(node, Node::File { .. })).map(|(path, _)| path).collect();
+            let files: Vec<&String> = world
+                .tree
+                .0
+                .iter()
+                .filter(|(_, node)| matches!(node, Node::File { .. }))
+                .map(|(path, _)| path)
+                .collect();
             let path = (*random.pick(&files)).clone();
             let age = if random.percent(50) { 0 } else { 1_000_000 };
             aged = Some((path.clone(), age));
@@ -92,7 +98,10 @@ impl Edit {
         if world.tree.text(path).is_none() {
             return;
         }
-        let file = File::options().append(true).open(top.join(path)).unwrap_or_else(|error| panic!("cannot open {path}: {error}"));
+        let file = File::options()
+            .append(true)
+            .open(top.join(path))
+            .unwrap_or_else(|error| panic!("cannot open {path}: {error}"));
         file.set_modified(SystemTime::now() - Duration::from_secs(*age)).expect("a time that can be set");
     }
 }
@@ -101,11 +110,26 @@ impl Edit {
 fn data_files(world: &World) -> Vec<String> {
     let is_rendered = |path: &str| {
         let name = name_of(path);
-        let main = ["Cargo.toml", "Cargo.lock", "build.rs", "lib.rs", "main.rs", "config.toml", ".gitignore", ".cargo-checksum.json"];
+        let main = [
+            "Cargo.toml",
+            "Cargo.lock",
+            "build.rs",
+            "lib.rs",
+            "main.rs",
+            "config.toml",
+            ".gitignore",
+            ".cargo-checksum.json",
+        ];
         main.contains(&name)
     };
     let is_file = |node: &Node| matches!(node, Node::File { .. });
-    world.tree.0.iter().filter(|(path, node)| is_file(node) && !is_rendered(path)).map(|(path, _)| path.clone()).collect()
+    world
+        .tree
+        .0
+        .iter()
+        .filter(|(path, node)| is_file(node) && !is_rendered(path))
+        .map(|(path, _)| path.clone())
+        .collect()
 }
 
 fn change_file(world: &mut World, random: &mut Random) -> String {
@@ -120,12 +144,15 @@ fn change_file(world: &mut World, random: &mut Random) -> String {
 }
 
 fn add_file(world: &mut World, random: &mut Random) -> String {
-    let mut folders: Vec<String> = ["ws", "ws/shared", "ws/shared/folder", "outside", "outside/folder", "ws/.github"].map(str::to_owned).into();
+    let mut folders: Vec<String> =
+        ["ws", "ws/shared", "ws/shared/folder", "outside", "outside/folder", "ws/.github"].map(str::to_owned).into();
     for package in &world.packages {
-        let own = ["", "/data", "/data/deep", "/data/new", "/plain", "/static", "/assets", "/src", "/tests", "/examples/new"];
+        let own =
+            ["", "/data", "/data/deep", "/data/new", "/plain", "/static", "/assets", "/src", "/tests", "/examples/new"];
         folders.extend(own.map(|inner| format!("{}{inner}", package.folder)));
     }
-    let names = ["new.txt", "new.txt", "new.md", ".new", ".env.new", "new.log", "new.tmp", "new~", ".new.swp", "new.rs"];
+    let names =
+        ["new.txt", "new.txt", "new.md", ".new", ".env.new", "new.log", "new.tmp", "new~", ".new.swp", "new.rs"];
     let folder = random.pick(&folders).clone();
     let mut name = *random.pick(&names);
     // It would be a target.
@@ -172,7 +199,8 @@ fn change_config(world: &mut World, random: &mut Random) -> String {
 
 /// Lets a link lead to another thing of the same kind.
 fn change_link(world: &mut World, random: &mut Random) -> String {
-    let links: Vec<String> = world.tree.0.iter().filter(|(_, node)| matches!(node, Node::Link(_))).map(|(path, _)| path.clone()).collect();
+    let links: Vec<String> =
+        world.tree.0.iter().filter(|(_, node)| matches!(node, Node::Link(_))).map(|(path, _)| path.clone()).collect();
     let path = random.pick(&links).clone();
     let targets = match name_of(&path) {
         "linked.rs" => ["ws/shared/module/price.rs", "outside/module/price.rs"],

@@ -144,7 +144,10 @@ fn includable(world: &World, at: usize, random: &mut Random) -> String {
     let readers: Vec<&Package> = world.packages.iter().filter(|package| package.kind != Kind::Macros).collect();
     let other = &random.pick(&readers).folder;
     let mut all: Vec<String> = SHARED_FILES.map(str::to_owned).into();
-    all.extend(["data/one.txt", "data/two.txt", "data/link.txt", "README.md", ".env.own", "notes.log"].map(|name| format!("{own}/{name}")));
+    all.extend(
+        ["data/one.txt", "data/two.txt", "data/link.txt", "README.md", ".env.own", "notes.log"]
+            .map(|name| format!("{own}/{name}")),
+    );
     all.extend(["data/one.txt", "README.md", "data/link.txt"].map(|name| format!("{other}/{name}")));
     all.extend(DELICATE.map(|name| format!("{own}/{name}")));
     all.extend(DELICATE.map(|name| format!("{other}/{name}")));
@@ -171,12 +174,17 @@ pub(super) fn read_more(world: &mut World, at: usize, random: &mut Random) {
         }
         7 if random.percent(50) => Read::Vendored,
         7..=8 if macros.is_some() => {
-            let readers: Vec<String> = world.packages.iter().filter(|one| one.kind != Kind::Macros).map(|one| one.folder.clone()).collect();
+            let readers: Vec<String> =
+                world.packages.iter().filter(|one| one.kind != Kind::Macros).map(|one| one.folder.clone()).collect();
             let other = format!("{}/data", random.pick(&readers));
             let folders = [format!("{own}/data"), "ws/shared/folder".to_owned(), other, format!("{own}/data/linked")];
             let folder = random.pick(&folders).clone();
             // A folder outside the workspace is taken only when the compiler itself reads it.
-            if folder.starts_with(&own) || folder.starts_with("ws/") { Read::List(folder) } else { Read::List(format!("{own}/data")) }
+            if folder.starts_with(&own) || folder.starts_with("ws/") {
+                Read::List(folder)
+            } else {
+                Read::List(format!("{own}/data"))
+            }
         }
         _ if macros.is_some() => Read::OwnList,
         _ => Read::Linked,
@@ -203,7 +211,9 @@ fn script(world: &World, at: usize, random: &mut Random) -> Script {
             2 => Deed::Folder(format!("{own}/plain"), false),
             3 => Deed::Variable((*random.pick(&[PASSED[0], PASSED[1], PASSED[2], CONFIGURED[0], UNSEEN])).to_owned()),
             // Settings of packages that are no members do not count.
-            4 if own.starts_with("ws/") => Deed::Declared((*random.pick(&["ws/shared/a.txt", "ws/shared/link.txt"])).to_owned()),
+            4 if own.starts_with("ws/") => {
+                Deed::Declared((*random.pick(&["ws/shared/a.txt", "ws/shared/link.txt"])).to_owned())
+            }
             _ => Deed::File(format!("{own}/data/link.txt")),
         });
     }

@@ -128,7 +128,9 @@ impl Package {
             (format!("{}/Cargo.toml", self.folder), self.manifest(all)),
             (format!("{}/src/{main}.rs", self.folder), source),
         ];
-        files.extend(self.script.as_ref().map(|script| (format!("{}/build.rs", self.folder), self.build_script(script))));
+        files.extend(
+            self.script.as_ref().map(|script| (format!("{}/build.rs", self.folder), self.build_script(script))),
+        );
         files
     }
 
@@ -141,7 +143,11 @@ impl Package {
         let inputs: Vec<_> = self.declared().iter().map(below_root).collect();
         let _ = write!(text, "[package.metadata.docker]\npass-env = {:?}\ninputs = {inputs:?}\n", self.passes);
         if self.has_assets {
-            let _ = writeln!(text, "assets = [{{ from = \"{}\", to = \"/app\" }}]", below_root(&format!("{folder}/static").as_str()));
+            let _ = writeln!(
+                text,
+                "assets = [{{ from = \"{}\", to = \"/app\" }}]",
+                below_root(&format!("{folder}/static").as_str())
+            );
         }
         text += if self.kind == Kind::Macros { "[lib]\nproc-macro = true\n" } else { "[dependencies]\n" };
         for package in self.needs.iter().map(|&need| &all[need]) {
@@ -154,7 +160,8 @@ impl Package {
     }
 
     fn source(&self, all: &[Package]) -> String {
-        let mut text = format!("// {}\nmacro_rules! within {{ ($t:ty, $p:literal) => {{ include_str!($p) }} }}\n", self.comment);
+        let mut text =
+            format!("// {}\nmacro_rules! within {{ ($t:ty, $p:literal) => {{ include_str!($p) }} }}\n", self.comment);
         let mut lines = String::new();
         for (number, read) in self.reads.iter().enumerate() {
             let value = match read {
@@ -200,7 +207,9 @@ impl Package {
         let from_package = relative(&self.folder, path);
         match style {
             Style::Plain => format!("include_str!(\n        \"{from_source}\"\n    )"),
-            Style::FromManifest => format!("include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/\", \"{from_package}\"))"),
+            Style::FromManifest => {
+                format!("include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/\", \"{from_package}\"))")
+            }
             Style::Raw => format!("include_str![r#\"./{from_source}\"#]"),
             Style::Joined => format!("include_str!(concat!(\"..\", \"/\", \"{from_package}\"))"),
             Style::Within => format!("within!(u8, \"{from_source}\")"),

@@ -8,7 +8,10 @@ use std::path::Path;
 /// What is at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Node {
-    File { text: String, is_executable: bool },
+    File {
+        text: String,
+        is_executable: bool,
+    },
     /// Where it leads, relative to its folder.
     Link(String),
 }

@@ -67,7 +67,10 @@ impl World {
             self.tree.write(path, text);
         }
         let vendored = "ws/vendor/vendored-1.0.0";
-        self.tree.write(&format!("{vendored}/Cargo.toml"), "[package]\nname = \"vendored\"\nversion = \"1.0.0\"\nedition = \"2024\"\n");
+        self.tree.write(
+            &format!("{vendored}/Cargo.toml"),
+            "[package]\nname = \"vendored\"\nversion = \"1.0.0\"\nedition = \"2024\"\n",
+        );
         self.tree.write(&format!("{vendored}/.cargo-checksum.json"), "{\"files\":{},\"package\":null}");
         let place = "pub fn place() { assert!(std::env::args().count() < 9); }";
         let value = &self.vendored;
@@ -80,7 +83,7 @@ impl World {
     }
 
     /// Packages that `package` is compiled from, itself included.
-    pub(super) fn closure<'a>(&'a self, package: &'a Package) -> Vec<&'a Package> {
+    fn closure<'a>(&'a self, package: &'a Package) -> Vec<&'a Package> {
         let mut found = vec![package];
         for &need in &package.needs {
             for more in self.closure(&self.packages[need]) {
@@ -98,14 +101,16 @@ impl World {
         for read in &package.reads {
             let parts = match read {
                 Read::Include(_, path) => vec![self.content(path)],
-                Read::Module(folder) => ["mod.rs", "price.rs"].map(|name| self.constant(&format!("{folder}/{name}"))).into(),
+                Read::Module(folder) => {
+                    ["mod.rs", "price.rs"].map(|name| self.constant(&format!("{folder}/{name}"))).into()
+                }
                 Read::Linked => vec![self.constant(&format!("{}/src/linked.rs", package.folder))],
                 Read::Variable(name) => vec![self.variable(name)],
-                Read::List(folder) => vec![self.list(folder, &self.named(folder))],
+                Read::List(folder) => vec![self.list(folder)],
                 Read::OwnList => {
                     let folder = self.packages.iter().find(|package| package.kind == Kind::Macros);
                     let folder = format!("{}/assets", folder.expect("macros").folder);
-                    vec![self.list(&folder, &self.named(&folder))]
+                    vec![self.list(&folder)]
                 }
                 Read::Vendored => vec![self.vendored.clone()],
             };
@@ -118,8 +123,7 @@ impl World {
             for deed in &script.deeds {
                 let part = match deed {
                     Deed::File(path) | Deed::Declared(path) => self.content(path),
-                    Deed::Folder(path, true) => self.list(path, &self.named(path)),
-                    Deed::Folder(path, false) => self.list(path, &self.own_files(package)),
+                    Deed::Folder(path, _) => self.list(path),
                     Deed::Variable(name) => self.variable(name),
                 };
                 let _ = write!(text, "<{part}>");
@@ -141,15 +145,19 @@ impl World {
 
     /// What a build sees under this name.
     fn variable(&self, name: &str) -> String {
-        let is_passed = self.passes.iter().chain(self.packages.iter().flat_map(|package| &package.passes)).any(|one| one == name);
+        let is_passed =
+            self.passes.iter().chain(self.packages.iter().flat_map(|package| &package.passes)).any(|one| one == name);
         let passed = self.variables.get(name).filter(|_| is_passed);
         let configured = self.configs.iter().find_map(|config| config.variables.get(name));
         passed.or(configured).cloned().unwrap_or_else(|| "unset".to_owned())
     }
 
-    fn list(&self, folder: &str, files: &[String]) -> String {
+    /// What code that lists `folder` finds there: all that builds see.
+    fn list(&self, folder: &str) -> String {
         let prefix = format!("{folder}/");
-        let below = files.iter().filter_map(|path| Some(format!("{}={}", path.strip_prefix(&prefix)?, self.content(path))));
+        let staged: BTreeSet<String> = self.packages.iter().flat_map(|package| self.reach(package).0).collect();
+        let below =
+            staged.iter().filter_map(|path| Some(format!("{}={}", path.strip_prefix(&prefix)?, self.content(path))));
         below.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(",")
     }
 
@@ -160,16 +168,13 @@ impl World {
         is_match && path.starts_with("ws/") && self.tree.real(folder) == folder
     }
 
-    /// Files of a folder that a source names, or the named file.
-    pub(super) fn named(&self, path: &str) -> Vec<String> {
-        if self.tree.text(path).is_some() {
-            return vec![path.to_owned()];
-        }
+    /// Files of a folder that a source names.
+    fn named(&self, path: &str) -> Vec<String> {
         self.tree.files_below(path, &|path| !name_of(path).starts_with(".env") && !self.is_ignored(path))
     }
 
     /// What of the folder of `package` is compiled without being named.
-    pub(super) fn own_files(&self, package: &Package) -> Vec<String> {
+    fn own_files(&self, package: &Package) -> Vec<String> {
         self.tree.files_below(&package.folder, &|path| {
             let name = name_of(path);
             let is_test = path.strip_prefix(&package.folder) == Some("/tests");
@@ -178,29 +183,51 @@ impl World {
         })
     }
 
+    /// The files that builds see because of `package`, and the folders that it may list.
+    fn reach(&self, package: &Package) -> (BTreeSet<String>, BTreeSet<String>) {
+        let own = self.own_files(package);
+        // Where links lead to is an input under its own name, too.
+        let leads_to = own.iter().map(|path| self.tree.real(path)).filter(|real| real.starts_with("ws/"));
+        let mut files: BTreeSet<String> = leads_to.collect();
+        files.extend(own);
+        let named = package.reads.iter().flat_map(|read| match read {
+            Read::Include(_, path) | Read::List(path) => vec![path.clone()],
+            Read::Module(folder) => ["mod.rs", "price.rs"].map(|name| format!("{folder}/{name}")).into(),
+            _ => Vec::new(),
+        });
+        let deeds = package.script.iter().flat_map(|script| &script.deeds).filter_map(|deed| match deed {
+            Deed::File(path) | Deed::Folder(path, true) | Deed::Declared(path) => Some(path.clone()),
+            _ => None,
+        });
+        if package.has_assets {
+            // What is declared is meant, ignored or not.
+            let folder = format!("{}/static", package.folder);
+            files.extend(self.tree.files_below(&folder, &|path| !name_of(path).starts_with(".env")));
+        }
+        let macros = (package.kind == Kind::Macros).then(|| format!("{}/assets", package.folder));
+        let mut folders = BTreeSet::from([package.folder.clone()]);
+        for path in named.chain(deeds).chain(macros) {
+            if self.tree.text(&path).is_some() {
+                files.insert(path);
+            } else if path.starts_with("ws/") {
+                // A folder outside the workspace only counts when the compiler itself names it.
+                files.extend(self.named(&path));
+                folders.insert(path);
+            }
+        }
+        (files, folders)
+    }
+
     /// All that may decide the image of `component`. As long as this is the same, its hash has to be.
     pub(super) fn view(&self, component: &Package) -> String {
-        let closure = self.closure(component);
-        let mut files = BTreeSet::new();
         let mut rest = format!("{} {:?} {:?}\n", self.optimised, self.passes, self.merged_config());
-        for package in &closure {
-            let own = self.own_files(package);
-            // Where links lead to is an input under its own name, too.
-            files.extend(own.iter().map(|path| self.tree.real(path)).filter(|real| real.starts_with("ws/")));
+        let staged: BTreeSet<String> = self.packages.iter().flat_map(|package| self.reach(package).0).collect();
+        let mut files = BTreeSet::new();
+        for package in self.closure(component) {
+            let (own, folders) = self.reach(package);
             files.extend(own);
-            let declared = package.declared().into_iter().map(str::to_owned);
-            let assets = package.has_assets.then(|| format!("{}/static", package.folder));
-            let named = package.reads.iter().filter_map(|read| match read {
-                Read::Include(_, path) | Read::List(path) | Read::Module(path) => Some(path.clone()),
-                _ => None,
-            });
-            let deeds = package.script.iter().flat_map(|script| &script.deeds).filter_map(|deed| match deed {
-                Deed::File(path) | Deed::Folder(path, true) => Some(path.clone()),
-                _ => None,
-            });
-            let own_assets = (package.kind == Kind::Macros).then(|| format!("{}/assets", package.folder));
-            let all = declared.chain(assets).chain(named).chain(deeds).chain(own_assets);
-            files.extend(all.flat_map(|path| self.named(&path)));
+            let is_in = |path: &&String| folders.iter().any(|folder| path.starts_with(&format!("{folder}/")));
+            files.extend(staged.iter().filter(is_in).cloned());
             if package.reads.contains(&Read::Vendored) {
                 files.extend(self.tree.files_below("ws/vendor", &|_| true));
             }
