@@ -233,7 +233,11 @@ impl NativeBuild {
     pub(crate) fn inputs(&self, workspace: &Workspace, component: &Component) -> BTreeSet<Input> {
         let declared = workspace.pass_env(component);
         let values = declared.into_iter().filter_map(|name| Some(Input::variable(name, self.environment.get(name)?)));
-        self.inputs.iter().cloned().chain(values).collect()
+        // Cargo tells packages outside the workspace apart by where they are, and that is in all names and
+        // type ids of the program.
+        let is_outside = component.closure.iter().any(|folder| folder.is_absolute());
+        let folder = is_outside.then(|| Input::tool("folder of a package outside the workspace", workspace.output()));
+        self.inputs.iter().cloned().chain(values).chain(folder).collect()
     }
 
     fn command<'a>(&self, shell: &'a Shell, components: &[&Component]) -> Cmd<'a> {

@@ -68,6 +68,40 @@ pub(crate) fn package_sources(
     Ok(sources)
 }
 
+/// Takes what is in the stage for one package as an input of each other that may list the folder it lies in, its own or
+/// one that it names: code that lists a folder would find it there. `declared` is there by the settings.
+///
+/// # Errors
+/// Files that cannot be read.
+pub(crate) fn share(
+    packages: &mut BTreeMap<Utf8PathBuf, PackageSources>,
+    declared: Found,
+    around: &Surroundings<'_>,
+) -> Result<()> {
+    let mut staged = declared;
+    staged.extend(packages.values().flat_map(|sources| sources.found.clone()));
+    for (package, sources) in packages {
+        let named = sources.named.keys().map(|path| around.root.join(path)).filter(|path| path.is_dir());
+        let folders: Vec<_> = named.chain([join(around.root, package)]).collect();
+        let mut more = Found::new();
+        for folder in &folders {
+            let below = staged.range(folder.clone()..).take_while(|(path, _)| path.starts_with(folder));
+            let is_of_another = |path: &Utf8Path| {
+                path.ancestors().take_while(|part| *part != folder).any(|part| around.is_elsewhere(part))
+            };
+            let new = below.filter(|(path, _)| !sources.found.contains_key(*path) && !is_of_another(path));
+            more.extend(new.map(|(path, real)| (path.clone(), real.clone())));
+        }
+        for file in around.describe(&more)? {
+            sources.files.entry(file).or_insert_with(|| "in its folders for another package".to_owned());
+        }
+        let below = |path: &Utf8PathBuf| path.strip_prefix(around.root).unwrap_or(path).to_owned();
+        sources.named.extend(more.keys().map(|path| (below(path), package.clone())));
+        sources.found.extend(more);
+    }
+    Ok(())
+}
+
 /// `root` itself when `folder` is empty: without a slash at its end.
 pub(crate) fn join(root: &Utf8Path, folder: &Utf8Path) -> Utf8PathBuf {
     if folder.as_str().is_empty() { root.to_owned() } else { root.join(folder) }

@@ -8,7 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::cargo_config::CargoConfig;
 use super::files::{Found, Surroundings};
 use super::memory::FileMemory;
-use super::sources::{PackageSources, join, package_sources};
+use super::sources::{PackageSources, join, package_sources, share};
 use super::vendored::Vendored;
 use crate::image::platform::Platform;
 use crate::system::git::Git;
@@ -207,6 +207,12 @@ impl Workspace {
             Ok((folder, sources))
         });
         workspace.sources = read.into_iter().collect::<Result<_>>()?;
+        let declared = workspace.components.iter().map(|component| workspace.declared_files(component));
+        let declared =
+            declared.collect::<Result<Vec<_>>>()?.into_iter().flatten().flat_map(|(_, found)| found).collect();
+        let mut shared = std::mem::take(&mut workspace.sources);
+        share(&mut shared, declared, &workspace.around())?;
+        workspace.sources = shared;
         workspace.vendored = Vendored::read(&config.vendored, &workspace.memory)?;
         let declared = workspace.components.iter().flat_map(|component| workspace.declared(component));
         let outside: Vec<Utf8PathBuf> = (workspace.sources.keys().cloned())

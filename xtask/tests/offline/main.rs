@@ -20,6 +20,7 @@ mod manifests;
 mod matrix;
 mod nested;
 mod promote;
+mod property;
 mod proxies;
 mod publish;
 mod purity;
