@@ -128,7 +128,8 @@ fn undeclared(
     manifest: &Utf8Path,
 ) -> Option<String> {
     let origin = match stage.place(path) {
-        Some(place) => (!path.exists()).then(|| workspace.top.origin(place)),
+        // What is there and cannot be read is another component's.
+        Some(place) => (!path.exists() || (is_refused && path.is_file())).then(|| workspace.top.origin(place)),
         // Where the stage lies in it, the checkout is not what is meant.
         None => (path.starts_with(workspace.root()) && !path.starts_with(workspace.output())).then(|| path.to_owned()),
     };

@@ -50,6 +50,9 @@ pub(crate) struct NativeBuild {
     pub(crate) private_paths: Vec<String>,
 }
 
+/// Larger than any program.
+const MAX_EXECUTABLE: u64 = 16 << 30;
+
 /// What a build left.
 #[derive(Debug, Default)]
 pub(crate) struct Compiled {
@@ -313,6 +316,9 @@ impl NativeBuild {
             .filter(|name| !compiled.executables.contains_key(**name))
             .map(|name| (*name).to_owned())
             .collect();
+        for executable in compiled.executables.values() {
+            require_plain(executable, &self.folder)?;
+        }
         if !status.success() {
             compiled.hint = explain(&said, workspace, stage);
         }
@@ -331,6 +337,29 @@ impl NativeBuild {
         forget_others(&self.folder)?;
         Ok(compiled)
     }
+}
+
+/// Refuses what a build script may have put in the place of a program: a link leads out of the sandbox.
+///
+/// # Errors
+/// It is no plain file of the target folder.
+fn require_plain(executable: &Utf8Path, folder: &Utf8Path) -> Result<()> {
+    for path in [executable.to_owned(), Utf8PathBuf::from(format!("{executable}.d"))] {
+        let is_plain = match std::fs::symlink_metadata(&path) {
+            Ok(metadata) => metadata.is_file() && metadata.len() < MAX_EXECUTABLE,
+            // Cargo writes down what was read only when all goes well.
+            Err(_) => path != executable,
+        };
+        let real = executable.parent().and_then(|parent| parent.canonicalize_utf8().ok());
+        let is_inside =
+            real.zip(folder.canonicalize_utf8().ok()).is_some_and(|(real, folder)| real.starts_with(folder));
+        if !is_plain || !is_inside {
+            bail!(
+                "`{path}` is no plain file: a build script has changed what cargo made\ndelete `{folder}` and look at the build scripts"
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Says when a target folder was last used, by a file's time.

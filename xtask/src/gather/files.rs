@@ -187,6 +187,13 @@ fn utf8(path: std::path::PathBuf) -> Result<Utf8PathBuf> {
     Utf8PathBuf::from_path_buf(path).map_err(|path| anyhow::anyhow!("the name of `{}` is no UTF-8", path.display()))
 }
 
+/// Whether a folder that a link in `top` leads to belongs to the same checkout: whoever links a home folder does
+/// not mean what is in it.
+fn is_near(target: &Utf8Path, top: &Utf8Path) -> bool {
+    let checkout = top.ancestors().find(|folder| folder.join(".git").exists()).unwrap_or(top);
+    target.starts_with(checkout) && !top.starts_with(target)
+}
+
 /// Collects the files below `folder`, which is read from `from`. A link counts as what it leads to, one
 /// that leads nowhere as nothing: so a copy of the files needs no links, and shows what was hashed.
 fn walk(
@@ -209,7 +216,10 @@ fn walk(
             let Ok(target) = source.canonicalize_utf8() else { continue };
             if target.is_file() {
                 found.insert(path, target);
-            } else if target.is_dir() && !above.contains(&target) {
+            } else if target.is_dir()
+                && !above.contains(&target)
+                && above.first().is_some_and(|top| is_near(&target, top))
+            {
                 above.push(target.clone());
                 walk(&path, &target, above, found, choose)?;
                 above.pop();

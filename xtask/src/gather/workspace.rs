@@ -281,6 +281,10 @@ impl Workspace {
             let why = format!("declared as `{from}`");
             files.extend(self.around().describe(&found)?.into_iter().map(|file| (file, why.clone())));
         }
+        let manifests: Found =
+            self.inherited_manifests(component).into_iter().map(|path| (path.clone(), path)).collect();
+        let why = "packages inherit from it".to_owned();
+        files.extend(self.around().describe(&manifests)?.into_iter().map(|file| (file, why.clone())));
         for asset in &component.package.settings.assets {
             let why = format!("asset `{}`", asset.to);
             files.extend(self.asset(component, &asset.from)?.into_iter().map(|file| (file, why.clone())));
@@ -288,6 +292,17 @@ impl Workspace {
         let mut shared = self.shared_inputs.clone();
         shared.inputs.extend(self.vendored.inputs(component.nodes(&self.packages, &self.resolves)));
         Ok(Inputs::new(component, &files, &self.packages, &self.resolves, &self.lock, &shared))
+    }
+
+    /// Root manifests of other workspaces, from which path packages of `component` that are no members inherit;
+    /// absolute.
+    fn inherited_manifests(&self, component: &Component) -> Vec<Utf8PathBuf> {
+        let others = component.closure.iter().filter(|folder| self.packages.member_in(folder).is_none());
+        let others: Vec<_> = others.map(|folder| self.root().join(folder)).collect();
+        let manifests = self.shared_context.manifests.iter().map(|path| self.root().join(path));
+        let is_above =
+            |path: &Utf8PathBuf| others.iter().any(|folder| path.parent().is_some_and(|top| folder.starts_with(top)));
+        manifests.filter(is_above).collect()
     }
 
     /// What the settings of `component` let its build read: assets, and the inputs that it or a package which
@@ -332,7 +347,9 @@ impl Workspace {
     pub(crate) fn named(&self, component: &Component) -> BTreeSet<Utf8PathBuf> {
         let sources = component.closure.iter().filter_map(|folder| self.sources.get(folder));
         let named = sources.flat_map(|sources| sources.named.keys().cloned());
-        named.chain(self.declared(component)).collect()
+        let inherited = self.inherited_manifests(component);
+        let inherited = inherited.iter().map(|path| path.strip_prefix(self.root()).unwrap_or(path).to_owned());
+        named.chain(self.declared(component)).chain(inherited).collect()
     }
 
     /// What the build of `component` may read beyond what all may: where each file is read from, by

@@ -153,7 +153,29 @@ fn no_sockets(with_tcp: bool) -> Vec<libc::sock_filter> {
         const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
         /// Numbers from here on are of the x32 calling convention.
         const X32: u32 = 0x4000_0000;
-        const IO_URING_SETUP: u32 = libc::SYS_io_uring_setup as u32;
+        /// Ways past the rules: into other processes, to what Landlock does not know, to a namespace where all is allowed.
+        const REFUSED: [libc::c_long; 19] = [
+            libc::SYS_io_uring_setup,
+            libc::SYS_ptrace,
+            libc::SYS_process_vm_readv,
+            libc::SYS_process_vm_writev,
+            libc::SYS_pidfd_getfd,
+            libc::SYS_keyctl,
+            libc::SYS_add_key,
+            libc::SYS_request_key,
+            libc::SYS_bpf,
+            libc::SYS_perf_event_open,
+            libc::SYS_userfaultfd,
+            libc::SYS_unshare,
+            libc::SYS_setns,
+            libc::SYS_mount,
+            libc::SYS_msgget,
+            libc::SYS_semget,
+            libc::SYS_shmget,
+            libc::SYS_mq_open,
+            libc::SYS_open_by_handle_at,
+        ];
+        const PRLIMIT: u32 = libc::SYS_prlimit64 as u32;
         const SOCKET: u32 = libc::SYS_socket as u32;
         let step = |code: u16, jt: u8, jf: u8, k: u32| libc::sock_filter { code, jt, jf, k };
         // Offsets into `struct seccomp_data`: nr 0, arch 4, the arguments from 16 on, 8 bytes each.
@@ -168,15 +190,24 @@ fn no_sockets(with_tcp: bool) -> Vec<libc::sock_filter> {
             ],
             false => &[],
         };
-        let refuse = 1 + tcp.len() as u8;
+        let numbers: Vec<u32> = REFUSED.iter().filter_map(|number| u32::try_from(*number).ok()).collect();
+        // The steps after the head: one for each number, three for prlimit, one for sockets, those for TCP.
+        let after = (numbers.len() + 3 + 1 + tcp.len()) as u8;
         let mut program = vec![
             step(LOAD, 0, 0, 4),
-            step(EQUAL, 0, 4 + tcp.len() as u8, ARCHITECTURE),
+            step(EQUAL, 0, after + 2, ARCHITECTURE),
             step(LOAD, 0, 0, 0),
-            step(AT_LEAST, 2 + tcp.len() as u8, 0, X32),
-            step(EQUAL, refuse, 0, IO_URING_SETUP),
-            step(EQUAL, 0, refuse, SOCKET),
+            step(AT_LEAST, after, 0, X32),
         ];
+        for (at, number) in numbers.iter().enumerate() {
+            program.push(step(EQUAL, after - at as u8 - 1, 0, *number));
+        }
+        // Limits of others are not theirs to set: the first argument is the process, 0 for oneself.
+        let rest = 1 + tcp.len() as u8;
+        program.push(step(EQUAL, 0, 2, PRLIMIT));
+        program.push(step(LOAD, 0, 0, 16));
+        program.push(step(EQUAL, rest + 1, rest, 0));
+        program.push(step(EQUAL, 0, rest, SOCKET));
         program.extend_from_slice(tcp);
         program.push(step(RETURN, 0, 0, libc::SECCOMP_RET_ERRNO | libc::EACCES as u32));
         program.push(step(RETURN, 0, 0, libc::SECCOMP_RET_ALLOW));

@@ -43,8 +43,8 @@ struct Memory {
     files: BTreeMap<Utf8PathBuf, Staged>,
     /// A digest over what each package is known to read, by folder.
     packages: BTreeMap<Utf8PathBuf, String>,
-    /// A digest over all that each package could read when images were last published from here.
-    published: BTreeMap<Utf8PathBuf, String>,
+    /// A digest over all that each package may read without saying so.
+    reachable: BTreeMap<Utf8PathBuf, String>,
     /// Digests of vendored packages, by `NAME VERSION`.
     vendored: BTreeMap<String, String>,
 }
@@ -60,11 +60,11 @@ impl Stage {
     /// Lays the context of all components out. Calls `waiting` once before it waits for another build.
     ///
     /// Build scripts and macros may read what other packages of their component have, and need not say so:
-    /// cargo would not run them again. With `is_strict`, they are whenever anything there changed.
+    /// cargo would not run them again. Here they are, whenever anything there changed.
     ///
     /// # Errors
     /// A file that changed since it was planned with; files that cannot be read or written.
-    pub(crate) fn lay_out(workspace: &Workspace, is_strict: bool, waiting: impl FnOnce()) -> Result<Self> {
+    pub(crate) fn lay_out(workspace: &Workspace, waiting: impl FnOnce()) -> Result<Self> {
         let output = workspace.output();
         let (folder, remembered) = (output.join("stage"), output.join("stage.json"));
         let lock = lock(&output, waiting)?;
@@ -76,15 +76,11 @@ impl Stage {
         let mut after = Memory { vendored: vendored(workspace), ..Memory::default() };
         let packages = packages(workspace, &wanted)?;
         after.packages = packages.iter().map(|(folder, package)| (folder.clone(), package.own.clone())).collect();
-        after.published = match is_strict {
-            true => {
-                packages.iter().filter_map(|(folder, package)| Some((folder.clone(), package.all.clone()?))).collect()
-            }
-            false => before.published.clone(),
-        };
+        let reachable = packages.iter().filter_map(|(folder, package)| Some((folder.clone(), package.all.clone()?)));
+        after.reachable = reachable.collect();
         let is_changed = |folder: &Utf8PathBuf| {
             before.packages.get(folder) != after.packages.get(folder)
-                || before.published.get(folder) != after.published.get(folder)
+                || before.reachable.get(folder) != after.reachable.get(folder)
         };
         let changed: Vec<&Utf8PathBuf> = packages.keys().filter(|folder| is_changed(folder)).collect();
         remove_others(&folder, &wanted)?;

@@ -175,6 +175,7 @@ fn rules(needs: &Needs<'_>) -> Result<Rules> {
         let names = NAMES.into_iter().chain(["Cargo.toml", "rust-toolchain", "rust-toolchain.toml"]);
         rules.read.extend(names.map(|name| folder.join(name)).filter(|path| path.is_file()));
     }
+    rules.read.extend(config.files.keys().cloned());
     for name in [".package-cache", ".package-cache-mutate", ".global-cache"] {
         rules.write.extend(Some(home.join(name)).filter(|path| path.is_file()));
     }

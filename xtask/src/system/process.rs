@@ -97,19 +97,72 @@ pub(crate) fn stream(
         // SAFETY: between fork and exec only system calls run: that is what `enter` promises.
         unsafe { command.pre_exec(enter) };
     }
+    adopt_orphans();
     let (mut child, _guard) = spawn(&mut command)?;
-    let _watch = Watch::over(&child);
+    let watch = Watch::over(&child);
     let stdout = child.stdout.take().context("a piped output is there")?;
     let stderr = child.stderr.take().context("a piped output is there")?;
+    let own = [Some(child.id()), watch.0.as_ref().map(Child::id)];
     let said = std::thread::scope(|scope| {
+        // What it left behind may hold its outputs open for ever, and change what it made.
+        scope.spawn(move || end_orphans(own));
         let said = scope.spawn(|| pass_on(stderr));
         for line in BufReader::new(stdout).lines() {
             on_line(&line.context("cannot read a child's output")?);
         }
         anyhow::Ok(said.join().unwrap_or_default())
     })?;
-    Ok((child.wait().context("cannot wait for a child process")?, said))
+    let status = child.wait().context("cannot wait for a child process")?;
+    drop(watch);
+    Ok((status, said))
 }
+
+/// From now on, what outlives its parent below us is ours to end.
+#[cfg(target_os = "linux")]
+fn adopt_orphans() {
+    // Where it cannot be had, groups alone are ended.
+    let _ = nix::sys::prctl::set_child_subreaper(true);
+}
+
+/// Waits until the first of `own` has ended, and ends what else is below us by then.
+#[cfg(target_os = "linux")]
+fn end_orphans(own: [Option<u32>; 2]) {
+    use nix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
+    let pid = |id: u32| i32::try_from(id).map(Pid::from_raw).ok();
+    let Some(first) = own[0].and_then(pid) else { return };
+    // Its end is still there to be asked for afterwards.
+    let _ = waitid(Id::Pid(first), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT);
+    let us = std::process::id().to_string();
+    let children = || -> Vec<Pid> {
+        let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        let is_ours = |id: &u32| {
+            let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+            // The name, in brackets, may hold anything.
+            let parent = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1));
+            parent == Some(us.as_str()) && !own.contains(&Some(*id))
+        };
+        ids.filter(is_ours).filter_map(pid).collect()
+    };
+    // Each that ends may leave others.
+    for _ in 0..100 {
+        let left = children();
+        if left.is_empty() {
+            return;
+        }
+        for process in left {
+            // One that is gone already is just what we want.
+            let _ = nix::sys::signal::kill(process, Signal::SIGKILL);
+            let _ = waitpid(process, None);
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn adopt_orphans() {}
+
+#[cfg(not(target_os = "linux"))]
+fn end_orphans(_own: [Option<u32>; 2]) {}
 
 /// Shows what comes, as it comes, and keeps its end.
 fn pass_on(mut from: impl Read) -> String {

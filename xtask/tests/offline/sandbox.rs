@@ -226,3 +226,39 @@ fn what_is_written_into_the_stage_does_not_stay() {
     assert_eq!(succeed(&mut Command::new(program)), "false\n");
     assert!(!left.exists() && fs::metadata(fixture.path("target/docker/stage/app/build.rs")).is_ok());
 }
+
+#[test]
+fn nothing_that_a_build_started_stays_behind() {
+    let fixture = Fixture::simple(&["app"]);
+    let mark = format!("604{}", std::process::id());
+    // It leaves its group and its session. (One that keeps the script's outputs open, cargo itself waits for.)
+    let script = format!(
+        "use std::process::{{Command, Stdio}};\nfn main() {{\n    \
+         let mut daemon = Command::new(\"setsid\");\n    daemon.args([\"--fork\", \"sleep\", \"{mark}\"]);\n    \
+         daemon.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());\n    assert!(daemon.status().unwrap().success());\n}}\n"
+    );
+    fixture.write("app/build.rs", &script).git_init();
+    let begin = Instant::now();
+    fixture.build("").ok();
+    assert!(begin.elapsed() < Duration::from_secs(100), "{:?}", begin.elapsed());
+    let left = Command::new("pgrep").args(["-f", &format!("sleep {mark}")]).output().unwrap();
+    assert!(!left.status.success(), "still there: {}", String::from_utf8_lossy(&left.stdout));
+}
+
+#[test]
+fn a_link_in_the_place_of_a_program_is_refused() {
+    let fixture = Fixture::simple(&["app", "other"]);
+    fixture.git_init();
+    fixture.build("").ok();
+    let script = "fn main() {\n    let out = std::env::var(\"OUT_DIR\").unwrap();\n    \
+                  let release = std::path::Path::new(&out).ancestors().nth(4).unwrap().join(\"TARGET/release\");\n    \
+                  std::fs::remove_file(release.join(\"other\")).unwrap();\n    \
+                  std::os::unix::fs::symlink(\"/bin/true\", release.join(\"other\")).unwrap();\n}\n";
+    let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    fixture.write("app/build.rs", &script.replace("TARGET", &target));
+    // Cargo itself puts the program back when it looks at it after that.
+    let output = fixture.build("").run();
+    let other = fixture.image("other").extract_program(&fixture.beside(""));
+    let printed = succeed(&mut Command::new(other));
+    assert!(printed == "other\n" || output.stderr.contains("is no plain file"), "{}", output.stderr);
+}

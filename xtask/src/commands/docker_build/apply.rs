@@ -51,8 +51,7 @@ type Executables = BTreeMap<(String, Platform), Result<Utf8PathBuf>>;
 /// other build takes blobs out of it.
 pub(crate) fn apply(plan: &BuildPlan<'_>, progress: &Progress) -> Result<(Layout, Results)> {
     // Held until the executables are in images: another build would replace them.
-    let stage =
-        Stage::lay_out(plan.workspace, plan.is_strict, || progress.say("waiting for another build of this workspace"))?;
+    let stage = Stage::lay_out(plan.workspace, || progress.say("waiting for another build of this workspace"))?;
     plan.workspace.keep_memory();
     let mut executables = match &plan.builder {
         Builder::Native(_) => compile_natively(plan, &stage, progress)?,
