@@ -41,7 +41,7 @@ pub(crate) fn text(plan: &DockerfilePlan<'_>) -> String {
          # BuildKit knows these here by itself, podman only when told.\n\
          ARG TARGETARCH=$TARGETARCH\nARG TARGETVARIANT=$TARGETVARIANT\n",
         word(folder.join("Dockerfile").as_str()),
-        plan.context.top.from_root()
+        plan.context.top.as_seen_from_root()
     );
     builders(plan, &mut text);
     manifests(plan, &mut text);

@@ -150,6 +150,11 @@ impl Search<'_> {
     /// What a literal may mean: beside the file, or from the package's folder.
     fn candidates(&self, named: &NamedPath, folder: &Utf8Path, is_script: bool) -> BTreeSet<Utf8PathBuf> {
         let text = named.text.as_str();
+        // A word is seldom a file: `"target"`, `".ssh"`.
+        let is_word = !text.contains('/') && Utf8Path::new(text).extension().is_none();
+        if is_word && !named.is_include && !is_script {
+            return BTreeSet::new();
+        }
         if let Some(rest) = text.strip_prefix(MANIFEST_DIR) {
             return BTreeSet::from([tidy(&self.top.join(rest.trim_start_matches('/')))]);
         }
@@ -176,6 +181,11 @@ impl Search<'_> {
         }
         let is_inside = path.starts_with(self.top) && !self.is_of_another_package(&path);
         if is_inside && !self.is_left_out(&path) && !self.own.left_out.iter().any(|out| out.starts_with(&path)) {
+            return;
+        }
+        // What git, cargo and we write is no source, whoever says its name.
+        let is_made = path.starts_with(self.around.target) || path.components().any(|part| part.as_str() == ".git");
+        if is_made {
             return;
         }
         let is_secret = path.file_name().is_some_and(|name| name.starts_with(".env"));

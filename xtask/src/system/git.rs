@@ -86,7 +86,7 @@ impl Git {
                 let mut parts =
                     record.split('\0').map(|part| part.trim_start_matches('\n')).filter(|part| !part.is_empty());
                 let commit = parse_commit(parts.next().unwrap_or_default())?;
-                if parts.any(|path| is_input(&self.from_root(path))) {
+                if parts.any(|path| is_input(&self.seen_from_root(path))) {
                     return Ok(Some(commit));
                 }
             }
@@ -98,7 +98,7 @@ impl Git {
     }
 
     /// A path from the repository's top, as seen from the workspace: below its root, or absolute.
-    fn from_root(&self, path: &str) -> Utf8PathBuf {
+    fn seen_from_root(&self, path: &str) -> Utf8PathBuf {
         path.strip_prefix(&self.prefix).map_or_else(|| self.top.join(path), Utf8PathBuf::from)
     }
 
@@ -128,7 +128,7 @@ impl Git {
         let decisive = |line: &&str| {
             let path = line.split('\t').nth(1).unwrap_or_default();
             let name = path.rsplit('/').next().unwrap_or_default();
-            if folders.iter().any(|folder| self.from_root(path).starts_with(folder)) {
+            if folders.iter().any(|folder| self.seen_from_root(path).starts_with(folder)) {
                 return true;
             }
             ["Cargo.toml", "Cargo.lock", "config.toml", "config", "rust-toolchain", "rust-toolchain.toml"]
@@ -178,7 +178,7 @@ impl Git {
             "git status --porcelain -z --untracked-files=all --no-renames -- . {elsewhere...}"
         ))?;
         let paths = text.split('\0').filter_map(|entry| entry.get(3..));
-        Ok(paths.map(|path| self.from_root(path)).collect())
+        Ok(paths.map(|path| self.seen_from_root(path)).collect())
     }
 
     /// The branch that is checked out; nothing when HEAD is detached.

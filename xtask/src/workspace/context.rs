@@ -111,7 +111,7 @@ impl ContextTop {
     }
 
     /// How the context's folder is called from the workspace's root: `.`, `..`, `../..`.
-    pub(crate) fn from_root(&self) -> String {
+    pub(crate) fn as_seen_from_root(&self) -> String {
         match self.prefix.components().count() {
             0 => ".".to_owned(),
             ups => vec![".."; ups].join("/"),
@@ -206,10 +206,10 @@ mod tests {
     fn a_context_begins_where_all_that_is_used_is() {
         let root = Utf8Path::new("/home/me/repo/examples");
         let inside = ContextTop::new(root, [Utf8Path::new("app"), Utf8Path::new("/home/me/repo/examples/x")]);
-        assert_eq!((inside.prefix.as_str(), inside.from_root().as_str()), ("", "."));
+        assert_eq!((inside.prefix.as_str(), inside.as_seen_from_root().as_str()), ("", "."));
         assert_eq!(inside.place("app/src".into()), "app/src");
         let above = ContextTop::new(root, [Utf8Path::new("/home/me/repo/axum"), Utf8Path::new("/home/me/other")]);
-        assert_eq!((above.prefix.as_str(), above.from_root().as_str()), ("repo/examples", "../.."));
+        assert_eq!((above.prefix.as_str(), above.as_seen_from_root().as_str()), ("repo/examples", "../.."));
         assert_eq!(above.place("/home/me/repo/axum/src/lib.rs".into()), "repo/axum/src/lib.rs");
         assert_eq!(above.place("app".into()), "repo/examples/app");
         assert_eq!(above.place("".into()), "repo/examples");

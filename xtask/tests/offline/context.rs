@@ -249,6 +249,23 @@ fn what_lies_outside_the_workspace_is_in_it_and_the_context_begins_above() {
 }
 
 #[test]
+fn words_name_neither_secrets_nor_what_is_made() {
+    let fixture = Fixture::unlocked(&[
+        ("Cargo.toml", &package("top", "")),
+        ("src/main.rs", "fn main() { println!(\"{}{}{}{}\", \"target\", \".git\", \".ssh\", \"../target\"); }\n"),
+        ("build.rs", "fn main() { let _ = [\".git/HEAD\", \"target\"]; }\n"),
+        (".ssh/id", "secret"),
+        (".gitignore", "/target\n"),
+    ]);
+    fixture.lock().git_init();
+    fixture.build("").ok();
+    assert_eq!(context(&fixture, ""), ["Cargo.lock", "Cargo.toml", "build.rs", "src/main.rs"]);
+    let first = fixture.build("--json").ok().json();
+    fixture.commit("nothing");
+    assert_eq!(fixture.build("--json").ok().json(), first);
+}
+
+#[test]
 fn what_is_never_compiled_is_left_out_unless_a_source_names_it() {
     let fixture = fixture();
     fixture.write_all(&[
