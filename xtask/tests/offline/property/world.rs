@@ -183,6 +183,17 @@ impl World {
         })
     }
 
+    /// The files that packages name one by one, where they really are.
+    pub(super) fn named_files(&self) -> BTreeSet<String> {
+        let reads = self.packages.iter().flat_map(|package| &package.reads);
+        let paths = reads.flat_map(|read| match read {
+            Read::Include(_, path) => vec![path.clone()],
+            Read::Module(folder) => vec![format!("{folder}/mod.rs"), format!("{folder}/price.rs")],
+            _ => Vec::new(),
+        });
+        paths.map(|path| self.tree.real(&path)).collect()
+    }
+
     /// The files that builds see because of `package`, and the folders that it may list.
     fn reach(&self, package: &Package) -> (BTreeSet<String>, BTreeSet<String>) {
         let own = self.own_files(package);
