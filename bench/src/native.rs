@@ -87,17 +87,17 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
         images[1].sizes(group).for_each(|row| report.add(row));
     }
     if bench.cli.wants("nothing changed") {
-        report.add(pair.measure(group, "nothing changed", runs, &nothing, Some(Bound::Plus(0.3)))?);
+        report.add(pair.measure(group, "nothing changed", runs, &nothing, Some(Bound::Plus(0.25)))?);
     }
     let first = subject.first()?;
     let edits = [
-        (format!("one line in {}", first.name), subject.main_file(first)?),
-        ("one line in a shared crate".to_owned(), subject.shared_file()?),
+        (format!("one line in {}", first.name), subject.main_file(first)?, Bound::Plus(0.25)),
+        ("one line in a shared crate".to_owned(), subject.shared_file()?, Bound::Times(1.1)),
     ];
-    for (name, file) in edits {
+    for (name, file, bound) in edits {
         if bench.cli.wants(&name) {
             let edit = |_| bench.edits.apply(&[&subject.root], &file);
-            report.add(pair.measure(group, &name, runs, &edit, Some(Bound::Times(1.1)))?);
+            report.add(pair.measure(group, &name, runs, &edit, Some(bound))?);
         }
     }
     if bench.cli.wants("one dependency bumped") {
@@ -117,7 +117,7 @@ fn cold(bench: &Bench, pair: &Pair<'_>) -> Result<Scenario> {
         settle();
         pair.limit()
     };
-    let limit = Side::new(LIMIT, &limit).bound(Bound::Times(1.05));
+    let limit = Side::new(LIMIT, &limit).bound(Bound::Times(1.03));
     measure(Group::Native, "cold", bench.cli.cold_runs, &nothing, Side::new(OURS, &ours), &[limit])
 }
 

@@ -159,16 +159,17 @@ fn component(value: &Value) -> Option<Component> {
     })
 }
 
-/// Cargo's target folders in and under a folder, told by the tag that cargo puts into them.
+/// Cargo's target folders in and under a folder, told by what cargo notes in them of the compiler.
 fn target_folders(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut waiting = vec![(folder.to_owned(), 0)];
     while let Some((folder, depth)) = waiting.pop() {
-        if folder.join("CACHEDIR.TAG").is_file() {
+        if folder.join(".rustc_info.json").is_file() {
             found.push(folder.clone());
         }
         let entries = fs::read_dir(&folder).into_iter().flatten().filter_map(Result::ok);
-        let folders = entries.map(|entry| entry.path()).filter(|path| depth < 2 && path.is_dir());
+        // As deep as `docker/build/KEY`.
+        let folders = entries.map(|entry| entry.path()).filter(|path| depth < 3 && path.is_dir());
         waiting.extend(folders.map(|path| (path, depth + 1)));
     }
     found

@@ -117,8 +117,10 @@ pub(crate) fn plan(
     }
     let build_folder = workspace.output().join("build");
     let stage = workspace.output().join("stage");
+    // The workspace has one name, wherever the context begins: that depends on what other components name.
     let remap = vec![
-        (stage.to_string(), "/workspace".to_owned()),
+        (stage.to_string(), "/above".to_owned()),
+        (stage.join(&workspace.top.prefix).as_str().trim_end_matches('/').to_owned(), "/workspace".to_owned()),
         (cargo_home.to_string(), "/cargo".into()),
         (format!("{}/lib/rustlib/src/rust", toolchain.sysroot), format!("/rustc/{}", toolchain.commit)),
     ];
@@ -239,7 +241,8 @@ impl NativeBuild {
         // Cargo tells packages outside the workspace apart by where they are, and that is in all names and
         // type ids of the program.
         let is_outside = component.closure.iter().any(|folder| folder.is_absolute());
-        let folder = is_outside.then(|| Input::tool("folder of a package outside the workspace", workspace.output()));
+        let stage = workspace.output().join("stage").join(&workspace.top.prefix);
+        let folder = is_outside.then(|| Input::tool("folder of a package outside the workspace", stage));
         self.inputs.iter().cloned().chain(values).chain(folder).collect()
     }
 

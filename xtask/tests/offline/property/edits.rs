@@ -133,7 +133,11 @@ fn data_files(world: &World) -> Vec<String> {
 }
 
 fn change_file(world: &mut World, random: &mut Random) -> String {
-    let path = random.pick(&data_files(world)).clone();
+    let files = data_files(world);
+    // What somebody names is rare among all files.
+    let named: Vec<String> = world.named_files().into_iter().filter(|path| files.contains(path)).collect();
+    let among = if named.is_empty() || random.percent(50) { &files } else { &named };
+    let path = random.pick(among).clone();
     let value = random.value();
     if let Some(Node::File { text, .. }) = world.tree.0.get_mut(&path)
         && let Some(at) = text.find(|c: char| c.is_ascii_digit())

@@ -155,7 +155,7 @@ impl World {
     /// What code that lists `folder` finds there: all that builds see.
     fn list(&self, folder: &str) -> String {
         let prefix = format!("{folder}/");
-        let staged: BTreeSet<String> = self.packages.iter().flat_map(|package| self.reach(package).0).collect();
+        let staged = self.staged();
         let below =
             staged.iter().filter_map(|path| Some(format!("{}={}", path.strip_prefix(&prefix)?, self.content(path))));
         below.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(",")
@@ -181,6 +181,17 @@ impl World {
             let is_never = name.starts_with('.') || [".md", "~", ".swp"].iter().any(|end| name.ends_with(end));
             !is_test && !is_never && !self.is_ignored(path)
         })
+    }
+
+    /// The files that packages name one by one, where they really are.
+    pub(super) fn named_files(&self) -> BTreeSet<String> {
+        let reads = self.packages.iter().flat_map(|package| &package.reads);
+        let paths = reads.flat_map(|read| match read {
+            Read::Include(_, path) => vec![path.clone()],
+            Read::Module(folder) => vec![format!("{folder}/mod.rs"), format!("{folder}/price.rs")],
+            _ => Vec::new(),
+        });
+        paths.map(|path| self.tree.real(&path)).collect()
     }
 
     /// The files that builds see because of `package`, and the folders that it may list.
@@ -218,10 +229,19 @@ impl World {
         (files, folders)
     }
 
+    /// The files that builds see: those of the programs, and of packages that are no members.
+    fn staged(&self) -> BTreeSet<String> {
+        let is_member = |package: &Package| package.folder.starts_with("ws/");
+        let mut used: Vec<&Package> = self.components().flat_map(|component| self.closure(component)).collect();
+        let members = self.packages.iter().filter(|package| is_member(package));
+        used.extend(members.flat_map(|member| self.closure(member)).filter(|package| !is_member(package)));
+        used.into_iter().flat_map(|package| self.reach(package).0).collect()
+    }
+
     /// All that may decide the image of `component`. As long as this is the same, its hash has to be.
     pub(super) fn view(&self, component: &Package) -> String {
         let mut rest = format!("{} {:?} {:?}\n", self.optimised, self.passes, self.merged_config());
-        let staged: BTreeSet<String> = self.packages.iter().flat_map(|package| self.reach(package).0).collect();
+        let staged = self.staged();
         let mut files = BTreeSet::new();
         for package in self.closure(component) {
             let (own, folders) = self.reach(package);
