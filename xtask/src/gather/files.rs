@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::memory::FileMemory;
+use crate::system::environment::variable;
 use crate::workspace::context::{DENIED_AT_TOP, is_never_compiled};
 use crate::workspace::ignore_patterns::IgnorePatterns;
 use crate::workspace::inputs::{FileKind, SourceFile, hex};
@@ -187,11 +188,11 @@ fn utf8(path: std::path::PathBuf) -> Result<Utf8PathBuf> {
     Utf8PathBuf::from_path_buf(path).map_err(|path| anyhow::anyhow!("the name of `{}` is no UTF-8", path.display()))
 }
 
-/// Whether a folder that a link in `top` leads to belongs to the same checkout: whoever links a home folder does
-/// not mean what is in it.
-fn is_near(target: &Utf8Path, top: &Utf8Path) -> bool {
-    let checkout = top.ancestors().find(|folder| folder.join(".git").exists()).unwrap_or(top);
-    target.starts_with(checkout) && !top.starts_with(target)
+/// Whether a link in `top` to the folder `target` is followed: not to one that holds the package itself, nor
+/// to a home folder or above, which nobody means whole.
+fn is_followed(target: &Utf8Path, top: &Utf8Path) -> bool {
+    let is_home = variable("HOME").is_some_and(|home| Utf8Path::new(&home).starts_with(target));
+    !is_home && !top.starts_with(target)
 }
 
 /// Collects the files below `folder`, which is read from `from`. A link counts as what it leads to, one
@@ -218,7 +219,7 @@ fn walk(
                 found.insert(path, target);
             } else if target.is_dir()
                 && !above.contains(&target)
-                && above.first().is_some_and(|top| is_near(&target, top))
+                && above.first().is_some_and(|top| is_followed(&target, top))
             {
                 above.push(target.clone());
                 walk(&path, &target, above, found, choose)?;

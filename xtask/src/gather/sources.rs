@@ -150,10 +150,11 @@ impl Search<'_> {
     /// What a literal may mean: beside the file, or from the package's folder.
     fn candidates(&self, named: &NamedPath, folder: &Utf8Path, is_script: bool) -> BTreeSet<Utf8PathBuf> {
         let text = named.text.as_str();
-        // A word is seldom a file: `"target"`, `".ssh"`.
+        // A word is seldom a file (`"id_rsa"`, `".ssh"`), but may be a folder: `include_dir!("dist")`.
         let is_word = !text.contains('/') && Utf8Path::new(text).extension().is_none();
         if is_word && !named.is_include && !is_script {
-            return BTreeSet::new();
+            let folders = [folder.join(text), self.top.join(text)].into_iter().filter(|path| path.is_dir());
+            return if text.starts_with('.') { BTreeSet::new() } else { folders.collect() };
         }
         if let Some(rest) = text.strip_prefix(MANIFEST_DIR) {
             return BTreeSet::from([tidy(&self.top.join(rest.trim_start_matches('/')))]);
