@@ -96,8 +96,7 @@ pub(crate) fn plan(
     let config = CargoConfig::of_machine(root)?;
     let user_flags = flags::host_rustflags(root, &target.triple)?;
 
-    let declared: BTreeSet<&String> =
-        workspace.components.iter().flat_map(|component| workspace.pass_env(component)).collect();
+    let declared = workspace.pass_env();
     let mut environment = BTreeMap::new();
     let mut inputs = BTreeSet::new();
     for (name, value) in &outer {
@@ -236,8 +235,7 @@ fn foreign_linker(
 impl NativeBuild {
     /// What decides the executable of `component` beside its own inputs.
     pub(crate) fn inputs(&self, workspace: &Workspace, component: &Component) -> BTreeSet<Input> {
-        let declared = workspace.pass_env(component);
-        let values = declared.into_iter().filter_map(|name| Some(Input::variable(name, self.environment.get(name)?)));
+        let values = workspace.pass_env().into_iter().filter_map(|name| Some(Input::variable(name, self.environment.get(name)?)));
         // Cargo tells packages outside the workspace apart by where they are, and that is in all names and
         // type ids of the program.
         let is_outside = component.closure.iter().any(|folder| folder.is_absolute());

@@ -272,7 +272,7 @@ fn plan_engine(
     options: &BuildOptions,
 ) -> Result<EnginePlan> {
     let siblings = workspace.components.iter().filter(|other| other.package.folder == component.package.folder);
-    let passed = workspace.pass_env(component).into_iter().filter_map(|name| Some((name.clone(), variable(name)?)));
+    let passed = workspace.pass_env().into_iter().filter_map(|name| Some((name.clone(), variable(name)?)));
     let passed: BTreeMap<String, String> = passed.collect();
     let build_args: BTreeMap<String, String> = passed.clone().into_iter().chain(build_args.clone()).collect();
     let names: Vec<String> = build_args.keys().cloned().collect();
