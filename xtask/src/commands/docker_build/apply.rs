@@ -13,7 +13,7 @@ use crate::assemble::base::BaseImage;
 use crate::assemble::component::ComponentImage;
 use crate::assemble::image::{AssembledPlatform, assemble};
 use crate::assemble::layer::{Entry, EntryKind, Source};
-use crate::assemble::layout::Layout;
+use crate::assemble::layout::{Layout, SOURCES};
 use crate::compile::engine::progress_of;
 use crate::compile::executable::scan;
 use crate::compile::explain::explain;
@@ -252,7 +252,9 @@ fn build_image(
         check_size(image, &assembled)?;
         platforms.push(assembled);
     }
-    let descriptor = layout.put(name, platforms.clone())?;
+    let sources =
+        image.platforms.iter().map(|planned| (format!("{SOURCES}.{}", planned.platform), planned.sources.clone()));
+    let descriptor = layout.put(name, platforms.clone(), sources.collect())?;
     Ok(Built { descriptor, platforms })
 }
 
