@@ -24,7 +24,7 @@ use crate::system::files::TemporaryFolder;
 use crate::system::parallel;
 use crate::system::progress::Progress;
 use crate::workspace::components::Component;
-use watch::Run;
+use watch::{Hearing, Run};
 
 /// Loads the workspace, runs, prints the verdicts.
 pub(crate) fn smoke(manifest: Option<&Utf8Path>, arguments: &SmokeArgs) -> Result<Outcome> {
@@ -38,7 +38,7 @@ pub(crate) fn smoke(manifest: Option<&Utf8Path>, arguments: &SmokeArgs) -> Resul
         eprintln!("all of them run until Ctrl-C");
         Ok(())
     };
-    let kept: Option<&(dyn Fn(&[LocalVerdict]) -> Result<()> + Sync)> = arguments.keep_running.then_some(&kept);
+    let kept = arguments.keep_running.then_some(&kept as &Hearing<'_>);
     let verdicts = run(&workspace, arguments.timeout, arguments.ready_within, kept)?;
     show(&verdicts)?;
     for verdict in verdicts.iter().filter(|verdict| !verdict.state.passes()) {
@@ -65,7 +65,7 @@ pub(crate) fn run(
     workspace: &Workspace,
     timeout: Duration,
     ready_within: Option<Duration>,
-    keep_running: Option<&(dyn Fn(&[LocalVerdict]) -> Result<()> + Sync)>,
+    keep_running: Option<&Hearing<'_>>,
 ) -> Result<Vec<LocalVerdict>> {
     ensure!(
         cfg!(target_os = "linux"),

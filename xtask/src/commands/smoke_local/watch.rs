@@ -24,6 +24,9 @@ const SETTLE: Duration = Duration::from_secs(1);
 /// Lines of a failed program's log that are shown.
 const LOG_LINES: usize = 20;
 
+/// What hears verdicts.
+pub(super) type Hearing<'a> = dyn Fn(&[LocalVerdict]) -> Result<()> + Sync + 'a;
+
 /// All pods of a run.
 pub(super) struct Run<'a> {
     /// When everything must be ready.
@@ -35,7 +38,7 @@ pub(super) struct Run<'a> {
     /// Where progress is shown.
     pub(super) progress: &'a Progress,
     /// Hears the verdicts when all programs run on after them.
-    pub(super) keep_running: Option<&'a (dyn Fn(&[LocalVerdict]) -> Result<()> + Sync)>,
+    pub(super) keep_running: Option<&'a Hearing<'a>>,
 }
 
 /// How far all programs are together.
