@@ -52,6 +52,9 @@ pub(crate) struct NativeBuild {
     pub(crate) private_paths: Vec<String>,
 }
 
+/// Where programs look for libraries (ld.so(8), dyld(1)).
+const LIBRARY_PATHS: &[&str] = &["LD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH"];
+
 /// Larger than any program.
 const MAX_EXECUTABLE: u64 = 16 << 30;
 
@@ -117,9 +120,12 @@ pub(crate) fn plan(
     let settings = &workspace.packages.settings;
     require_target(toolchain, &target)?;
     let cargo_home = cargo_home()?;
-    let outer: BTreeMap<_, _> = std::env::vars_os()
+    let mut outer: BTreeMap<_, _> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
+    for name in LIBRARY_PATHS {
+        outer.entry((*name).to_owned()).and_modify(|value| *value = without_own_folders(value, &toolchain.sysroot));
+    }
     let config = CargoConfig::of_machine(root)?;
     let user_flags = flags::host_rustflags(root, &target.triple)?;
 
@@ -186,6 +192,17 @@ pub(crate) fn plan(
     private_paths.extend((!stage.starts_with(root)).then(|| stage.to_string()));
     let sysroot = toolchain.sysroot.clone();
     Ok(NativeBuild { subcommand, arguments, environment, hidden, folder, sysroot, config, inputs, private_paths })
+}
+
+/// What `cargo run` and rustup put in front of the library path so that we find our own libraries says nothing of
+/// what is built, and names folders of this machine.
+fn without_own_folders(value: &str, sysroot: &Utf8Path) -> String {
+    let own = std::env::current_exe().ok().and_then(|exe| Some(Utf8Path::from_path(exe.parent()?)?.to_owned()));
+    let own = own.and_then(|folder| folder.canonicalize_utf8().ok());
+    let is_own = |path: &&str| {
+        Utf8Path::new(path).starts_with(sysroot) || own.as_ref().is_some_and(|own| Utf8Path::new(path).starts_with(own))
+    };
+    value.split(':').filter(|path| !is_own(path)).collect::<Vec<_>>().join(":")
 }
 
 /// Whether cargo finds the configuration `file` by itself when it runs in the stage: the workspace's own
