@@ -5,13 +5,13 @@ use std::io::Write;
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-use super::image::AssembledPlatform;
-use super::layer::{Entry, EntryKind, Source};
 use super::layout::Layout;
-use super::root_files::with_parents;
 use super::tar::write_tar;
+use crate::image::assembled::AssembledPlatform;
+use crate::image::entry::{Entry, EntryKind, Source};
 use crate::image::manifest::{Descriptor, Index, Manifest, REF_NAME, to_json};
 use crate::image::reference::{Digest, ImageReference};
+use crate::image::root_files::with_parents;
 
 /// `manifest.json`'s entry (moby, image specification v1.2).
 #[derive(Serialize)]

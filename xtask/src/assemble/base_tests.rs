@@ -1,8 +1,10 @@
 //! Bases from layouts: chosen, checked, looked into.
 
 use super::*;
-use crate::assemble::image::{AssembledPlatform, ImageConfig, ImageSpec, assemble};
-use crate::assemble::layer::{Entry, EntryKind, LayerSpec, Source};
+use crate::assemble::image::{ImageConfig, ImageSpec, assemble};
+use crate::assemble::layer::LayerSpec;
+use crate::image::assembled::AssembledPlatform;
+use crate::image::entry::{Entry, EntryKind, Source};
 use crate::registry::Credentials;
 
 fn folder() -> (tempfile::TempDir, Utf8PathBuf) {

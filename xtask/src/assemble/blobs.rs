@@ -16,7 +16,7 @@ use anyhow::{Context, Result, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 
-use super::layer::HashingWriter;
+use super::hashing::HashingWriter;
 use crate::image::manifest::to_json;
 use crate::image::reference::Digest;
 use crate::system::files::{PendingFile, write_atomically};

@@ -2,10 +2,11 @@
 
 use super::base::BaseImage;
 use super::image::{ImageConfig, ImageSpec};
-use super::layer::{Entry, EntryKind, LayerSpec, Source};
-use super::root_files::{NONROOT, root_files, with_parents};
+use super::layer::LayerSpec;
+use crate::image::entry::{Entry, EntryKind, Source};
 use crate::image::labels;
 use crate::image::platform::Platform;
+use crate::image::root_files::{NONROOT, root_files, with_parents};
 use crate::workspace::components::Component;
 
 /// Where `PATH` leads on `scratch`: what engines and shells take by themselves.

@@ -4,9 +4,9 @@
 use sha2::{Digest as _, Sha256};
 
 use super::gzip::COMPRESSOR;
-use super::layer::{Entry, EntryKind, Source};
-use super::root_files::root_files;
+use crate::image::entry::{Entry, EntryKind, Source};
 use crate::image::reference::Digest;
+use crate::image::root_files::root_files;
 
 /// The number of the format of images: which layers a component's image has and in which order, their
 /// tar files (order, names, modes, owners, times), the config, the manifest, and the labels and

@@ -9,7 +9,7 @@ use crate::assemble::component::ComponentImage;
 use crate::assemble::image::{ImageConfig, ImageSpec, assemble};
 use crate::assemble::layer::LayerSpec;
 use crate::assemble::layout::Layout;
-use crate::assemble::root_files::root_files_with;
+use crate::image::root_files::root_files_with;
 use crate::registry::{Client, Credentials};
 use crate::workspace::components::Component;
 use crate::workspace::packages::Package;

@@ -8,12 +8,12 @@ use serde_json::Value;
 use super::base::BaseImage;
 use super::layer::{BuiltLayer, LayerSpec, build_layer};
 use super::layout::Layout;
+use crate::image::assembled::{AssembledPlatform, LayerSummary};
 use crate::image::manifest::{
     ConfigFile, ContainerConfig, Descriptor, History, Manifest, OCI_CONFIG, OCI_MANIFEST, RootFs, oci_layer_type,
     to_json,
 };
 use crate::image::platform::Platform;
-use crate::image::reference::Digest;
 use crate::image::time::rfc3339;
 
 /// What decides an image of one platform: the same specification and files give the same digest.
@@ -46,36 +46,6 @@ pub(crate) struct ImageConfig {
     pub(crate) ports: Vec<u16>,
     /// Labels; they override the base's by name.
     pub(crate) labels: BTreeMap<String, String>,
-}
-
-/// An image of one platform that lies in the layout, without a name as yet.
-#[derive(Clone, Debug)]
-pub(crate) struct AssembledPlatform {
-    /// What it runs on.
-    pub(crate) platform: Platform,
-    /// The manifest.
-    pub(crate) manifest: Descriptor,
-    /// The config's digest: what engines without a registry call the image id.
-    pub(crate) config: Digest,
-    /// Compressed bytes, all that a pull of this image alone fetches: the layers (the base's
-    /// too), the config and the manifest.
-    pub(crate) size: u64,
-    /// All layers, lowest first.
-    pub(crate) layers: Vec<LayerSummary>,
-}
-
-/// One layer, for size breakdowns.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct LayerSummary {
-    /// [`LayerSpec::name`], or `base`.
-    pub(crate) name: String,
-    /// The compressed blob's digest.
-    pub(crate) digest: Digest,
-    /// The compressed blob's bytes.
-    pub(crate) size: u64,
-    /// The uncompressed tar file's bytes; `None` for a base's layer, whose manifest does not
-    /// say it.
-    pub(crate) uncompressed: Option<u64>,
 }
 
 /// Puts the image's layers, config and manifest into `layout`. It gets its name, and stays, by

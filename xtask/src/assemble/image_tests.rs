@@ -4,8 +4,9 @@ use serde_json::json;
 
 use super::*;
 use crate::assemble::archive::write_docker_archive;
-use crate::assemble::layer::{Entry, EntryKind, Source};
-use crate::assemble::root_files::{NONROOT, root_files, with_parents};
+use crate::image::entry::{Entry, EntryKind, Source};
+use crate::image::reference::Digest;
+use crate::image::root_files::{NONROOT, root_files, with_parents};
 
 fn base() -> ConfigFile {
     serde_json::from_value(json!({

@@ -1,15 +1,14 @@
 //! Layers: entries in, a compressed blob in the layout out, twice the same for the same entries.
 
-use std::borrow::Cow;
-use std::io::{self, Write};
+use std::io;
 
 use anyhow::{Context, Result, bail, ensure};
-use camino::Utf8PathBuf;
-use sha2::{Digest as _, Sha256};
 
 use super::gzip::GzipWriter;
+use super::hashing::HashingWriter;
 use super::layout::Layout;
 use super::tar::write_tar;
+use crate::image::entry::{Entry, EntryKind};
 use crate::image::manifest::{Descriptor, OCI_LAYER_GZIP};
 use crate::image::reference::Digest;
 
@@ -20,46 +19,6 @@ pub(crate) struct LayerSpec {
     pub(crate) name: String,
     /// The files.
     pub(crate) entries: Vec<Entry>,
-}
-
-/// One file, directory or symlink of a layer.
-#[derive(Clone, Debug)]
-pub(crate) struct Entry {
-    /// Where it is in the image, without a leading slash.
-    pub(crate) path: String,
-    /// The permission bits, including setuid, setgid and sticky.
-    pub(crate) mode: u32,
-    /// The numbers of its user and group.
-    pub(crate) owner: (u32, u32),
-    /// What it is.
-    pub(crate) kind: EntryKind,
-}
-
-impl Entry {
-    /// An entry that belongs to root, as almost all do.
-    pub(crate) fn new(path: impl Into<String>, mode: u32, kind: EntryKind) -> Self {
-        Entry { path: path.into(), mode, owner: (0, 0), kind }
-    }
-}
-
-/// What an [`Entry`] is.
-#[derive(Clone, Debug)]
-pub(crate) enum EntryKind {
-    /// A directory.
-    Directory,
-    /// A regular file.
-    File(Source),
-    /// A symlink to this target.
-    Symlink(String),
-}
-
-/// Where a file's content comes from.
-#[derive(Clone, Debug)]
-pub(crate) enum Source {
-    /// From memory: small, made files.
-    Bytes(Cow<'static, [u8]>),
-    /// From a file, read in pieces.
-    Path(Utf8PathBuf),
 }
 
 /// A layer that lies in the layout.
@@ -128,38 +87,6 @@ fn sorted(entries: &[Entry]) -> Result<Vec<&Entry>> {
         bail!("`{}` occurs twice", pair[0].path);
     }
     Ok(sorted)
-}
-
-/// Hashes and counts what passes through it.
-pub(crate) struct HashingWriter<W> {
-    out: W,
-    hasher: Sha256,
-    length: u64,
-}
-
-impl<W: Write> HashingWriter<W> {
-    /// Passes on to `out`.
-    pub(crate) fn new(out: W) -> Self {
-        HashingWriter { out, hasher: Sha256::new(), length: 0 }
-    }
-
-    /// The digest and number of the bytes, and `out`.
-    pub(crate) fn finish(self) -> (Digest, u64, W) {
-        (Digest::finish(self.hasher), self.length, self.out)
-    }
-}
-
-impl<W: Write> Write for HashingWriter<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let taken = self.out.write(bytes)?;
-        self.hasher.update(&bytes[..taken]);
-        self.length += taken as u64;
-        Ok(taken)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
-    }
 }
 
 #[cfg(test)]

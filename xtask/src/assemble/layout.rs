@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::blobs::Blobs;
 use super::gzip::COMPRESSOR;
-use super::image::AssembledPlatform;
+use crate::image::assembled::AssembledPlatform;
 use crate::image::manifest::{AnyManifest, Descriptor, Index, OCI_INDEX, REF_NAME, to_json};
 use crate::image::reference::Digest;
 use crate::system::files::{sync_folder, write_atomically, write_durably};

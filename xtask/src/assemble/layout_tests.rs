@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
 use crate::assemble::image::{ImageConfig, ImageSpec, assemble};
-use crate::assemble::layer::{Entry, EntryKind, LayerSpec, Source};
+use crate::assemble::layer::LayerSpec;
+use crate::image::entry::{Entry, EntryKind, Source};
 
 fn folder() -> (tempfile::TempDir, Utf8PathBuf) {
     let folder = tempfile::tempdir().unwrap();

@@ -9,7 +9,7 @@ use std::io::{self, Read, Write};
 use ::tar::{EntryType, Header};
 use anyhow::{Context, Result, ensure};
 
-use super::layer::{Entry, EntryKind, Source};
+use crate::image::entry::{Entry, EntryKind, Source};
 
 /// Files are read in pieces of this size, whatever their length.
 const BUFFER: usize = 256 * 1024;

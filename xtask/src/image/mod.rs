@@ -2,6 +2,8 @@
 //!
 //! Pure: nothing here touches files, processes, the environment, the clock or the network.
 
+pub(crate) mod assembled;
+pub(crate) mod entry;
 pub(crate) mod labels;
 pub(crate) mod manifest;
 pub(crate) mod part;
@@ -9,6 +11,7 @@ pub(crate) mod platform;
 pub(crate) mod promotion;
 pub(crate) mod record;
 pub(crate) mod reference;
+pub(crate) mod root_files;
 pub(crate) mod service_manifest;
 pub(crate) mod tags;
 pub(crate) mod time;

@@ -71,7 +71,7 @@ impl Registry {
     pub(crate) fn is_loopback(&self) -> bool {
         let host = self.host();
         host.eq_ignore_ascii_case("localhost")
-            || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+            || host.parse::<core::net::IpAddr>().is_ok_and(|address| address.is_loopback())
     }
 
     /// Whether this is Docker Hub, whose API and credentials live under other names.
@@ -94,7 +94,7 @@ impl FromStr for Registry {
                 let (address, port) =
                     rest.split_once(']').with_context(|| format!("`{shown}` is not a registry: `]` is missing"))?;
                 ensure!(
-                    address.parse::<std::net::Ipv6Addr>().is_ok(),
+                    address.parse::<core::net::Ipv6Addr>().is_ok(),
                     "`{shown}` is not a registry: no IPv6 address between the brackets"
                 );
                 check_port(port).with_context(|| format!("`{shown}` is not a registry"))?;

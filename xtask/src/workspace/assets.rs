@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::settings::Asset;
-use crate::assemble::layer::{Entry, EntryKind};
+use crate::image::entry::{Entry, EntryKind};
 
 /// Names that stand for removed files in a layer (OCI image-spec, image layer filesystem changeset).
 const WHITEOUT: &str = ".wh.";
@@ -109,7 +109,7 @@ fn root_file(entry: &Entry) -> (Utf8PathBuf, Taken) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::assemble::root_files::root_files;
+    use crate::image::root_files::root_files;
 
     /// Checks assets of `(to, files)`.
     fn checked(assets: &[(&str, &[&str])], root_files: &[Entry]) -> Result<(), String> {

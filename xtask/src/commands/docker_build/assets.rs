@@ -3,8 +3,8 @@
 use anyhow::Result;
 use camino::Utf8Path;
 
-use crate::assemble::root_files::root_files;
 use crate::gather::workspace::Workspace;
+use crate::image::root_files::root_files;
 use crate::workspace::assets::{PlacedAsset, check, path_in_image};
 use crate::workspace::components::Component;
 

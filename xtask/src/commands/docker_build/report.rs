@@ -5,9 +5,9 @@ use serde_json::json;
 
 use super::apply::Results;
 use super::plan::{BuildPlan, Builder};
-use crate::assemble::image::AssembledPlatform;
 use crate::commands::table::{bytes, table};
 use crate::commands::{Outcome, print};
+use crate::image::assembled::AssembledPlatform;
 use crate::system::process;
 
 /// Prints the images, then the failures.

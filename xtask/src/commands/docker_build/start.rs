@@ -5,10 +5,10 @@ use camino::Utf8Path;
 
 use crate::assemble::component::ComponentImage;
 use crate::assemble::file_tree::{FileTree, LayerEntry, LayerEntryKind};
-use crate::assemble::layer::{Entry, EntryKind};
 use crate::assemble::layout::Layout;
 use crate::compile::executable::needs;
 use crate::compile::loader::{Place, missing};
+use crate::image::entry::{Entry, EntryKind};
 
 /// Refuses an executable whose interpreter or libraries are neither in the base nor among the assets.
 /// `base` is its name for messages, `multiarch` Debian's name of the platform.

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::layer::{Entry, EntryKind, Source};
+use super::entry::{Entry, EntryKind, Source};
 
 /// The user, and group, that programs run as, in the form of an image's `User`.
 pub(crate) const NONROOT: &str = "65532:65532";
@@ -39,7 +39,7 @@ pub(crate) fn root_files() -> Vec<Entry> {
 }
 
 /// [`root_files`] with this CA bundle.
-pub(super) fn root_files_with(certificates: String) -> Vec<Entry> {
+pub(crate) fn root_files_with(certificates: String) -> Vec<Entry> {
     let file =
         |path: &str, content: Cow<'static, [u8]>| Entry::new(path, 0o644, EntryKind::File(Source::Bytes(content)));
     let mut entries = vec![

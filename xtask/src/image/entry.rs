@@ -1,0 +1,45 @@
+//! Files of an image, as data.
+
+use std::borrow::Cow;
+
+use camino::Utf8PathBuf;
+
+/// One file, directory or symlink of a layer.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    /// Where it is in the image, without a leading slash.
+    pub(crate) path: String,
+    /// The permission bits, including setuid, setgid and sticky.
+    pub(crate) mode: u32,
+    /// The numbers of its user and group.
+    pub(crate) owner: (u32, u32),
+    /// What it is.
+    pub(crate) kind: EntryKind,
+}
+
+impl Entry {
+    /// An entry that belongs to root, as almost all do.
+    pub(crate) fn new(path: impl Into<String>, mode: u32, kind: EntryKind) -> Self {
+        Entry { path: path.into(), mode, owner: (0, 0), kind }
+    }
+}
+
+/// What an [`Entry`] is.
+#[derive(Clone, Debug)]
+pub(crate) enum EntryKind {
+    /// A directory.
+    Directory,
+    /// A regular file.
+    File(Source),
+    /// A symlink to this target.
+    Symlink(String),
+}
+
+/// Where a file's content comes from.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    /// From memory: small, made files.
+    Bytes(Cow<'static, [u8]>),
+    /// From a file, read in pieces.
+    Path(Utf8PathBuf),
+}
