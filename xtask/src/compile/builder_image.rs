@@ -6,8 +6,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use super::engine::Engine;
+use crate::http::RetryPolicy;
 use crate::image::reference::ImageReference;
-use crate::registry::{Client, Credentials, RetryPolicy};
+use crate::registry::{Client, Credentials};
 use crate::workspace::inputs::Input;
 
 /// What the engine is told to start from, and what decides the program of it: the digest that the registry

@@ -5,9 +5,9 @@ use serde::de::DeserializeOwned;
 use ureq::http::HeaderMap;
 
 use super::runs::{Artifact, ArtifactList, Choice, RunList, WorkflowRun, choose, eligible};
+use crate::http::{Answer, ApiError, Downloader, Secret};
 use crate::image::reference::Digest;
 use crate::image::time::rfc3339;
-use crate::registry::{Answer, ApiError, Downloader, Secret};
 
 /// Runs per page, GitHub's largest.
 const PER_PAGE: u32 = 100;

@@ -10,11 +10,9 @@ use ureq::http::Response;
 
 use super::challenge::{Challenge, merge_scopes, parse_challenges};
 use super::client::ApiRequest;
-use super::credentials::{Credential, Credentials, Found, Secret};
-use super::error::ApiError;
-use super::http::{Http, drain, shown};
-use super::retry::Attempts;
+use super::credentials::{Credential, Credentials, Found};
 use super::token::{Ticket, basic, fetch_token, token_realm};
+use crate::http::{ApiError, Attempts, Http, Secret, drain, shown};
 use crate::image::reference::{Registry, Repository};
 
 /// The authorizations in use, for all registries.

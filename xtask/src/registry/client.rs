@@ -10,10 +10,10 @@ use ureq::http::{Method, Response, Uri};
 
 use super::auth::Auth;
 use super::credentials::Credentials;
-use super::error::ApiError;
-use super::http::{Exchange, Failure, Http, drain, read_whole};
-use super::retry::{Attempts, RetryPolicy, is_retryable, parse_retry_after};
 use super::whereabouts::Whereabouts;
+use crate::http::{
+    ApiError, Attempts, Exchange, Failure, Http, RetryPolicy, drain, is_retryable, read_whole, retry_after,
+};
 use crate::image::reference::{ImageReference, Registry, Repository};
 
 /// A client for all registries. Threads may share one.
@@ -201,11 +201,6 @@ impl Client {
             }
         }
     }
-}
-
-/// What the answer says about coming back.
-pub(super) fn retry_after(response: &Response<Body>) -> Option<Duration> {
-    parse_retry_after(response.headers().get("Retry-After")?.to_str().ok()?)
 }
 
 /// Adds how long the registry asks to wait, when that is why we gave up.

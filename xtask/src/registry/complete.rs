@@ -8,10 +8,9 @@ use anyhow::Result;
 use ureq::http::Method;
 
 use super::client::{ApiRequest, Client};
-use super::error::ApiError;
-use super::http::drain;
 use super::inspect::{RemoteImage, parse};
 use super::pull::is_not_found;
+use crate::http::{ApiError, drain};
 use crate::image::manifest::{AnyManifest, Descriptor, Manifest};
 use crate::image::reference::{Digest, ImageReference};
 use crate::system::parallel;

@@ -4,6 +4,7 @@ use super::push_tests::{Memory, client, layer, push, target};
 use super::test_registry::Registry;
 use super::test_server::{Answer, Server};
 use super::*;
+use crate::http::ApiError;
 use crate::image::manifest::{
     Descriptor, Index, Manifest, OCI_CONFIG, OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST, to_json,
 };

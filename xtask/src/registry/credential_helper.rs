@@ -5,7 +5,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use xshell::{Shell, cmd};
 
-use super::credentials::{Credential, Found, Secret};
+use super::credentials::{Credential, Found};
+use crate::http::Secret;
 use crate::image::reference::Registry;
 use crate::system::process::answer_within;
 

@@ -4,7 +4,6 @@
 //! knows no repository-scoped entries of podman, and puts a helper's output into its errors.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -13,30 +12,9 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde::Deserialize;
 
 use super::credential_helper::{ask_helper, helper_key};
+use crate::http::Secret;
 use crate::image::reference::{Registry, Repository};
 use crate::system::environment::variable;
-
-/// Text that is not shown by accident.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Secret(String);
-
-impl Secret {
-    /// Wraps `text`.
-    pub(crate) fn new(text: impl Into<String>) -> Self {
-        Secret(text.into())
-    }
-
-    /// The text, for the one who must have it.
-    pub(crate) fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
 
 /// What a registry, or its token service, is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use ureq::http::Method;
 
 use super::client::{ApiRequest, Client};
 use super::pull::{header, same_digest};
-use super::retry::Attempts;
+use crate::http::Attempts;
 use crate::image::reference::{Digest, ImageReference};
 
 /// A blob on its way here. Its last bytes come only when all of it has the digest asked for.
@@ -52,7 +52,7 @@ impl Client {
     /// Begins to read a blob of `reference`'s repository.
     ///
     /// # Errors
-    /// It does not exist ([`super::error::ApiError`] in the chain); the registry cannot be asked.
+    /// It does not exist ([`crate::http::ApiError`] in the chain); the registry cannot be asked.
     pub(crate) fn open_blob(&self, reference: &ImageReference, digest: &Digest, size: u64) -> Result<BlobReader<'_>> {
         let mut reader = BlobReader {
             client: self,
@@ -73,7 +73,7 @@ impl Client {
     /// connection is taken up where it was cut.
     ///
     /// # Errors
-    /// It does not exist ([`super::error::ApiError`] in the chain); content of another digest or
+    /// It does not exist ([`crate::http::ApiError`] in the chain); content of another digest or
     /// size; the registry cannot be asked; a failing `out`. What `out` got is then worthless.
     pub(crate) fn fetch_blob(
         &self,

@@ -11,14 +11,10 @@ mod complete;
 mod credential_helper;
 mod credentials;
 mod download;
-mod downloader;
 mod error;
-mod http;
 mod inspect;
-mod proxies;
 mod pull;
 mod push;
-mod retry;
 mod tagging;
 mod tags;
 mod token;
@@ -27,12 +23,10 @@ mod whereabouts;
 
 pub(crate) use client::Client;
 pub(crate) use complete::Found;
-pub(crate) use credentials::{Credentials, Secret};
-pub(crate) use downloader::{Answer, Downloader};
-pub(crate) use error::{ApiError, WrongContent};
+pub(crate) use credentials::Credentials;
+pub(crate) use error::WrongContent;
 pub(crate) use inspect::RemoteImage;
 pub(crate) use pull::FetchedManifest;
-pub(crate) use retry::RetryPolicy;
 pub(crate) use transfer::{RegistrySource, Transferred, transfer};
 
 #[cfg(test)]

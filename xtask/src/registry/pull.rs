@@ -5,7 +5,8 @@ use ureq::Body;
 use ureq::http::{HeaderMap, Method, Response};
 
 use super::client::{ApiRequest, Client};
-use super::error::{ApiError, WrongContent};
+use super::error::WrongContent;
+use crate::http::ApiError;
 use crate::image::manifest::{Descriptor, MANIFEST_TYPES};
 use crate::image::reference::{Digest, ImageReference};
 

@@ -6,12 +6,10 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use ureq::Body;
 use ureq::http::{Method, Response, Uri};
 
-use super::client::{ApiRequest, Client, PUSH, retry_after, with_wait};
+use super::client::{ApiRequest, Client, PUSH, with_wait};
 use super::download::unwrap;
-use super::error::ApiError;
-use super::http::{Failure, drain, is_same_host, place, shown};
 use super::pull::{DIGEST_HEADER, header};
-use super::retry::{Attempts, is_retryable};
+use crate::http::{ApiError, Attempts, Failure, drain, is_retryable, is_same_host, place, retry_after, shown};
 use crate::image::manifest::Descriptor;
 use crate::image::reference::{Digest, ImageReference, Repository};
 

@@ -6,11 +6,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::credentials::Secret;
 use super::test_registry::{Registry, error};
 use super::test_server::{Answer, Seen, Server};
 use super::transfer::ImageSource;
 use super::*;
+use crate::http::{RetryPolicy, Secret};
 use crate::image::manifest::{
     Descriptor, Index, Manifest, OCI_CONFIG, OCI_INDEX, OCI_LAYER_GZIP, OCI_MANIFEST, to_json,
 };

@@ -7,8 +7,7 @@ use serde::Deserialize;
 use ureq::http::{HeaderMap, Method, Uri};
 
 use super::client::{ApiRequest, Client};
-use super::error::ApiError;
-use super::http::is_same_host;
+use crate::http::{ApiError, is_same_host};
 use crate::image::reference::{ImageReference, Tag};
 
 /// Tags asked for at once; registries may give fewer.

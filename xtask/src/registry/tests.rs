@@ -2,10 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::credentials::Secret;
-use super::error::ApiError;
 use super::test_server::{Answer, Seen, Server};
 use super::*;
+use crate::http::{ApiError, RetryPolicy, Secret};
 use crate::image::manifest::{MANIFEST_TYPES, OCI_INDEX};
 use crate::image::reference::{Digest, ImageReference};
 use crate::image::time::rfc3339;

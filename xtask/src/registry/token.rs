@@ -10,11 +10,11 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use ureq::http::{Method, Uri};
 
-use super::client::{retry_after, with_wait};
-use super::credentials::{Credential, Secret};
-use super::error::ApiError;
-use super::http::{Exchange, Failure, Http, place, read_whole, shown};
-use super::retry::{Attempts, is_retryable};
+use super::client::with_wait;
+use super::credentials::Credential;
+use crate::http::{
+    ApiError, Attempts, Exchange, Failure, Http, Secret, is_retryable, place, read_whole, retry_after, shown,
+};
 use crate::image::reference::Registry;
 
 /// How long a token lasts when the service does not say (distribution's token specification).

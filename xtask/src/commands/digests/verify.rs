@@ -11,9 +11,10 @@ use super::{read_record, record_path};
 use crate::cli::VerifyArgs;
 use crate::commands::table::table;
 use crate::commands::{Outcome, print};
+use crate::http::ApiError;
 use crate::image::record::{DigestRecord, RecordedImage};
 use crate::image::verdict::{Verdict, difference};
-use crate::registry::{ApiError, Client, Credentials, WrongContent};
+use crate::registry::{Client, Credentials, WrongContent};
 use crate::system::parallel;
 
 /// Components asked for at once: registries answer slowly, not with much.

@@ -10,6 +10,7 @@ use ureq::http::{Method, Request, Response, Uri};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, AsSendBody, Body, SendBody};
 
+use super::address::{is_loopback, is_same_host, place, resolve, shown};
 use super::proxies::{NamedProxy, Proxies};
 use super::retry::is_retryable;
 use crate::image::reference::Registry;
@@ -21,7 +22,7 @@ const CONNECT: Duration = Duration::from_secs(15);
 const ANSWER: Duration = Duration::from_secs(60);
 /// For all of a small answer, and of a blob beside the time that its size gives it: a server that sends a byte
 /// now and then is never silent.
-pub(super) const WHOLE: Duration = Duration::from_secs(60);
+pub(crate) const WHOLE: Duration = Duration::from_secs(60);
 /// What a blob moves at on average, at least, in bytes a second.
 const SLOWEST: u64 = 16 * 1024;
 /// Without a byte.
@@ -37,21 +38,21 @@ const MAX_DRAIN: u64 = 64 * 1024;
 
 /// A request's parts, without authorization.
 #[derive(Clone, Debug)]
-pub(super) struct Exchange<'a> {
+pub(crate) struct Exchange<'a> {
     /// The method.
-    pub(super) method: Method,
+    pub(crate) method: Method,
     /// An absolute address.
-    pub(super) url: Uri,
+    pub(crate) url: Uri,
     /// Header names and values.
-    pub(super) headers: &'a [(&'static str, String)],
+    pub(crate) headers: &'a [(&'static str, String)],
     /// What a POST or PUT sends.
-    pub(super) body: &'a [u8],
+    pub(crate) body: &'a [u8],
     /// The size of the blob that is asked for; 0 for what is small.
-    pub(super) blob_size: u64,
+    pub(crate) blob_size: u64,
 }
 
 /// Connections, kept open between requests.
-pub(super) struct Http {
+pub(crate) struct Http {
     /// Straight to this machine, in plain text, past any proxy.
     loopback: Agent,
     /// Everywhere else, and TLS; made when first needed, since reading the root certificates takes time.
@@ -67,7 +68,7 @@ pub(super) struct Http {
 
 /// Why an exchange gave no answer.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// The connection failed: worth another try.
     Connection(anyhow::Error),
     /// It would fail again.
@@ -76,7 +77,7 @@ pub(super) enum Failure {
 
 impl Failure {
     /// The error, whatever its kind.
-    pub(super) fn into_error(self) -> anyhow::Error {
+    pub(crate) fn into_error(self) -> anyhow::Error {
         match self {
             Failure::Connection(error) | Failure::Final(error) => error,
         }
@@ -85,7 +86,7 @@ impl Failure {
 
 impl Http {
     /// No connection is made yet.
-    pub(super) fn new(whole: Duration) -> Self {
+    pub(crate) fn new(whole: Duration) -> Self {
         Http {
             loopback: configure().build().into(),
             remote: OnceLock::new(),
@@ -97,18 +98,18 @@ impl Http {
     }
 
     /// Plain text is spoken with these registries.
-    pub(super) fn allow_plain(&mut self, registries: Vec<Registry>) {
+    pub(crate) fn allow_plain(&mut self, registries: Vec<Registry>) {
         self.plain.extend(registries);
     }
 
     /// Whether a registry is spoken with in plain text: this machine, or an allowed one.
-    pub(super) fn is_plain(&self, registry: &Registry) -> bool {
+    pub(crate) fn is_plain(&self, registry: &Registry) -> bool {
         let is_tls = self.is_tls().get(&registry.as_str().to_ascii_lowercase()).copied().unwrap_or_default();
         !is_tls && (registry.is_loopback() || self.plain.contains(registry))
     }
 
     /// Whether plain text may go to an address.
-    pub(super) fn may_be_plain(&self, url: &Uri) -> bool {
+    pub(crate) fn may_be_plain(&self, url: &Uri) -> bool {
         is_loopback(url) || self.plain.iter().any(|registry| registry.as_str().eq_ignore_ascii_case(&place(url)))
     }
 
@@ -117,7 +118,7 @@ impl Http {
     ///
     /// # Errors
     /// No answer; a redirect to where plain text would be spoken; too many redirects.
-    pub(super) fn exchange(
+    pub(crate) fn exchange(
         &self,
         exchange: &Exchange<'_>,
         authorization: Option<&str>,
@@ -183,7 +184,7 @@ impl Http {
     }
 
     /// An address of this machine as it is spoken to: by TLS where plain text was lost on it.
-    pub(super) fn secured(&self, url: Uri) -> Uri {
+    pub(crate) fn secured(&self, url: Uri) -> Uri {
         let is_tls = url.scheme_str() == Some("http") && self.is_tls().get(&place(&url)) == Some(&true);
         let path = url.path_and_query().map_or("/", |path| path.as_str());
         match is_tls.then(|| format!("https://{}{path}", place(&url)).parse()) {
@@ -235,7 +236,7 @@ impl Http {
     /// # Errors
     /// No answer; plain text to where it is not spoken. A failing `content` looks like a
     /// connection that failed: its owner knows better.
-    pub(super) fn upload(
+    pub(crate) fn upload(
         &self,
         url: &Uri,
         length: u64,
@@ -253,7 +254,7 @@ impl Http {
     ///
     /// # Errors
     /// None, or no valid address; plain text. No error shows its query, which may hold a signature.
-    pub(super) fn location(&self, from: &Uri, response: &Response<Body>) -> Result<Uri> {
+    pub(crate) fn location(&self, from: &Uri, response: &Response<Body>) -> Result<Uri> {
         let location = response
             .headers()
             .get("Location")
@@ -263,7 +264,7 @@ impl Http {
     }
 
     /// What `location` means in an answer of `from`: see [`Http::location`].
-    pub(super) fn resolve(&self, from: &Uri, location: &str) -> Result<Uri> {
+    pub(crate) fn resolve(&self, from: &Uri, location: &str) -> Result<Uri> {
         let next = resolve(from, location)?;
         let is_plain = next.scheme_str() == Some("http");
         if is_plain && from.scheme_str() == Some("https") && next.authority() == from.authority() {
@@ -334,7 +335,7 @@ fn invalid(error: ureq::http::Error) -> Failure {
 }
 
 /// Reads what is left of an answer that is of no use, so that its connection is.
-pub(super) fn drain(response: Response<Body>) {
+pub(crate) fn drain(response: Response<Body>) {
     // A body that cannot be read costs the connection, nothing else.
     let _ = io::copy(&mut response.into_body().into_reader().take(MAX_DRAIN), &mut io::sink());
 }
@@ -343,7 +344,7 @@ pub(super) fn drain(response: Response<Body>) {
 ///
 /// # Errors
 /// More than `limit` bytes.
-pub(super) fn read_whole(response: Response<Body>, limit: u64) -> Result<Option<Vec<u8>>> {
+pub(crate) fn read_whole(response: Response<Body>, limit: u64) -> Result<Option<Vec<u8>>> {
     let length = response.body().content_length();
     let mut bytes = Vec::new();
     let read = response.into_body().into_reader().take(limit + 1).read_to_end(&mut bytes);
@@ -370,58 +371,6 @@ fn root_certificates() -> Result<Vec<Certificate<'static>>> {
         return Ok(mozilla.iter().map(|der| Certificate::from_der(der)).collect());
     }
     Ok(found.certs.iter().map(|der| Certificate::from_der(der).to_owned()).collect())
-}
-
-/// An address without what may be secret in it: signatures are in the query, passwords before the host.
-pub(super) fn shown(url: &Uri) -> String {
-    format!("{}{}", place(url), url.path())
-}
-
-/// `host[:port]` of an address.
-pub(super) fn place(url: &Uri) -> String {
-    let authority = url.authority().map_or("", |authority| authority.as_str());
-    authority.rsplit('@').next().unwrap_or_default().to_ascii_lowercase()
-}
-
-/// Whether two addresses are one host's, the port and how it is spoken to included.
-pub(super) fn is_same_host(one: &Uri, other: &Uri) -> bool {
-    let place = |url: &Uri| {
-        let port = url.port_u16().or(match url.scheme_str() {
-            Some("https") => Some(443),
-            _ => Some(80),
-        });
-        (url.scheme_str().map(str::to_owned), url.host().map(str::to_ascii_lowercase), port)
-    };
-    place(one) == place(other)
-}
-
-/// Whether an address is on this machine.
-pub(super) fn is_loopback(url: &Uri) -> bool {
-    let host = url.host().unwrap_or_default();
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost")
-        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-/// A `Location` (RFC 9110 section 10.2.2), absolute or relative to `from`.
-fn resolve(from: &Uri, location: &str) -> Result<Uri> {
-    let scheme = from.scheme_str().unwrap_or("https");
-    let authority = from.authority().map_or("", |authority| authority.as_str());
-    let is_scheme = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
-    let absolute = if location.split_once("://").is_some_and(|(start, _)| is_scheme(start)) {
-        location.to_owned()
-    } else if let Some(rest) = location.strip_prefix("//") {
-        format!("{scheme}://{rest}")
-    } else if location.starts_with('/') {
-        format!("{scheme}://{authority}{location}")
-    } else if location.starts_with('?') {
-        format!("{scheme}://{authority}{}{location}", from.path())
-    } else {
-        let folder = from.path().rsplit_once('/').map_or("", |(folder, _)| folder);
-        format!("{scheme}://{authority}{folder}/{location}")
-    };
-    // The error would repeat the address, query and all.
-    absolute.parse().ok().context("it cannot be parsed")
 }
 
 fn classify(error: ureq::Error, url: &Uri, proxy: Option<&NamedProxy>) -> Failure {

@@ -4,7 +4,10 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::http::WHOLE;
+use ureq::Body;
+use ureq::http::Response;
+
+use super::exchange::WHOLE;
 use crate::image::time::parse_http_date;
 
 /// How often and how patiently requests are repeated.
@@ -35,21 +38,21 @@ impl Default for RetryPolicy {
 }
 
 /// The tries of one request, or of an operation that is begun anew as a whole.
-pub(super) struct Attempts {
+pub(crate) struct Attempts {
     policy: RetryPolicy,
     made: u32,
 }
 
 impl Attempts {
     /// Begins the first try.
-    pub(super) fn new(policy: RetryPolicy) -> Self {
+    pub(crate) fn new(policy: RetryPolicy) -> Self {
         Attempts { policy, made: 1 }
     }
 
     /// Waits before the next try: longer from try to try, and at least as long as the registry asks (which may
     /// be not at all, of many clients at once), a random part of it so that clients do not come back together. False, without waiting, when
     /// there is no next try.
-    pub(super) fn wait(&mut self, retry_after: Option<Duration>) -> bool {
+    pub(crate) fn wait(&mut self, retry_after: Option<Duration>) -> bool {
         let too_long = retry_after.is_some_and(|wait| wait > self.policy.longest_retry_after);
         if self.made >= self.policy.tries || too_long {
             return false;
@@ -70,12 +73,17 @@ fn random_fraction() -> f64 {
 }
 
 /// Whether a status is worth another try.
-pub(super) fn is_retryable(status: u16) -> bool {
+pub(crate) fn is_retryable(status: u16) -> bool {
     matches!(status, 408 | 429 | 500..=599)
 }
 
+/// What the answer says about coming back.
+pub(crate) fn retry_after(response: &Response<Body>) -> Option<Duration> {
+    parse_retry_after(response.headers().get("Retry-After")?.to_str().ok()?)
+}
+
 /// Reads `Retry-After` (RFC 9110 section 10.2.3): seconds, or a date.
-pub(super) fn parse_retry_after(text: &str) -> Option<Duration> {
+fn parse_retry_after(text: &str) -> Option<Duration> {
     let text = text.trim();
     if let Ok(seconds) = text.parse::<u64>() {
         return Some(Duration::from_secs(seconds));

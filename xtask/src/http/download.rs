@@ -4,11 +4,11 @@
 use anyhow::{Context, Result, ensure};
 use ureq::http::{HeaderMap, Method, Uri};
 
-use super::client::retry_after;
-use super::credentials::Secret;
+use super::address::place;
 use super::error::ApiError;
-use super::http::{Exchange, Failure, Http, WHOLE, place, read_whole};
-use super::retry::{Attempts, RetryPolicy, is_retryable};
+use super::exchange::{Exchange, Failure, Http, WHOLE, read_whole};
+use super::retry::{Attempts, RetryPolicy, is_retryable, retry_after};
+use super::secret::Secret;
 
 /// What is downloaded from services with an HTTP API.
 pub(crate) struct Downloader {

@@ -6,7 +6,7 @@ use anyhow::{Result, bail, ensure};
 use ureq::http::Uri;
 use ureq::{Proxy, ProxyProtocol};
 
-use super::http::{is_loopback, place};
+use super::address::{is_loopback, place};
 use crate::system::environment::variable;
 
 /// Where the proxy for https is looked for, and that for http; the first one set wins.
@@ -15,7 +15,7 @@ const HTTP: [&str; 4] = ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"];
 
 /// What the environment says, unread: only what is used has to be right.
 #[derive(Default)]
-pub(super) struct Proxies {
+pub(crate) struct Proxies {
     https: Option<(&'static str, String)>,
     http: Option<(&'static str, String)>,
     /// Hosts that are spoken to without.
@@ -24,21 +24,21 @@ pub(super) struct Proxies {
 
 /// A proxy, and where it was named.
 #[derive(Clone)]
-pub(super) struct NamedProxy {
+pub(crate) struct NamedProxy {
     pub(super) proxy: Proxy,
     pub(super) variable: &'static str,
 }
 
 impl NamedProxy {
     /// For messages: without what it is logged in to with.
-    pub(super) fn shown(&self) -> String {
+    pub(crate) fn shown(&self) -> String {
         format!("the proxy `{}` (`{}`)", place(self.proxy.uri()), self.variable)
     }
 }
 
 impl Proxies {
     /// Those of this process.
-    pub(super) fn from_environment() -> Self {
+    pub(crate) fn from_environment() -> Self {
         Proxies::from(variable)
     }
 
@@ -54,7 +54,7 @@ impl Proxies {
     /// # Errors
     /// A variable that names no proxy, or one that cannot be spoken to. Its value is not shown: it may hold a
     /// password.
-    pub(super) fn of(&self, url: &Uri) -> Result<Option<NamedProxy>> {
+    pub(crate) fn of(&self, url: &Uri) -> Result<Option<NamedProxy>> {
         let named = if url.scheme_str() == Some("http") { &self.http } else { &self.https };
         let host = url.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
         let Some((variable, value)) = named else { return Ok(None) };

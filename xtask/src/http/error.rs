@@ -1,0 +1,99 @@
+//! What a server answers when it refuses.
+
+use std::fmt;
+use std::io::Read;
+
+use serde::Deserialize;
+use ureq::Body;
+use ureq::http::{Response, StatusCode};
+
+/// Error bodies are small; what a broken proxy sends instead may not be.
+const MAX_BODY: u64 = 64 * 1024;
+/// As much of a message as is shown.
+const MAX_MESSAGE: usize = 300;
+
+/// A registry's, or its token service's, refusal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ApiError {
+    /// The host that answered.
+    pub(crate) host: String,
+    /// The HTTP status.
+    pub(crate) status: u16,
+    /// The registry's error code, such as `MANIFEST_UNKNOWN` (distribution-spec, error codes).
+    pub(crate) code: Option<String>,
+    /// The registry's message.
+    pub(crate) message: Option<String>,
+}
+
+impl ApiError {
+    /// Whether what was asked for does not exist (or may not be seen: registries do not tell).
+    pub(crate) fn is_not_found(&self) -> bool {
+        self.status == 404
+    }
+
+    /// Whether access was refused.
+    pub(crate) fn is_denied(&self) -> bool {
+        matches!(self.status, 401 | 403)
+    }
+
+    /// Reads the answer's body, as far as it is the spec's JSON.
+    pub(crate) fn read(host: &str, response: Response<Body>) -> Self {
+        #[derive(Deserialize)]
+        struct Document {
+            #[serde(default)]
+            errors: Vec<Entry>,
+            // Token services and proxies answer in other shapes.
+            #[serde(default, alias = "error_description", alias = "message")]
+            details: Option<serde_json::Value>,
+        }
+        #[derive(Default, Deserialize)]
+        struct Entry {
+            #[serde(default)]
+            code: Option<serde_json::Value>,
+            #[serde(default)]
+            message: Option<String>,
+        }
+        let status = response.status().as_u16();
+        let mut bytes = Vec::new();
+        // A body that cannot be read leaves the status to speak.
+        let _ = response.into_body().into_reader().take(MAX_BODY).read_to_end(&mut bytes);
+        let document = serde_json::from_slice::<Document>(&bytes).ok();
+        let (entry, details) = match document {
+            Some(Document { errors, details }) => (errors.into_iter().next(), details),
+            None => (None, None),
+        };
+        let entry = entry.unwrap_or_default();
+        let text = |value: serde_json::Value| match value {
+            serde_json::Value::String(text) => Some(shorten(&text)),
+            serde_json::Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        };
+        ApiError {
+            host: host.to_owned(),
+            status,
+            code: entry.code.and_then(text),
+            message: entry.message.as_deref().map(shorten).or(details.and_then(text)),
+        }
+    }
+}
+
+/// Without control characters, which could repaint the terminal, and not too long.
+fn shorten(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(MAX_MESSAGE).collect()
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` answered {}", self.host, self.status)?;
+        let reason = StatusCode::from_u16(self.status).ok().and_then(|status| status.canonical_reason());
+        if let Some(reason) = reason {
+            write!(f, " {reason}")?;
+        }
+        for part in [&self.code, &self.message].into_iter().flatten().filter(|p| !p.is_empty()) {
+            write!(f, ": {part}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ApiError {}
