@@ -17,7 +17,7 @@ use miniz_oxide::deflate::core::{
 
 /// Names the bytes that this module makes for an input. Change it whenever they change (a test
 /// holds a digest), so that layers remembered from before are compressed anew.
-pub(crate) const COMPRESSOR: &str = "miniz_oxide 0.9 level 5 blocks 256K";
+pub(crate) const COMPRESSOR: &str = "miniz_oxide 0.9.1 level 5 blocks 256K";
 
 // miniz_oxide is called directly: `flate2` takes whichever backend any crate of the build asks
 // for, and with it other bytes. Its compressor is scalar code, the same on every processor
@@ -248,5 +248,14 @@ mod tests {
     fn bytes_are_the_known_ones() {
         let digest = Digest::of(&compress(&sample(BLOCK + 100_000), 65_536));
         assert_eq!(digest.hex(), "a727f3904ddd4f0cd03d07f917b225384112aca5526d57b9e44cc2313933ed31", "of {COMPRESSOR}");
+    }
+
+    /// The folder is used without our lock file: the version has to be in its own manifest.
+    #[test]
+    fn the_compressor_is_one_exact_version() {
+        let version = COMPRESSOR.split(' ').nth(1).unwrap();
+        let manifest: toml::Table = toml::from_str(include_str!("../../Cargo.toml")).unwrap();
+        let wanted = manifest["dependencies"]["miniz_oxide"]["version"].as_str().unwrap();
+        assert_eq!(wanted, format!("={version}"));
     }
 }

@@ -1,5 +1,6 @@
 //! Confines a child process: Landlock rules for files, no sockets, no privileges, no way to other
 //! processes. Unprivileged; everything here is inherited by what the child starts.
+#![allow(unsafe_code, reason = "system calls that no crate wraps")]
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};

@@ -104,7 +104,10 @@ pub(crate) fn stream(
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     if let Some(enter) = enter {
         // SAFETY: between fork and exec only system calls run: that is what `enter` promises.
-        unsafe { command.pre_exec(enter) };
+        #[allow(unsafe_code, reason = "the standard library has no other way to run something in the child")]
+        unsafe {
+            command.pre_exec(enter)
+        };
     }
     adopt_orphans();
     let (mut child, _guard) = spawn(&mut command)?;
@@ -348,6 +351,7 @@ impl Drop for Watch {
 
 /// Even when we are killed without a chance to clean up, the kernel ends the child.
 #[cfg(target_os = "linux")]
+#[allow(unsafe_code, reason = "the standard library has no other way to run something in the child")]
 fn end_with_parent(command: &mut Command) {
     let parent = nix::unistd::getpid();
     // SAFETY: between fork and exec only the async-signal-safe calls prctl and getppid run.
