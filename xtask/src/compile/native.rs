@@ -353,6 +353,7 @@ impl NativeBuild {
     }
 
     /// Compiles what can be compiled for `components` from `readable` and what all may read; the rest is no error.
+    /// Nothing is said of packages that are `hidden`.
     ///
     /// # Errors
     /// Cargo cannot be run.
@@ -362,10 +363,11 @@ impl NativeBuild {
         stage: &Stage,
         components: &[&Component],
         mut readable: Found,
+        hidden: &BTreeSet<&str>,
         progress: &Progress,
     ) -> Result<Compiled> {
         readable.extend(workspace.readable_by_all()?);
-        Ok(self.run(workspace, stage, components, readable, Shown::Compiling, progress)?.1)
+        Ok(self.run(workspace, stage, components, readable, Shown::CompilingBut(hidden), progress)?.1)
     }
 
     fn run(
@@ -374,7 +376,7 @@ impl NativeBuild {
         stage: &Stage,
         components: &[&Component],
         readable: Found,
-        shown: Shown,
+        shown: Shown<'_>,
         progress: &Progress,
     ) -> Result<(ExitStatus, Compiled)> {
         let names: Vec<&str> = components.iter().map(|component| component.name.as_str()).collect();
@@ -389,7 +391,7 @@ impl NativeBuild {
         let enter = confinement.map(|confinement| move || confinement.enter());
         let shell = process::shell_in(&stage.root)?;
         let mut command = self.command(&shell, components).env("HOME", &home.0).env("TMPDIR", &home.0);
-        if shown == Shown::All && std::io::stderr().is_terminal() {
+        if matches!(shown, Shown::All) && std::io::stderr().is_terminal() {
             // Cargo sees a pipe, and then shows no progress unless it is told how wide the terminal is.
             for (name, value) in [("COLOR", "always"), ("PROGRESS_WHEN", "always"), ("PROGRESS_WIDTH", "79")] {
                 command = command.env(format!("CARGO_TERM_{name}"), value);

@@ -107,14 +107,18 @@ impl<'a> SharedCode<'a> {
                 code.forget(shared.folders.iter())?;
             }
             let start = SystemTime::now();
-            let found = build.try_compile(workspace, stage, &asked, shared.readable.clone(), progress)?;
+            // They are compiled, or fail, for nothing.
+            let others = workspace.sources.keys().filter(|folder| !shared.folders.contains(folder));
+            let hidden: BTreeSet<&str> = others.filter_map(|folder| code.name(folder)).collect();
+            let found = build.try_compile(workspace, stage, &asked, shared.readable.clone(), &hidden, progress)?;
             code.add(&shared, |manifest| found.libraries.contains_key(manifest));
-            // Others may have made do with less than they are to have.
+            // Others' code may have made do with less than it is to have.
             let ran = ran_since(start, &found.scripts);
             let others = |folder: &&Utf8PathBuf| {
                 let manifest = code.manifest(folder);
                 let is_new = found.anew.contains(&manifest) || code.name(folder).is_some_and(|name| ran.contains(name));
-                is_new && !code.packages.contains_key(&manifest)
+                let runs_code = asked.iter().any(|component| workspace.runs_code(component, folder));
+                is_new && runs_code && !code.packages.contains_key(&manifest)
             };
             code.forget(workspace.sources.keys().filter(others))?;
             memory.is_open = false;

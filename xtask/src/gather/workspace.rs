@@ -382,7 +382,9 @@ impl Workspace {
             // Nobody knows of packages that are no members.
             member(folder).is_none_or(|package| package.targets.iter().any(|target| target.is_macro))
         };
-        member(folder).is_none_or(|package| package.build_script().is_some()) || component.closure.iter().any(is_macro)
+        // Macros run where they are used.
+        let mut others = component.closure.iter().filter(|other| *other != folder);
+        member(folder).is_none_or(|package| package.build_script().is_some()) || others.any(is_macro)
     }
 
     /// What all builds may read: manifests, the lock file, settings of cargo and rustup, packages that

@@ -1,6 +1,7 @@
 //! Running tools: every child is in a process group of its own that ends with us, and a failed
 //! child is reported with its command, its exit status and the end of its output.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -82,11 +83,11 @@ pub(crate) fn output(cmd: Cmd<'_>) -> Result<Output> {
 
 /// What people see of a child's standard error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Shown {
+pub(crate) enum Shown<'a> {
     /// What comes, as it comes: cargo draws its progress there.
     All,
-    /// Cargo's lines that say what it compiles.
-    Compiling,
+    /// Cargo's lines that say what it compiles, but for these packages.
+    CompilingBut(&'a BTreeSet<&'a str>),
 }
 
 /// Runs `cmd`, hands each line of its standard output to `on_line`, and shows its standard error. `enter` runs in the child before its program: system
@@ -97,7 +98,7 @@ pub(crate) enum Shown {
 pub(crate) fn stream(
     cmd: Cmd<'_>,
     enter: Option<impl Fn() -> std::io::Result<()> + Send + Sync + 'static>,
-    shown: Shown,
+    shown: Shown<'_>,
     mut on_line: impl FnMut(&str),
 ) -> Result<(ExitStatus, String)> {
     let mut command = prepared(cmd);
@@ -177,22 +178,24 @@ fn adopt_orphans() {}
 fn end_orphans(_own: [Option<u32>; 2]) {}
 
 /// Shows what comes, as it comes, and keeps its end.
-fn pass_on(mut from: impl Read, shown: Shown) -> String {
+fn pass_on(mut from: impl Read, shown: Shown<'_>) -> String {
     let mut kept: Vec<u8> = Vec::new();
     let mut line: Vec<u8> = Vec::new();
     let mut buffer = [0; 8 * 1024];
     while let Ok(count @ 1..) = from.read(&mut buffer) {
         let new = &buffer[..count];
         // A reader that went away is no reason to stop the child.
-        if shown == Shown::All {
+        if matches!(shown, Shown::All) {
             let _ = std::io::stderr().write_all(new);
         }
-        for part in new.split_inclusive(|byte| *byte == b'\n').filter(|_| shown == Shown::Compiling) {
-            line.extend_from_slice(part);
-            if line.ends_with(b"\n") {
-                let whole = std::mem::take(&mut line);
-                if whole.trim_ascii_start().starts_with(b"Compiling ") {
-                    let _ = std::io::stderr().write_all(&whole);
+        if let Shown::CompilingBut(hidden) = shown {
+            for part in new.split_inclusive(|byte| *byte == b'\n') {
+                line.extend_from_slice(part);
+                if line.ends_with(b"\n") && is_compiling(&line, hidden) {
+                    let _ = std::io::stderr().write_all(&line);
+                }
+                if line.ends_with(b"\n") {
+                    line.clear();
                 }
             }
         }
@@ -202,6 +205,13 @@ fn pass_on(mut from: impl Read, shown: Shown) -> String {
         }
     }
     String::from_utf8_lossy(&kept).into_owned()
+}
+
+/// Whether cargo says in this line that it compiles a package which is not `hidden`.
+fn is_compiling(line: &[u8], hidden: &BTreeSet<&str>) -> bool {
+    let line = String::from_utf8_lossy(line);
+    let package = line.trim_start().strip_prefix("Compiling ").and_then(|rest| rest.split(' ').next());
+    package.is_some_and(|package| !hidden.contains(package))
 }
 
 /// Runs `cmd` with both outputs going line by line to `log` and `on_line`.
