@@ -8,6 +8,7 @@ use clap::Args;
     cargo xtask manifests                          pin them to artifacts/docker/docker-image-digests.json\n  \
     cargo xtask manifests --check                  in CI: show a diff and exit 1 when one is not pinned\n  \
     cargo xtask manifests --placeholder            nginx:alpine for all our images; without it, back again\n  \
+    cargo xtask manifests --adopt --dry-run        what it would take for ours: myorg/cart:latest, for one\n  \
     cargo xtask manifests --digests staging.json   pin them to another record\n\n\
     Which files: `manifests` in [workspace.metadata.docker], [\"k8s\"] without it.")]
 pub(crate) struct ManifestsArgs {
@@ -22,6 +23,11 @@ pub(crate) struct ManifestsArgs {
     /// Digest record to pin to [default: artifacts/docker/docker-image-digests.json].
     #[arg(long, value_name = "FILE")]
     pub(crate) digests: Option<Utf8PathBuf>,
+
+    /// Also pin images that look like those of components no manifest names: by the last part of their
+    /// repository, or by the container's name.
+    #[arg(long, conflicts_with_all = ["check", "placeholder"])]
+    pub(crate) adopt: bool,
 
     /// Write nothing; list the images that would change.
     #[arg(long, conflicts_with = "check")]
