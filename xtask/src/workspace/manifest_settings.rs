@@ -4,6 +4,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::settings::WorkspaceSettings;
+
 /// An entry of `manifests`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Value")]
@@ -49,6 +51,16 @@ impl ManifestSource {
             ManifestSource::Path(path) => path,
             ManifestSource::Value(value) => &value.file,
         }
+    }
+}
+
+impl WorkspaceSettings {
+    /// The values that `manifests` names in files of other tools.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &NamedValue> {
+        self.manifests.iter().filter_map(|source| match source {
+            ManifestSource::Value(value) => Some(value),
+            ManifestSource::Path(_) => None,
+        })
     }
 }
 

@@ -17,6 +17,8 @@ use crate::workspace::settings::{WorkspaceSettings, tidy};
 pub(crate) struct Manifests {
     /// All files, in the order of their paths; those behind kustomizations, wherever they are, are among them.
     pub(crate) files: Vec<ManifestFile>,
+    /// Files of other tools that hold values of ours.
+    pub(crate) values: Vec<ManifestFile>,
     /// What `kubectl apply` gets, in the settings' order.
     pub(crate) entries: Vec<Entry>,
     /// Files that cannot be read, and why.
@@ -30,7 +32,7 @@ pub(crate) struct Manifests {
 impl Manifests {
     /// Whether there is none.
     pub(crate) fn is_empty(&self) -> bool {
-        self.files.is_empty() && self.unreadable.is_empty()
+        self.files.is_empty() && self.values.is_empty() && self.unreadable.is_empty()
     }
 
     /// The namespaces that the objects of `entry` say they are for.
@@ -82,10 +84,9 @@ pub(crate) struct ManifestFile {
 pub(crate) fn read(root: &Utf8Path, settings: &WorkspaceSettings) -> Result<Manifests> {
     let mut reader =
         Reader { root, texts: BTreeMap::new(), kustomizations: BTreeMap::new(), found: Manifests::default() };
-    let mut applied = BTreeSet::new();
+    let (mut applied, mut values) = (BTreeSet::new(), BTreeSet::new());
     for source in &settings.manifests {
-        let ManifestSource::Path(named) = source else { continue };
-        let named = tidy(named);
+        let named = tidy(source.path());
         if !root.join(&named).exists() {
             // The default folder need not be there.
             if settings.manifests == WorkspaceSettings::default().manifests {
@@ -93,20 +94,24 @@ pub(crate) fn read(root: &Utf8Path, settings: &WorkspaceSettings) -> Result<Mani
             }
             bail!("`{named}`, which `manifests` in `[workspace.metadata.docker]` of `Cargo.toml` names, is missing");
         }
-        reader.source(&named, &mut applied)?;
+        match source {
+            ManifestSource::Path(_) => reader.source(&named, &mut applied)?,
+            ManifestSource::Value(_) => {
+                reader.load(&named);
+                values.insert(named);
+            }
+        }
     }
     let Reader { texts, found, .. } = reader;
-    // Values of other tools are no manifests, wherever they lie.
-    let values: BTreeSet<Utf8PathBuf> = settings
-        .manifests
-        .iter()
-        .filter(|source| matches!(source, ManifestSource::Value(_)))
-        .map(|source| tidy(source.path()))
-        .collect();
     let mut seen = BTreeSet::new();
-    let mut files = Vec::new();
-    for (path, text) in texts.into_iter().filter(|(path, _)| !values.contains(path)) {
+    let (mut files, mut of_values) = (Vec::new(), Vec::new());
+    for (path, text) in texts {
         let Some(text) = text else { continue };
+        // Values of other tools are no manifests, wherever they lie.
+        if values.contains(&path) {
+            of_values.push(ManifestFile { is_applied: true, path, text });
+            continue;
+        }
         // A link's target is the file that is replaced.
         let real = root.join(&path).canonicalize_utf8().with_context(|| format!("cannot read `{path}`"))?;
         let is_applied = applied.contains(&path);
@@ -116,7 +121,7 @@ pub(crate) fn read(root: &Utf8Path, settings: &WorkspaceSettings) -> Result<Mani
             files.push(ManifestFile { is_applied, path, text });
         }
     }
-    Ok(Manifests { files, ..found })
+    Ok(Manifests { files, values: of_values, ..found })
 }
 
 struct Reader<'a> {

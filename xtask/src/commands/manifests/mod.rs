@@ -18,8 +18,10 @@ use crate::image::record::{DigestRecord, RECORD_PATH};
 use crate::kubernetes::ours::{Naming, Repositories};
 use crate::kubernetes::pinning::naming::{Refusal, Scope};
 use crate::kubernetes::pinning::pin::{Images, Pinned, pin};
+use crate::kubernetes::pinning::values::pin_values;
 use crate::system::environment::variable;
 use crate::system::{files::replace_all, parallel};
+use crate::workspace::settings::tidy;
 
 /// The manifests, and what they become.
 pub(crate) struct PinPlan {
@@ -146,39 +148,61 @@ fn plan_texts(
     check_settings(workspace)?;
     let pin_all = |manifests: Vec<ManifestFile>, adopted: &BTreeSet<String>| {
         let scope = Scope { repositories: &repositories, image_paths: &settings.image_paths, adopted };
-        parallel::map(manifests, parallel::processors(), |manifest| {
+        split(parallel::map(manifests, parallel::processors(), |manifest| {
             let result = pin(&manifest.text, manifest.path.file_name().unwrap_or_default(), scope, images);
             (manifest, result)
-        })
+        }))
     };
-    let Manifests { files, unreadable: mut refused, missing: mut notes, .. } = manifests;
-    let mut planned = Vec::new();
-    for (manifest, result) in pin_all(files, &BTreeSet::new()) {
-        match result {
-            Ok(pinned) => planned.push(PlannedFile { manifest, pinned }),
-            Err(refusals) => refused.extend(refusals.iter().map(|refusal| refusal_line(&manifest.path, refusal))),
+    let Manifests { files, values, mut unreadable, missing: mut notes, .. } = manifests;
+    let mut of_values = Vec::new();
+    match images {
+        Images::Recorded(record) => {
+            let pinned = values.into_iter().map(|file| {
+                let named: Vec<_> = settings.values().filter(|value| tidy(&value.file) == file.path).collect();
+                let result = pin_values(&file.text, &named, &repositories, record);
+                (file, result)
+            });
+            let (planned, refused) = split(pinned.collect());
+            of_values = planned;
+            unreadable.extend(refused);
         }
+        Images::Placeholder => notes.extend(
+            values.iter().map(|file| format!("`{}` is left alone: only manifests take placeholders", file.path)),
+        ),
     }
+    let (mut planned, refused) = pin_all(files, &BTreeSet::new());
+    let mut refused = [unreadable, refused].concat();
+    planned.extend(of_values);
     // What a file that cannot be read names, nobody knows.
     let mut undeployed = match record.filter(|_| refused.is_empty()) {
         Some(record) => undeployed(workspace, record, &planned),
         None => Vec::new(),
     };
-    if adopt && !undeployed.is_empty() {
+    if let Some(record) = record.filter(|_| adopt && !undeployed.is_empty()) {
         let adopted = undeployed.iter().map(|component| component.name.clone()).collect();
-        let manifests = planned.into_iter().map(|file| file.manifest).collect();
-        planned = Vec::new();
-        for (manifest, result) in pin_all(manifests, &adopted) {
-            match result {
-                Ok(pinned) => planned.push(PlannedFile { manifest, pinned }),
-                Err(refusals) => refused.extend(refusals.iter().map(|refusal| refusal_line(&manifest.path, refusal))),
-            }
-        }
-        undeployed = record.map(|record| deployed::undeployed(workspace, record, &planned)).unwrap_or_default();
+        let is_near = |file: &PlannedFile| !file.pinned.near.is_empty();
+        let (near, others): (Vec<_>, Vec<_>) = planned.into_iter().partition(is_near);
+        let again = pin_all(near.into_iter().map(|file| file.manifest).collect(), &adopted);
+        planned = [others, again.0].into_iter().flatten().collect();
+        refused = again.1;
+        undeployed = deployed::undeployed(workspace, record, &planned);
     }
+    planned.sort_by(|a, b| a.manifest.path.cmp(&b.manifest.path));
     notes.extend(planned.iter().flat_map(deployed::notes));
     notes.extend(deployed::alike(&planned, &undeployed));
     Ok(PinPlan { root: workspace.root().to_owned(), files: planned, refused, notes, undeployed })
+}
+
+/// What can be pinned, and a line for each reason why the rest cannot.
+fn split(pinned: Vec<(ManifestFile, Result<Pinned, Vec<Refusal>>)>) -> (Vec<PlannedFile>, Vec<String>) {
+    let (mut planned, mut refused) = (Vec::new(), Vec::new());
+    for (manifest, result) in pinned {
+        match result {
+            Ok(pinned) => planned.push(PlannedFile { manifest, pinned }),
+            Err(refusals) => refused.extend(refusals.iter().map(|refusal| refusal_line(&manifest.path, refusal))),
+        }
+    }
+    (planned, refused)
 }
 
 /// Repositories of our components: at the registry of the settings, of each environment, and of CI.

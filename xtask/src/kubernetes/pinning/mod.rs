@@ -6,4 +6,5 @@ mod generated;
 pub(crate) mod mark;
 pub(crate) mod naming;
 pub(crate) mod pin;
+pub(crate) mod values;
 pub(crate) mod workload;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::edit::{Addition, Edits};
+use super::edit::{Addition, Edits, not_plain};
 use super::mark::{FOREIGN, Mark};
 use super::naming::{Named, Namer, NearMiss, Refusal, Scope, is_placeholder, no_yaml, refusal};
 use super::workload::{Site, sites};
@@ -21,7 +21,7 @@ pub(crate) enum Images<'a> {
 }
 
 /// A pinned text.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Pinned {
     /// The text with its images replaced.
     pub(crate) text: String,
@@ -263,7 +263,7 @@ impl Pinning<'_> {
             }
         };
         if !added.is_empty() {
-            let range = document.content_range(site, self.text).ok_or_else(|| not_plain(document, site))?;
+            let range = document.content_range(site, self.text).ok_or_else(|| not_plain(line))?;
             let addition = Addition { document: number, mapping: entry, key, after: site, content: range };
             self.edits.add(document, self.text, addition, &added);
         }
@@ -286,21 +286,8 @@ impl Pinning<'_> {
 
     /// Replaces the content of a scalar; its quotes stay.
     fn scalar(&mut self, number: usize, document: &Document<'_>, id: NodeId, new: &str) -> Result<(), Refusal> {
-        let node = &document.nodes[id];
-        let plain = node.anchor == 0 && node.tag.is_none();
-        let range = document.content_range(id, self.text).filter(|_| plain).ok_or_else(|| not_plain(document, id))?;
-        if self.text[range.clone()] != *new {
-            self.edits.scalar(number, id, range, new);
-        }
-        Ok(())
+        self.edits.set(self.text, (number, document), id, new)
     }
-}
-
-fn not_plain(document: &Document<'_>, id: NodeId) -> Refusal {
-    refusal(
-        document.nodes[id].line,
-        "this belongs to one of our images; write it as plain or quoted text on one line, without anchor, alias or tag",
-    )
 }
 
 #[cfg(test)]
