@@ -2,6 +2,7 @@
 //!
 //! Pure: nothing here touches files, processes, the environment, the clock or the network.
 
+pub(crate) mod first;
 pub(crate) mod kustomization;
 pub(crate) mod local;
 pub(crate) mod ours;

@@ -5,6 +5,7 @@ use std::process::Command;
 use serde_json::json;
 
 use crate::parts::Cleanup;
+use crate::project::Shared;
 use crate::stage::{Stage, Workload, alpha, kubectl};
 use crate::support::{Fixture, image, package, succeed};
 
@@ -138,4 +139,43 @@ fn plain_files_of_two_namespaces_are_applied_with_json_and_without_what_is_hidde
         let images = "--output=jsonpath={.items[*].spec.template.spec.containers[*].image}";
         assert_eq!(kubectl(&["--namespace", namespace, "get", "deployments", images]), alpha().pinned());
     }
+}
+
+#[test]
+#[ignore = "needs a cluster, a registry and skopeo"]
+fn first_manifests_run() {
+    let stage = with_member("first");
+    let fixture = &stage.fixture;
+    fixture.append("alpha/Cargo.toml", "[package.metadata.docker]\nport = 8080\n");
+    fixture.xtask("manifests --init").ok();
+    let folder = fixture.root().file_name().unwrap().to_str().unwrap().to_lowercase();
+    for file in ["k8s/kustomization.yaml", "k8s/namespace.yaml"] {
+        let text = fixture.read(file);
+        let name =
+            text.lines().find_map(|line| line.trim().strip_prefix("namespace: ").or(line.strip_prefix("  name: ")));
+        let name = name.expect("a name");
+        assert!(folder.ends_with(name) || name == "app" || folder.contains(name), "{name} of {folder}");
+        fixture.write(file, &text.replace(name, &stage.namespace));
+    }
+    fixture.xtask("manifests --check").ok();
+    let output = fixture.xtask("smoke --apply --timeout 90s").ok();
+    assert!(output.stdout.contains("alpha"), "{}", output.stdout);
+    let running = stage.kubectl("get deployment alpha --output=jsonpath={.spec.template.spec.containers[0].image}");
+    assert_eq!(running, alpha().pinned());
+}
+
+#[test]
+#[ignore = "needs a container engine, a registry, skopeo and oras"]
+fn a_publication_says_what_no_manifest_brings_to_a_cluster() {
+    let shared = Shared::new("undeployed", &["one"], "");
+    shared
+        .publish("")
+        .ok()
+        .says("nothing to pin: no manifest in `k8s`; `cargo xtask manifests --init` writes first ones");
+    shared.fixture.write("k8s/pod.yaml", "containers:\n- {name: one, image: 'nginx:alpine'}\n");
+    shared.publish("").ok().says(
+        "warning: no manifest that is applied names `one`\n`k8s/pod.yaml:2`: `nginx:alpine` looks like it; write `",
+    );
+    shared.fixture.xtask("manifests --adopt").ok();
+    shared.publish("").ok().says_nothing_of("warning: no manifest");
 }

@@ -268,3 +268,98 @@ fn what_is_applied_is_what_is_pinned() {
     fixture.xtask("manifests").ok().says_nothing_of("looks like");
     assert!(fixture.read("k8s/kustomization.yaml").contains(&digest("two")));
 }
+
+#[test]
+fn first_manifests_are_written_for_components_that_have_none() {
+    let fixture = Fixture::simple(&["one", "two"]);
+    fixture.append("one/Cargo.toml", "[package.metadata.docker]\nport = 8080\n");
+    let output = fixture.xtask("manifests --init --dry-run").ok();
+    let written = "write k8s/one.yaml\nwrite k8s/two.yaml\nwrite k8s/namespace.yaml\nwrite k8s/kustomization.yaml\n";
+    assert_eq!(output.stdout, written.replace("write", "would write"));
+    assert!(!fixture.path("k8s").exists());
+    let output = fixture.xtask("manifests --init").ok().says("note: `two` has no `port`").says_nothing_of("`one`");
+    assert_eq!(output.stdout, written.replace("write", "wrote"));
+    assert!(fixture.read("k8s/one.yaml").contains("image: nginx:alpine # xtask placeholder: one\n"));
+    fixture.xtask("manifests --check --placeholder").ok().says("2 images of our components in 4 files, all up to date");
+    fixture.xtask("manifests --init").ok().says("nothing to write: manifests name every component");
+    fixture.write(RECORD, &record(&["one", "two"]));
+    fixture.xtask("manifests").ok();
+    assert!(fixture.read("k8s/two.yaml").contains(&format!("image: {}\n", pinned("two"))));
+    // A component that comes later joins the others.
+    fixture.remove("k8s/two.yaml").replace("k8s/kustomization.yaml", "  - two.yaml\n", "");
+    let kustomization = fixture.read("k8s/kustomization.yaml");
+    assert_eq!(fixture.xtask("manifests --init").ok().stdout, "wrote k8s/two.yaml\nchanged k8s/kustomization.yaml\n");
+    assert_eq!(fixture.read("k8s/kustomization.yaml"), format!("{kustomization}  - two.yaml\n"));
+    fixture.xtask("manifests --check").ok();
+    fixture.write("k8s/two.yaml", "kind: List\n");
+    fixture.xtask("manifests --init").fails().says("error: `k8s/two.yaml` exists, and does not name `two`");
+    // What looks like one is for `--adopt`, what is left out on purpose for nobody.
+    fixture.write("k8s/two.yaml", "containers: [{image: 'myorg/two:1'}]\n");
+    fixture.xtask("manifests --init").ok().says("nothing to write");
+}
+
+#[test]
+fn values_of_other_tools_are_pinned() {
+    let fixture = fixture();
+    fixture.append(
+        "Cargo.toml",
+        "[workspace.metadata.docker]\nmanifests = [\"k8s\", { file = \"chart/values.yaml\", key = \"two.image\" }, \
+         { file = \"stage.tfvars\", key = \"docker_tag\", value = \"tag\" }]\n",
+    );
+    fixture.write("chart/values.yaml", "two:\n  image: {repository: localhost:5000/two, tag: main} # x\n");
+    fixture.write("chart/templates/pod.yaml", "{{ broken").write("stage.tfvars", "docker_tag = \"old\"\n");
+    fixture.write(RECORD, &record(&["one", "two"]));
+    fixture.xtask("manifests --check").fails().says("3 of 3 manifests differ");
+    fixture.xtask("manifests").ok();
+    let values = format!("two:\n  image: {{repository: localhost:5000/two, tag: sha-1234567@{}}} # x\n", digest("two"));
+    assert_eq!(fixture.read("chart/values.yaml"), values);
+    assert_eq!(fixture.read("stage.tfvars"), "docker_tag = \"sha-1234567\"\n");
+    fixture.xtask("manifests --check").ok();
+    fixture
+        .xtask("manifests --placeholder")
+        .ok()
+        .says("note: `chart/values.yaml` is left alone: only manifests take placeholders");
+    fixture.replace("Cargo.toml", "\"k8s\",", "\"k8s\", \"chart\",");
+    fixture
+        .xtask("manifests")
+        .fails()
+        .says("`chart/templates/pod.yaml:2")
+        .says("of Helm, `manifests` takes the chart's values");
+    fixture.replace("Cargo.toml", "value = \"tag\"", "valeu = \"tag\"");
+    fixture.xtask("manifests").fails().says("unknown field `valeu`");
+}
+
+#[test]
+fn a_file_that_changes_meanwhile_is_not_overwritten() {
+    let fixture = fixture();
+    let value = "{ file = \"last.env\", key = \"X\", value = \"digest\", component = \"one\" }";
+    fixture.append("Cargo.toml", &format!("[workspace.metadata.docker]\nmanifests = [\"k8s\", {value}]\n"));
+    // It is read last, and reading it takes until somebody writes.
+    let pipe = fixture.path("last.env");
+    crate::support::succeed(std::process::Command::new("mkfifo").arg(&pipe));
+    let edited = POD.replace("main", "edited");
+    let xtask = fixture.xtask("manifests");
+    let output = std::thread::scope(|scope| {
+        let run = scope.spawn(|| xtask.fails());
+        let mut writer = std::fs::File::options().write(true).open(&pipe).unwrap();
+        fixture.write("k8s/pod.yaml", &edited);
+        std::io::Write::write_all(&mut writer, format!("X={}\n", digest("one")).as_bytes()).unwrap();
+        drop(writer);
+        run.join().unwrap()
+    });
+    output.says("`k8s/pod.yaml` changed while it was being pinned, and no manifest was written\nrun it again");
+    assert_eq!(fixture.read("k8s/pod.yaml"), edited);
+}
+
+#[test]
+fn other_objects_are_pinned_by_their_paths() {
+    let fixture = fixture();
+    fixture.append("Cargo.toml", "[workspace.metadata.docker]\nimage-paths = [\"templates.container.image\"]\n");
+    let flow = "kind: Workflow\nspec:\n  templates:\n    - name: a\n      container: {image: IMAGE}\n      script: {image: IMAGE}\n";
+    fixture.write("k8s/flow.yaml", &flow.replace("IMAGE", "localhost:5000/one:1"));
+    let note = "note: `k8s/flow.yaml:6`: `localhost:5000/one:1` is not the image of a container, and is left alone";
+    fixture.xtask("manifests").ok().says(note);
+    fixture.xtask("manifests --check").ok().says(note);
+    let pinned = flow.replacen("IMAGE", &pinned("one"), 1).replace("IMAGE", "localhost:5000/one:1");
+    assert_eq!(fixture.read("k8s/flow.yaml"), pinned);
+}

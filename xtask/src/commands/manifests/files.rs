@@ -248,6 +248,7 @@ impl Reader<'_> {
     }
 }
 
-fn is_kustomization(path: &Utf8Path) -> bool {
+/// Whether kustomize takes a file of this name for a kustomization.
+pub(super) fn is_kustomization(path: &Utf8Path) -> bool {
     path.file_name().is_some_and(|name| NAMES.contains(&name))
 }

@@ -2,6 +2,7 @@
 
 mod deployed;
 pub(crate) mod files;
+mod init;
 mod report;
 
 use std::collections::BTreeSet;
@@ -55,6 +56,9 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &ManifestsArgs) -> Res
         (None, false) => None,
     };
     let manifests = read(&workspace)?;
+    if arguments.init {
+        return init::run(&workspace, manifests, record.as_ref(), arguments);
+    }
     let is_empty = manifests.is_empty();
     if is_empty {
         eprintln!("{}", report::nothing_to_pin(&workspace));
@@ -153,25 +157,20 @@ fn plan_texts(
             (manifest, result)
         }))
     };
-    let Manifests { files, values, mut unreadable, missing: mut notes, .. } = manifests;
-    let mut of_values = Vec::new();
-    match images {
-        Images::Recorded(record) => {
-            let pinned = values.into_iter().map(|file| {
-                let named: Vec<_> = settings.values().filter(|value| tidy(&value.file) == file.path).collect();
-                let result = pin_values(&file.text, &named, &repositories, record);
-                (file, result)
-            });
-            let (planned, refused) = split(pinned.collect());
-            of_values = planned;
-            unreadable.extend(refused);
+    let Manifests { files, values, unreadable, missing: mut notes, .. } = manifests;
+    let is_placeholder = matches!(images, Images::Placeholder);
+    let pinned = values.into_iter().filter_map(|file| {
+        let named: Vec<_> = settings.values().filter(|value| tidy(&value.file) == file.path).collect();
+        let mut result = pin_values(&file.text, &named, &repositories, record?);
+        if let (true, Ok(pinned)) = (is_placeholder, &mut result) {
+            notes.push(format!("`{}` is left alone: only manifests take placeholders", file.path));
+            pinned.leave(&file.text);
         }
-        Images::Placeholder => notes.extend(
-            values.iter().map(|file| format!("`{}` is left alone: only manifests take placeholders", file.path)),
-        ),
-    }
+        Some((file, result))
+    });
+    let (of_values, of_values_refused) = split(pinned.collect());
     let (mut planned, refused) = pin_all(files, &BTreeSet::new());
-    let mut refused = [unreadable, refused].concat();
+    let mut refused = [unreadable, of_values_refused, refused].concat();
     planned.extend(of_values);
     // What a file that cannot be read names, nobody knows.
     let mut undeployed = match record.filter(|_| refused.is_empty()) {

@@ -101,7 +101,8 @@ pub(crate) fn undeployed(plan: &PinPlan) -> Option<String> {
 /// That there are no manifests.
 pub(crate) fn nothing_to_pin(workspace: &Workspace) -> String {
     let folders = workspace.packages.settings.manifests.iter().map(|source| format!("`{}`", source.path()));
-    format!("nothing to pin: no manifest in {}", folders.collect::<Vec<_>>().join(", "))
+    let folders = folders.collect::<Vec<_>>().join(", ");
+    format!("nothing to pin: no manifest in {folders}; `cargo xtask manifests --init` writes first ones")
 }
 
 fn as_json(plan: &PinPlan) -> Value {

@@ -36,6 +36,14 @@ pub(crate) struct Pinned {
     pub(crate) replaced: Vec<String>,
 }
 
+impl Pinned {
+    /// Takes back all edits of `text`.
+    pub(crate) fn leave(&mut self, text: &str) {
+        text.clone_into(&mut self.text);
+        self.images.iter_mut().for_each(|image| image.to.clone_from(&image.from));
+    }
+}
+
 /// An image of one of our components.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PinnedImage {
