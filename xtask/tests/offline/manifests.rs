@@ -267,6 +267,11 @@ fn what_is_applied_is_what_is_pinned() {
     fixture.append("k8s/pod.yaml", "    - image: two\n");
     fixture.xtask("manifests").ok().says_nothing_of("looks like");
     assert!(fixture.read("k8s/kustomization.yaml").contains(&digest("two")));
+    // An entry that replaces nothing deploys nothing.
+    fixture.replace("k8s/pod.yaml", "image: two", "image: three");
+    fixture.xtask("manifests --check").fails().says("no manifest that is applied names `two`");
+    fixture.replace("k8s/kustomization.yaml", "[pod.yaml]", "[pod.yaml, https://example.com/x.yaml]");
+    fixture.xtask("manifests --check").ok();
 }
 
 #[test]

@@ -25,6 +25,8 @@ pub(crate) struct Manifests {
     pub(crate) unreadable: Vec<String>,
     /// What kustomizations name and is not there.
     pub(crate) missing: Vec<String>,
+    /// Whether kustomizations take in what is not here: repositories of others, charts.
+    pub(crate) has_unseen: bool,
     /// Kustomizations that are variants of the same: which of them to apply, only the settings can tell.
     pub(crate) variants: Vec<Utf8PathBuf>,
 }
@@ -229,6 +231,7 @@ impl Reader<'_> {
             self.kustomizations
                 .insert(path.to_owned(), kustomization::read(text, path.file_name().unwrap_or_default()));
         }
+        self.found.has_unseen |= self.kustomizations[path].has_unseen;
         let folder = path.parent().unwrap_or(Utf8Path::new(""));
         let mut named = Vec::new();
         for name in &self.kustomizations[path].names {
