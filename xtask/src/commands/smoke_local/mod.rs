@@ -9,20 +9,22 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
+use xshell::cmd;
 
-use super::manifests;
+use super::manifests::{self, files::Manifests};
 use super::table::table;
 use super::{Outcome, print};
 use crate::cli::SmokeArgs;
 use crate::gather::workspace::Workspace;
+use crate::kubernetes::kustomization::Entry;
 use crate::kubernetes::local::plan::{LocalImages, LocalPorts, Pod, components, listening, pods};
 use crate::kubernetes::local::read::read;
 use crate::kubernetes::local::values::Ports;
 use crate::kubernetes::local::verdict::{LocalVerdict, State};
 use crate::system::files::TemporaryFolder;
-use crate::system::parallel;
 use crate::system::progress::Progress;
+use crate::system::{parallel, process};
 use watch::Run;
 
 /// Loads the workspace, runs, prints the verdicts.
@@ -66,8 +68,7 @@ pub(crate) fn run(
     if !found.is_empty() {
         found.check_applicable(&workspace.packages.settings)?;
     }
-    let texts: Vec<_> =
-        found.files.into_iter().filter(|file| file.is_applied).map(|file| (file.path, file.text)).collect();
+    let texts = texts(workspace.root(), found)?;
     let record = manifests::recorded(workspace.root())?;
     let application = read(&texts, &manifests::repositories(workspace, record.as_ref()))?;
     let needed = components(&application);
@@ -98,6 +99,30 @@ pub(crate) fn run(
         .map(|(kind, name)| LocalVerdict::unrun(name.clone(), None, State::Skipped, format!("a {kind} is not run")));
     verdicts.extend(skipped);
     Ok(verdicts)
+}
+
+/// The texts that are applied, by path: of a kustomization what kubectl makes of it, and its files as they are where
+/// there is no kubectl.
+fn texts(root: &Utf8Path, manifests: Manifests) -> Result<Vec<(Utf8PathBuf, String)>> {
+    let has_kubectl = which::which("kubectl").is_ok();
+    let mut texts = Vec::new();
+    for entry in &manifests.entries {
+        match entry {
+            Entry::Kustomization(folder, _) if has_kubectl => {
+                let shell = process::shell_in(root)?;
+                let rendered = process::read(cmd!(shell, "kubectl kustomize {folder}").quiet());
+                texts.push((
+                    folder.clone(),
+                    rendered.with_context(|| format!("cannot use the kustomization `{folder}`"))?,
+                ));
+            }
+            _ => {
+                let files = manifests.files.iter().filter(|file| entry.files().contains(&file.path));
+                texts.extend(files.map(|file| (file.path.clone(), file.text.clone())));
+            }
+        }
+    }
+    Ok(texts)
 }
 
 fn logs(workspace: &Workspace) -> camino::Utf8PathBuf {

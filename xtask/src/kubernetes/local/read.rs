@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::objects::{PodTemplate, Service};
 use crate::kubernetes::ours::Repositories;
-use crate::kubernetes::pinning::naming::{Namer, Scope};
+use crate::kubernetes::pinning::naming::{Namer, Scope, is_placeholder};
 use crate::kubernetes::pinning::workload::Site;
 use crate::kubernetes::yaml::document::{Document, NodeId};
 use crate::kubernetes::yaml::json::to_json;
@@ -129,7 +129,9 @@ impl Reader<'_> {
                 .line(document, line, &sites)
                 .map_err(|refusal| anyhow::anyhow!("line {}: {}", refusal.line, refusal.message))?;
             for (site, component) in named.sites {
-                let Some(component) = component else { continue };
+                // What kustomize rendered has no comments: then the container's name says whose a placeholder is.
+                let unsaid = || is_placeholder(document, site).then(|| namer.unsaid(document, site)).flatten();
+                let Some(component) = component.or_else(|| unsaid().map(str::to_owned)) else { continue };
                 match site {
                     Site::Image(id) => drop(components.insert(document.target(id), component)),
                     Site::Kustomization(entry) => {
@@ -182,9 +184,7 @@ impl Reader<'_> {
         for document in self.files.get(path).into_iter().flatten() {
             let unknown = document.as_object().into_iter().flatten().map(|(key, _)| key.as_str());
             if let Some(key) = unknown.into_iter().find(|key| !HARMLESS.contains(key)) {
-                bail!(
-                    "`{path}`: `{key}` is not understood without a cluster; `cargo xtask smoke` without `--local` is"
-                );
+                bail!("`{path}`: `{key}` is not understood without kubectl, which is not installed");
             }
         }
         let own = self.files.get(path).into_iter().flatten().find_map(|document| document["namespace"].as_str());
@@ -278,7 +278,7 @@ fn generated(value: &Value, application: &mut Application) -> Result<()> {
         let unknown =
             map.as_object().into_iter().flatten().find(|(key, _)| !["name", "literals"].contains(&key.as_str()));
         if let Some((key, _)) = unknown {
-            bail!("config map `{name}`: `{key}` is not understood without a cluster, only `literals` is");
+            bail!("config map `{name}`: `{key}` is not understood without kubectl, only `literals` is");
         }
         let literals = map["literals"].as_array().into_iter().flatten().filter_map(Value::as_str);
         let entries = literals.filter_map(|literal| literal.split_once('='));
