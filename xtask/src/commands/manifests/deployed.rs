@@ -36,7 +36,7 @@ pub(super) struct Place {
 
 /// Every name in `undeployed` is a component's.
 pub(super) fn check_settings(workspace: &Workspace) -> Result<()> {
-    let names: Vec<&str> = workspace.components.iter().map(|component| component.name.as_str()).collect();
+    let names = workspace.component_names();
     for name in &workspace.packages.settings.undeployed {
         if !names.contains(&name.as_str()) {
             let hint = did_you_mean(&[name], names.iter().copied());
@@ -61,8 +61,8 @@ pub(super) fn undeployed(
         .filter(|image| image.replaces.as_ref().is_none_or(|name| !all_seen || names.contains(name.as_str())))
         .map(|image| image.component.as_str())
         .collect();
-    let components = workspace.components.iter().map(|component| component.name.as_str());
     let excepted = &workspace.packages.settings.undeployed;
+    let components = workspace.component_names().into_iter();
     components
         .filter(|name| !named.contains(name) && !excepted.iter().any(|excepted| excepted == name))
         .filter_map(|name| record.images.get_key_value(name))

@@ -7,8 +7,9 @@ use camino::{Utf8Path, Utf8PathBuf};
 use walkdir::{DirEntry, WalkDir};
 
 use crate::kubernetes::kustomization::{self, Entry, Kustomization};
-use crate::kubernetes::pinning::workload::NAMES;
+use crate::kubernetes::pinning::workload::{NAMES, is_compose};
 use crate::kubernetes::smoke::manifests::namespaces;
+use crate::kubernetes::yaml::parse::parse;
 use crate::workspace::manifest_settings::ManifestSource;
 use crate::workspace::settings::{WorkspaceSettings, tidy};
 
@@ -157,8 +158,9 @@ impl Reader<'_> {
         let plain: Vec<_> =
             listed.iter().filter(|path| !below(path) && !reached.iter().any(|of| of.contains(path))).cloned().collect();
         applied.extend(plain.iter().cloned());
-        if !plain.is_empty() {
-            self.found.entries.push(Entry::Files(plain));
+        let objects: Vec<_> = plain.into_iter().filter(|path| !self.is_compose(path)).collect();
+        if !objects.is_empty() {
+            self.found.entries.push(Entry::Files(objects));
         }
         for at in &roots {
             let is_variant =
@@ -192,6 +194,13 @@ impl Reader<'_> {
         }
         listed.sort();
         Ok(listed)
+    }
+
+    fn is_compose(&self, path: &Utf8Path) -> bool {
+        // Reading a text twice takes time, and nearly all are objects.
+        let text = self.texts[path].as_deref().filter(|text| !text.contains("apiVersion"));
+        let documents = text.and_then(|text| parse(text).ok());
+        documents.is_some_and(|documents| documents.first().is_some_and(is_compose))
     }
 
     fn load(&mut self, path: &Utf8Path) {

@@ -24,7 +24,7 @@ use crate::kubernetes::pinning::pin::{Images, Pinned, pin};
 use crate::kubernetes::pinning::values::pin_values;
 use crate::system::environment::variable;
 use crate::system::{files::replace_all, parallel};
-use crate::workspace::settings::tidy;
+use crate::workspace::settings::{WorkspaceSettings, tidy};
 
 /// The manifests, and what they become.
 pub(crate) struct PinPlan {
@@ -149,8 +149,8 @@ fn plan_texts(
     images: Images<'_>,
     adopt: bool,
 ) -> Result<PinPlan> {
-    let repositories = repositories(workspace, record);
     let settings = &workspace.packages.settings;
+    let repositories = repositories(settings, workspace.component_names(), record);
     check_settings(workspace)?;
     let pin_all = |manifests: Vec<ManifestFile>, adopted: &BTreeSet<String>| {
         let scope = Scope { repositories: &repositories, image_paths: &settings.image_paths, adopted };
@@ -206,9 +206,12 @@ fn split(pinned: Vec<(ManifestFile, Result<Pinned, Vec<Refusal>>)>) -> (Vec<Plan
     (planned, refused)
 }
 
-/// Repositories of our components: at the registry of the settings, of each environment, and of CI.
-pub(crate) fn repositories(workspace: &Workspace, record: Option<&DigestRecord>) -> Repositories {
-    let settings = &workspace.packages.settings;
+/// Repositories of these components: at the registry of the settings, of each environment, and of CI.
+pub(crate) fn repositories(
+    settings: &WorkspaceSettings,
+    components: Vec<&str>,
+    record: Option<&DigestRecord>,
+) -> Repositories {
     let (ci_registry, repository) = (variable("CI_REGISTRY"), variable("GITHUB_REPOSITORY"));
     let template = settings.repository.as_str();
     let environments = settings
@@ -218,7 +221,7 @@ pub(crate) fn repositories(workspace: &Workspace, record: Option<&DigestRecord>)
     let own = ci_registry.as_deref().into_iter().chain([settings.registry.as_str()]);
     let registries = environments.chain(own.map(|registry| (registry, template))).collect();
     let naming = Naming {
-        components: workspace.components.iter().map(|component| component.name.as_str()).collect(),
+        components,
         registries,
         owner: repository.as_deref().and_then(|name| name.split_once('/')).map(|(owner, _)| owner),
     };

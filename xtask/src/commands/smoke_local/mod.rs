@@ -64,13 +64,15 @@ pub(crate) fn run(
         cfg!(target_os = "linux"),
         "the programs of images run on Linux alone; use `cargo xtask smoke` with a cluster"
     );
+    let settings = &workspace.packages.settings;
     let found = manifests::read(workspace)?;
     if !found.is_empty() {
-        found.check_applicable(&workspace.packages.settings)?;
+        found.check_applicable(settings)?;
     }
     let texts = texts(workspace.root(), found)?;
     let record = manifests::recorded(workspace.root())?;
-    let application = read(&texts, &manifests::repositories(workspace, record.as_ref()))?;
+    let repositories = manifests::repositories(settings, workspace.component_names(), record.as_ref());
+    let application = read(&texts, &repositories)?;
     let needed = components(&application);
     ensure!(
         !needed.is_empty(),

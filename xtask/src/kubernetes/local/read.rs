@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::objects::{PodTemplate, Service};
 use crate::kubernetes::ours::Repositories;
 use crate::kubernetes::pinning::naming::{Namer, Scope, is_placeholder};
-use crate::kubernetes::pinning::workload::Site;
+use crate::kubernetes::pinning::workload::{NAMES, Site};
 use crate::kubernetes::yaml::document::{Document, NodeId};
 use crate::kubernetes::yaml::json::to_json;
 use crate::kubernetes::yaml::parse::parse;
@@ -147,8 +147,6 @@ impl Reader<'_> {
 
     /// The files to read, each with the namespace that its kustomization sets.
     fn chosen(&self) -> Result<Vec<(Utf8PathBuf, Option<String>)>> {
-        let is_kustomization =
-            |path: &Utf8Path| matches!(path.file_name(), Some("kustomization.yaml" | "kustomization.yml"));
         let roots: Vec<&Utf8PathBuf> = self.files.keys().filter(|path| is_kustomization(path)).collect();
         let governed = |path: &Utf8Path| {
             let folders = path.ancestors().skip(1);
@@ -190,7 +188,7 @@ impl Reader<'_> {
         let own = self.files.get(path).into_iter().flatten().find_map(|document| document["namespace"].as_str());
         let namespace = namespace.or(own);
         for named in self.named_by(path)? {
-            if matches!(named.file_name(), Some("kustomization.yaml" | "kustomization.yml")) {
+            if is_kustomization(&named) {
                 self.follow(&named, namespace, depth + 1, chosen)?;
             } else {
                 chosen.push((named, namespace.map(str::to_owned)));
@@ -209,8 +207,8 @@ impl Reader<'_> {
             let lists = ["resources", "bases"].into_iter().filter_map(|key| document[key].as_array());
             for entry in lists.flatten().filter_map(Value::as_str) {
                 let wanted = tidy(&folder.join(entry));
-                let candidates = [wanted.clone(), wanted.join("kustomization.yaml"), wanted.join("kustomization.yml")];
-                let found = candidates.into_iter().find(|path| self.files.contains_key(path));
+                let mut candidates = std::iter::once(wanted.clone()).chain(NAMES.iter().map(|name| wanted.join(name)));
+                let found = candidates.find(|path| self.files.contains_key(path));
                 files.push(
                     found.with_context(|| format!("`{path}` names `{entry}`, which is not among the manifests"))?,
                 );
@@ -269,6 +267,10 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+fn is_kustomization(path: &Utf8Path) -> bool {
+    path.file_name().is_some_and(|name| NAMES.contains(&name))
 }
 
 /// Config maps that a kustomization makes of literals.

@@ -45,7 +45,7 @@ pub(crate) fn sites(document: &Document<'_>, file: &str, further: &[String]) -> 
     if is_kustomization(document, file) {
         let images = at_root("images").map(|images| document.items(images)).unwrap_or_default();
         found.extend(images.iter().map(|entry| Site::Kustomization(document.target(*entry))));
-    } else if at_root("kind").is_none() && at_root("apiVersion").is_none() {
+    } else if is_compose(document) {
         let services = at_root("services").and_then(|services| document.entries(services)).unwrap_or_default();
         found.extend(services.iter().filter_map(|(_, service)| document.get(*service, "image")).map(Site::Image));
     }
@@ -80,6 +80,12 @@ pub(crate) fn container_of<'a>(document: &'a Document<'_>, site: Site) -> Option
     let services = document.get(document.root()?, "services")?;
     let (name, _) = document.entries(services)?.iter().find(|(_, service)| *service == container)?;
     document.text(*name)
+}
+
+/// Whether `document` is of a Compose file, which kubectl does not take.
+pub(crate) fn is_compose(document: &Document<'_>) -> bool {
+    let has = |key: &str| document.root().is_some_and(|root| document.get(root, key).is_some());
+    has("services") && !has("kind") && !has("apiVersion")
 }
 
 /// Whether `document` of `file` is a kustomization: by its kind, or without one by the file's name.
