@@ -24,7 +24,8 @@ use crate::kubernetes::pinning::pin::{Images, Pinned, pin};
 use crate::kubernetes::pinning::values::pin_values;
 use crate::system::environment::variable;
 use crate::system::{files::replace_all, parallel};
-use crate::workspace::settings::{WorkspaceSettings, tidy};
+use crate::workspace::settings::WorkspaceSettings;
+use crate::workspace::settings::tidy;
 
 /// The manifests, and what they become.
 pub(crate) struct PinPlan {
@@ -150,7 +151,7 @@ fn plan_texts(
     adopt: bool,
 ) -> Result<PinPlan> {
     let settings = &workspace.packages.settings;
-    let repositories = repositories(settings, workspace.component_names(), record);
+    let repositories = repositories(workspace, record);
     check_settings(workspace)?;
     let pin_all = |manifests: Vec<ManifestFile>, adopted: &BTreeSet<String>| {
         let scope = Scope { repositories: &repositories, image_paths: &settings.image_paths, adopted };
@@ -206,8 +207,14 @@ fn split(pinned: Vec<(ManifestFile, Result<Pinned, Vec<Refusal>>)>) -> (Vec<Plan
     (planned, refused)
 }
 
-/// Repositories of these components: at the registry of the settings, of each environment, and of CI.
-pub(crate) fn repositories(
+/// Repositories of our components: at the registry of the settings, of each environment, and of CI.
+pub(crate) fn repositories(workspace: &Workspace, record: Option<&DigestRecord>) -> Repositories {
+    let components = workspace.components.iter().map(|component| component.name.as_str()).collect();
+    repositories_of(&workspace.packages.settings, components, record)
+}
+
+/// As [`repositories`], for components of these names.
+pub(crate) fn repositories_of(
     settings: &WorkspaceSettings,
     components: Vec<&str>,
     record: Option<&DigestRecord>,
@@ -220,12 +227,8 @@ pub(crate) fn repositories(
         .map(|environment| (environment.registry.as_str(), environment.repository.as_deref().unwrap_or(template)));
     let own = ci_registry.as_deref().into_iter().chain([settings.registry.as_str()]);
     let registries = environments.chain(own.map(|registry| (registry, template))).collect();
-    let naming = Naming {
-        components,
-        registries,
-        owner: repository.as_deref().and_then(|name| name.split_once('/')).map(|(owner, _)| owner),
-    };
-    Repositories::new(&naming, record)
+    let owner = repository.as_deref().and_then(|name| name.split_once('/')).map(|(owner, _)| owner);
+    Repositories::new(&Naming { components, registries, owner }, record)
 }
 
 /// The workspace's manifests.

@@ -71,8 +71,7 @@ pub(crate) fn run(
     }
     let texts = texts(workspace.root(), found)?;
     let record = manifests::recorded(workspace.root())?;
-    let repositories = manifests::repositories(settings, workspace.component_names(), record.as_ref());
-    let application = read(&texts, &repositories)?;
+    let application = read(&texts, &manifests::repositories(workspace, record.as_ref()))?;
     let needed = components(&application);
     ensure!(
         !needed.is_empty(),
