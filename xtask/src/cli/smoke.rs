@@ -12,13 +12,18 @@ use clap::Args;
     cargo xtask smoke --apply --dry-run                      let the API server validate them\n  \
     cargo xtask smoke --context kind-ci --namespace staging --ready-within 30s\n  \
     cargo xtask smoke --report smoke.json --report smoke.xml\n  \
-    cargo xtask smoke --local                                no cluster: run the images' programs here\n\n\
+    cargo xtask smoke --local                                no cluster: run the images' programs here\n  \
+    cargo xtask smoke --local --keep-running                 and let them run on\n\n\
     XTASK_IMAGES=placeholder makes a run green whose manifests hold placeholder images.\n\
     In GitHub's CI the table is added to the step summary as well.")]
 pub(crate) struct SmokeArgs {
     /// Run the manifests' programs here, out of the images that `docker-build` made, without a cluster.
     #[arg(long, conflicts_with_all = ["namespace", "context", "apply", "digests", "report", "allow_unverifiable"])]
     pub(crate) local: bool,
+
+    /// With --local: let the programs run on, at the addresses shown, until Ctrl-C.
+    #[arg(long, requires = "local")]
+    pub(crate) keep_running: bool,
 
     /// Namespace to check [default: that of the manifests, else that of the kubectl context].
     #[arg(long, short, value_name = "NAME")]
