@@ -267,6 +267,20 @@ fn what_is_applied_is_what_is_pinned() {
     fixture.append("k8s/pod.yaml", "    - image: two\n");
     fixture.xtask("manifests").ok().says_nothing_of("looks like");
     assert!(fixture.read("k8s/kustomization.yaml").contains(&digest("two")));
+    // An entry wins over the base.
+    fixture.write(
+        "k8s/kustomization.yaml",
+        "resources: [pod.yaml]\nimages:\n- {name: localhost:5000/one, newName: myorg/one}\n",
+    );
+    fixture
+        .xtask("manifests --check")
+        .fails()
+        .says("no manifest that is applied names `one`, `two`\n`k8s/kustomization.yaml:3`: `myorg/one` looks like it");
+    fixture.write(
+        "k8s/kustomization.yaml",
+        "resources: [pod.yaml]\nimages:\n- {name: two, newName: localhost:5000/two}\n",
+    );
+    fixture.xtask("manifests").ok();
     // An entry that replaces nothing deploys nothing.
     fixture.replace("k8s/pod.yaml", "image: two", "image: three");
     fixture.xtask("manifests --check").fails().says("no manifest that is applied names `two`");

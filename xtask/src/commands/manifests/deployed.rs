@@ -56,9 +56,14 @@ pub(super) fn undeployed(
 ) -> Vec<Undeployed> {
     let applied = || files.iter().filter(|file| file.manifest.is_applied);
     let names: BTreeSet<&str> = applied().flat_map(|file| &file.pinned.names).map(String::as_str).collect();
+    let overridden: BTreeSet<&str> = applied().flat_map(|file| &file.pinned.overridden).map(String::as_str).collect();
     let named: BTreeSet<&str> = applied()
         .flat_map(|file| &file.pinned.images)
-        .filter(|image| image.replaces.as_ref().is_none_or(|name| !all_seen || names.contains(name.as_str())))
+        .filter(|image| match &image.replaces {
+            Some(name) => !all_seen || names.contains(name.as_str()),
+            // An entry wins over what it replaces.
+            None => !overridden.contains(without_selector(&image.from)),
+        })
         .map(|image| image.component.as_str())
         .collect();
     let excepted = &workspace.packages.settings.undeployed;

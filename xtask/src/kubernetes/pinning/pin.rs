@@ -35,6 +35,8 @@ pub(crate) struct Pinned {
     pub(crate) near: Vec<NearMiss>,
     /// All image names that containers and kustomizations' entries give, without tags and digests.
     pub(crate) names: BTreeSet<String>,
+    /// Image names that a kustomization's entries replace by foreign images.
+    pub(crate) overridden: BTreeSet<String>,
 }
 
 impl Pinned {
@@ -75,6 +77,7 @@ pub(crate) fn pin(text: &str, file: &str, scope: Scope<'_>, images: Images<'_>) 
         found: Vec::new(),
         near: Vec::new(),
         names: BTreeSet::new(),
+        overridden: BTreeSet::new(),
     };
     let mut refusals = Vec::new();
     for (number, document) in documents.iter().enumerate() {
@@ -89,12 +92,12 @@ pub(crate) fn pin(text: &str, file: &str, scope: Scope<'_>, images: Images<'_>) 
         return Err(refusals);
     }
     let left = documents.iter().flat_map(|document| others(document, &pinning.namer)).collect();
-    let Pinning { edits, found, near, names, .. } = pinning;
+    let Pinning { edits, found, near, names, overridden, .. } = pinning;
     let new = edits.apply(text);
     edits.check(&documents, &new).map_err(|line| {
         vec![refusal(line, "replacing images here would change more than images; write each on a line of its own")]
     })?;
-    Ok(Pinned { text: new, images: found, left, near, names })
+    Ok(Pinned { text: new, images: found, left, near, names, overridden })
 }
 
 /// Lines and texts of scalars that name our images, whole or as an argument's value, and are no sites.
@@ -146,6 +149,7 @@ struct Pinning<'a> {
     found: Vec<PinnedImage>,
     near: Vec<NearMiss>,
     names: BTreeSet<String>,
+    overridden: BTreeSet<String>,
 }
 
 impl Pinning<'_> {
@@ -162,6 +166,10 @@ impl Pinning<'_> {
                 }
             });
             let Some(component) = component else {
+                if let Site::Kustomization(entry) = site {
+                    let name = document.get(entry, "name").and_then(|id| document.text(id));
+                    self.overridden.extend(name.map(str::to_owned));
+                }
                 left.extend(is_placeholder(document, site).then(|| FOREIGN.to_owned()));
                 continue;
             };
