@@ -8,7 +8,7 @@ use walkdir::{DirEntry, WalkDir};
 
 use crate::kubernetes::kustomization::{self, Entry, Kustomization};
 use crate::kubernetes::pinning::workload::{NAMES, is_compose};
-use crate::kubernetes::smoke::manifests::namespaces;
+use crate::kubernetes::smoke::manifests::{name_their_namespaces, namespaces};
 use crate::kubernetes::yaml::parse::parse;
 use crate::workspace::manifest_settings::ManifestSource;
 use crate::workspace::settings::{WorkspaceSettings, tidy};
@@ -40,10 +40,18 @@ impl Manifests {
 
     /// The namespaces that the objects of `entry` say they are for.
     pub(crate) fn namespaces(&self, entry: &Entry) -> BTreeSet<String> {
+        namespaces(self.texts(entry), matches!(entry, Entry::Kustomization(..)))
+    }
+
+    /// Whether the objects of `entry` name several namespaces, and each its own.
+    pub(crate) fn name_their_namespaces(&self, entry: &Entry) -> bool {
+        matches!(entry, Entry::Files(_)) && name_their_namespaces(self.texts(entry))
+    }
+
+    fn texts<'a>(&'a self, entry: &'a Entry) -> impl Iterator<Item = &'a str> {
         let text =
             |path: &Utf8PathBuf| self.files.iter().find(|file| file.path == *path).map(|file| file.text.as_str());
-        let texts = entry.files().iter().filter_map(text);
-        namespaces(texts, matches!(entry, Entry::Kustomization(..)))
+        entry.files().iter().filter_map(text)
     }
 
     /// Whether it is told what to apply.
