@@ -172,10 +172,15 @@ fn a_publication_says_what_no_manifest_brings_to_a_cluster() {
         .publish("")
         .ok()
         .says("nothing to pin: no manifest in `k8s`; `cargo xtask manifests --init` writes first ones");
-    shared.fixture.write("k8s/pod.yaml", "containers:\n- {name: one, image: 'nginx:alpine'}\n");
+    let fixture = &shared.fixture;
+    fixture.write("k8s/kustomization.yaml", "resources: [../base]\n");
+    fixture.write("base/kustomization.yaml", "resources: [pod.yaml]\n");
+    fixture.write("base/pod.yaml", "containers:\n- {name: one, image: 'nginx:alpine'}\n");
+    shared.commit("manifests");
     shared.publish("").ok().says(
-        "warning: no manifest that is applied names `one`\n`k8s/pod.yaml:2`: `nginx:alpine` looks like it; write `",
+        "warning: no manifest that is applied names `one`\n`base/pod.yaml:2`: `nginx:alpine` looks like it; write `",
     );
+    // What pinning changes is no change of the tree, wherever it lies.
     shared.fixture.xtask("manifests --adopt").ok();
     shared.publish("").ok().says_nothing_of("warning: no manifest");
 }
