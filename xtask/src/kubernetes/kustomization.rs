@@ -36,7 +36,7 @@ impl Entry {
 pub(crate) struct Kustomization {
     /// Whether it is a component, which only others can include.
     pub(crate) is_component: bool,
-    /// Whether it takes in what is not here: repositories of others, charts, what generators make.
+    /// Whether it takes in what is not here: repositories of others, charts, what plugins make.
     pub(crate) has_unseen: bool,
     /// Files and folders with objects or changes to them, as they are written, remote ones left out.
     pub(crate) names: Vec<String>,
@@ -49,7 +49,8 @@ pub(crate) fn read(text: &str, file: &str) -> Kustomization {
         let Some(root) = document.root().filter(|_| is_kustomization(&document, file)) else { continue };
         let kind = document.get(root, "kind").and_then(|kind| document.text(kind));
         found.is_component |= kind == Some("Component");
-        found.has_unseen |= ["helmCharts", "generators"].iter().any(|key| document.get(root, key).is_some());
+        let unseen = ["helmCharts", "generators", "transformers", "configurations"];
+        found.has_unseen |= unseen.iter().any(|key| document.get(root, key).is_some());
         for key in ["resources", "bases", "components", "patchesStrategicMerge", "generators", "transformers"] {
             found.names.extend(items(&document, root, key).filter_map(|item| document.text(item)).map(str::to_owned));
         }
