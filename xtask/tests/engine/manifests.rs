@@ -132,8 +132,14 @@ fn plain_files_of_two_namespaces_are_applied_with_json_and_without_what_is_hidde
         manifest["metadata"]["namespace"] = json!(name);
         fixture.write(&format!("k8s/alpha-{file}"), &manifest.to_string());
     }
-    fixture.write("k8s/.hidden/broken.yaml", "no object\n");
-    fixture.xtask("manifests").ok().says("2 images of our components in 4 files, 2 of them changed");
+    // None of these is for kubectl.
+    fixture
+        .write("k8s/.hidden/broken.yaml", "no object\n")
+        .write("k8s/values.yaml", &format!("image: {}\n", alpha().repository));
+    fixture.write("k8s/compose.yaml", "services: {}\n").write("k8s/package.json", "{}");
+    let value = "{ file = \"k8s/values.yaml\", key = \"image\" }";
+    fixture.append("Cargo.toml", &format!("[workspace.metadata.docker]\nmanifests = [\"k8s\", {value}]\n"));
+    fixture.xtask("manifests").ok().says("3 images of our components in 6 files, 3 of them changed");
     stage.smoke("--apply --timeout 90s").ok();
     for namespace in [&stage.namespace, &second] {
         let images = "--output=jsonpath={.items[*].spec.template.spec.containers[*].image}";

@@ -318,6 +318,18 @@ fn first_manifests_are_written_for_components_that_have_none() {
 }
 
 #[test]
+fn json_counts_when_it_is_a_manifest() {
+    let fixture = fixture();
+    fixture.write("k8s/pod.json", r#"{"apiVersion": "v1", "containers": [{"image": "localhost:5000/one:1"}]}"#);
+    fixture.write(
+        "k8s/dashboard.json",
+        r#"{"note": "localhost:5000/one:1", "containers": [{"image": "localhost:5000/one:1"}]}"#,
+    );
+    let output = fixture.xtask("manifests").ok().says_nothing_of("dashboard");
+    assert!(output.stdout.contains("changed k8s/pod.json") && !output.stdout.contains("dashboard"), "{output:?}");
+}
+
+#[test]
 fn values_of_other_tools_are_pinned() {
     let fixture = fixture();
     fixture.append(

@@ -93,9 +93,14 @@ pub(crate) struct ManifestFile {
 /// # Errors
 /// A configured file or folder that is missing.
 pub(crate) fn read(root: &Utf8Path, settings: &WorkspaceSettings) -> Result<Manifests> {
-    let mut reader =
-        Reader { root, texts: BTreeMap::new(), kustomizations: BTreeMap::new(), found: Manifests::default() };
-    let (mut applied, mut values) = (BTreeSet::new(), BTreeSet::new());
+    let mut reader = Reader {
+        root,
+        values: settings.values().map(|value| tidy(&value.file)).collect(),
+        texts: BTreeMap::new(),
+        kustomizations: BTreeMap::new(),
+        found: Manifests::default(),
+    };
+    let mut applied = BTreeSet::new();
     for source in &settings.manifests {
         let named = tidy(source.path());
         if !root.join(&named).exists() {
@@ -107,18 +112,14 @@ pub(crate) fn read(root: &Utf8Path, settings: &WorkspaceSettings) -> Result<Mani
         }
         match source {
             ManifestSource::Path(_) => reader.source(&named, &mut applied)?,
-            ManifestSource::Value(_) => {
-                reader.load(&named);
-                values.insert(named);
-            }
+            ManifestSource::Value(_) => reader.load(&named),
         }
     }
-    let Reader { texts, found, .. } = reader;
+    let Reader { texts, values, found, .. } = reader;
     let mut seen = BTreeSet::new();
     let (mut files, mut of_values) = (Vec::new(), Vec::new());
     for (path, text) in texts {
         let Some(text) = text else { continue };
-        // Values of other tools are no manifests, wherever they lie.
         if values.contains(&path) {
             of_values.push(ManifestFile { is_applied: true, path, text });
             continue;
@@ -126,7 +127,6 @@ pub(crate) fn read(root: &Utf8Path, settings: &WorkspaceSettings) -> Result<Mani
         // A link's target is the file that is replaced.
         let real = root.join(&path).canonicalize_utf8().with_context(|| format!("cannot read `{path}`"))?;
         let is_applied = applied.contains(&path);
-        // JSON that is no manifest lies in many folders.
         let counts = is_applied || path.extension() != Some("json");
         if counts && seen.insert(real) {
             files.push(ManifestFile { is_applied, path, text });
@@ -137,6 +137,8 @@ pub(crate) fn read(root: &Utf8Path, settings: &WorkspaceSettings) -> Result<Mani
 
 struct Reader<'a> {
     root: &'a Utf8Path,
+    /// Files of other tools, which are no manifests, wherever they lie.
+    values: BTreeSet<Utf8PathBuf>,
     /// Files by path; `None` for one that cannot be read.
     texts: BTreeMap<Utf8PathBuf, Option<String>>,
     kustomizations: BTreeMap<Utf8PathBuf, Kustomization>,
@@ -146,8 +148,12 @@ struct Reader<'a> {
 impl Reader<'_> {
     /// Reads a file or folder of the settings, and adds what of it is applied.
     fn source(&mut self, named: &Utf8Path, applied: &mut BTreeSet<Utf8PathBuf>) -> Result<()> {
-        let listed = self.list(named)?;
+        let mut listed = self.list(named)?;
         listed.iter().for_each(|path| self.load(path));
+        // JSON that is no manifest lies in many folders.
+        let is_json = |path: &Utf8Path| path != named && path.extension() == Some("json");
+        listed
+            .retain(|path| !is_json(path) || self.texts[path].as_ref().is_none_or(|text| text.contains("apiVersion")));
         let kustomizations: Vec<_> = listed.iter().filter(|path| is_kustomization(path)).cloned().collect();
         let reached: Vec<_> = kustomizations.iter().map(|path| self.reach(path)).collect();
         let folder_of = |path: &Utf8Path| path.parent().unwrap_or(Utf8Path::new("")).to_owned();
@@ -196,8 +202,9 @@ impl Reader<'_> {
             let found = Utf8PathBuf::from_path_buf(entry.into_path())
                 .map_err(|path| anyhow::anyhow!("the name of `{}` is no UTF-8", path.display()))?;
             let is_manifest = matches!(found.extension(), Some("yaml" | "yml" | "json")) || is_kustomization(&found);
-            if found.is_file() && (depth == 0 || is_manifest) {
-                listed.push(found.strip_prefix(self.root).unwrap_or(&found).to_owned());
+            let path = found.strip_prefix(self.root).unwrap_or(&found);
+            if found.is_file() && (depth == 0 || is_manifest) && !self.values.contains(path) {
+                listed.push(path.to_owned());
             }
         }
         listed.sort();
