@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::parts::Cleanup;
 use crate::project::Shared;
 use crate::stage::{Stage, Workload, alpha, kubectl};
-use crate::support::{Fixture, image, package, succeed};
+use crate::support::{Fixture, Xtask, image, package, succeed};
 
 /// The images in what `kubectl kustomize` prints.
 fn rendered(fixture: &Fixture) -> Vec<String> {
@@ -69,6 +69,12 @@ fn with_member(name: &str) -> Stage {
     stage
 }
 
+/// `smoke --apply` in the context that the tests have.
+fn apply(stage: &Stage, arguments: &str) -> Xtask {
+    let context = kubectl(&["config", "current-context"]);
+    stage.fixture.xtask(&format!("smoke --apply --context {} --timeout 90s {arguments}", context.trim()))
+}
+
 fn namespace(name: &str) -> String {
     json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } }).to_string()
 }
@@ -95,13 +101,12 @@ fn the_seeds_image_is_adopted_in_a_base_behind_an_overlay_and_runs() {
         .says(&format!("`shared/alpha.json:23`: `myorg/alpha:latest` looks like it; write `{}`", alpha().pinned()));
     fixture.xtask("manifests --adopt").ok();
     assert!(fixture.read("shared/alpha.json").contains(&alpha().pinned()));
-    fixture.xtask("smoke --apply --timeout 90s").ok();
+    apply(&stage, "").ok();
     let running = stage.kubectl("get deployment alpha --output=jsonpath={.spec.template.spec.containers[0].image}");
     assert_eq!(running, alpha().pinned());
     // Of two variants of one base, nobody knows which is meant.
     fixture.write("k8s/overlays/other/kustomization.yaml", "resources: [../../../shared]\n");
-    fixture
-        .xtask("smoke --apply")
+    apply(&stage, "")
         .fails()
         .says("error: the kustomizations `k8s/overlays/other`, `k8s/overlays/test` share files, so only one of them");
     fixture.append("Cargo.toml", "[workspace.metadata.docker]\nmanifests = [\"k8s/overlays/test\"]\n");
@@ -113,7 +118,7 @@ fn the_seeds_image_is_adopted_in_a_base_behind_an_overlay_and_runs() {
         &overlay(&format!("images:\n- name: alpha\n  newName: {name}\n  newTag: old\n")),
     );
     fixture.xtask("manifests").ok().says_nothing_of("looks like");
-    fixture.xtask("smoke --apply --timeout 90s").ok();
+    apply(&stage, "").ok();
     let running = stage.kubectl("get deployment alpha --output=jsonpath={.spec.template.spec.containers[0].image}");
     assert_eq!(running, alpha().pinned());
 }
@@ -140,7 +145,7 @@ fn plain_files_of_two_namespaces_are_applied_with_json_and_without_what_is_hidde
     let value = "{ file = \"k8s/values.yaml\", key = \"image\" }";
     fixture.append("Cargo.toml", &format!("[workspace.metadata.docker]\nmanifests = [\"k8s\", {value}]\n"));
     fixture.xtask("manifests").ok().says("3 images of our components in 6 files, 3 of them changed");
-    stage.smoke("--apply --timeout 90s").ok();
+    apply(&stage, &format!("--namespace {}", stage.namespace)).ok();
     for namespace in [&stage.namespace, &second] {
         let images = "--output=jsonpath={.items[*].spec.template.spec.containers[*].image}";
         assert_eq!(kubectl(&["--namespace", namespace, "get", "deployments", images]), alpha().pinned());
@@ -164,7 +169,7 @@ fn first_manifests_run() {
         fixture.write(file, &text.replace(name, &stage.namespace));
     }
     fixture.xtask("manifests --check").ok();
-    let output = fixture.xtask("smoke --apply --timeout 90s").ok();
+    let output = apply(&stage, "").ok();
     assert!(output.stdout.contains("alpha"), "{}", output.stdout);
     let running = stage.kubectl("get deployment alpha --output=jsonpath={.spec.template.spec.containers[0].image}");
     assert_eq!(running, alpha().pinned());
