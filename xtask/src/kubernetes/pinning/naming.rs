@@ -104,11 +104,7 @@ impl Namer<'_> {
 
     /// The component that a placeholder stands for by its container's name.
     pub(crate) fn unsaid(&self, document: &Document<'_>, site: Site) -> Option<&str> {
-        let name = container_of(document, site)?;
-        match self.scope.repositories.owner(&placeholder::reference(), Some(name)) {
-            Owner::Unsaid(component) => Some(component),
-            _ => None,
-        }
+        self.scope.repositories.named(container_of(document, site)?)
     }
 
     /// Names the places of one line.
