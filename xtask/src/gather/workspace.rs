@@ -230,6 +230,11 @@ impl Workspace {
         &self.packages.root
     }
 
+    /// Names of all components.
+    pub(crate) fn component_names(&self) -> Vec<&str> {
+        self.components.iter().map(|component| component.name.as_str()).collect()
+    }
+
     /// All that components are compiled from or with, on any platform.
     pub(crate) fn resolved(&self) -> impl Iterator<Item = &Node> {
         self.resolves.values().flat_map(Resolve::nodes)

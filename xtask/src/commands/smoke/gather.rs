@@ -1,14 +1,15 @@
 //! What a run is about: the record, the manifests, the namespace.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
-use walkdir::WalkDir;
 
 use crate::cli::SmokeArgs;
 use crate::cluster::Kubectl;
-use crate::commands::manifests::placeholder_variable;
+use crate::commands::manifests::files::Manifests;
+use crate::commands::manifests::{self, placeholder_variable};
 use crate::image::record::{DigestRecord, RECORD_PATH};
-use crate::kubernetes::smoke::manifests::Namespaces;
 use crate::system::{cargo, process};
 use crate::workspace::settings::workspace_settings;
 
@@ -20,8 +21,8 @@ pub(super) struct Plan {
     pub(super) named_namespace: Option<String>,
     /// Which images must run.
     pub(super) record: DigestRecord,
-    /// Folders and files that are applied, those that exist.
-    pub(super) manifests: Vec<Utf8PathBuf>,
+    /// The manifests, and which of them are applied.
+    pub(super) manifests: Manifests,
     /// Whether placeholder images pass.
     pub(super) placeholders_pass: bool,
 }
@@ -33,15 +34,9 @@ pub(super) fn gather(manifest: Option<&Utf8Path>, arguments: &SmokeArgs) -> Resu
     let metadata = cargo::metadata(&process::shell_in(&here)?, manifest)?;
     let root = metadata.workspace_root.clone();
     let settings = workspace_settings(&metadata.workspace_metadata, &root.join("Cargo.toml"))?;
-    let manifests: Vec<_> =
-        settings.manifests.iter().map(|path| root.join(path)).filter(|path| path.exists()).collect();
-    if arguments.apply && manifests.is_empty() {
-        let named: Vec<_> = settings.manifests.iter().map(|path| format!("`{path}`")).collect();
-        bail!(
-            "there is nothing to apply: {} does not exist in `{root}`\n`manifests` in `[workspace.metadata.docker]` \
-             names the folders",
-            named.join(", ")
-        );
+    let manifests = manifests::files::read(&root, &settings)?;
+    if arguments.apply {
+        manifests.check_applicable(&settings)?;
     }
     let placeholders_pass = placeholder_variable()?;
     let record = record(&root, &here, arguments.digests.as_deref(), placeholders_pass || arguments.dry_run)?;
@@ -77,17 +72,8 @@ fn record(root: &Utf8Path, here: &Utf8Path, named: Option<&Utf8Path>, may_be_mis
 }
 
 /// The one namespace of the manifests, else kubectl's.
-fn namespace(manifests: &[Utf8PathBuf], kubectl: &Kubectl) -> Result<String> {
-    let mut found = Namespaces::default();
-    for file in manifests.iter().flat_map(WalkDir::new).filter_map(std::result::Result::ok) {
-        let is_yaml = file.path().extension().is_some_and(|extension| ["yaml", "yml"].iter().any(|e| extension == *e));
-        if is_yaml && file.file_type().is_file() {
-            let shown = file.path().display();
-            let text = std::fs::read_to_string(file.path()).with_context(|| format!("cannot read `{shown}`"))?;
-            found.read(&text);
-        }
-    }
-    let mut found = found.of_deployments();
+fn namespace(manifests: &Manifests, kubectl: &Kubectl) -> Result<String> {
+    let mut found: BTreeSet<String> = manifests.entries.iter().flat_map(|entry| manifests.namespaces(entry)).collect();
     if found.len() > 1 {
         let names = found.into_iter().collect::<Vec<_>>().join("`, `");
         bail!("the manifests are for several namespaces, `{names}`: choose one with `--namespace NAME`");

@@ -9,20 +9,22 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
+use xshell::cmd;
 
-use super::manifests;
+use super::manifests::{self, files::Manifests};
 use super::table::table;
 use super::{Outcome, print};
 use crate::cli::SmokeArgs;
 use crate::gather::workspace::Workspace;
+use crate::kubernetes::kustomization::Entry;
 use crate::kubernetes::local::plan::{LocalImages, LocalPorts, Pod, components, listening, pods};
 use crate::kubernetes::local::read::read;
 use crate::kubernetes::local::values::Ports;
 use crate::kubernetes::local::verdict::{LocalVerdict, State};
 use crate::system::files::TemporaryFolder;
-use crate::system::parallel;
 use crate::system::progress::Progress;
+use crate::system::{parallel, process};
 use crate::workspace::components::Component;
 use watch::{Hearing, Run};
 
@@ -71,7 +73,12 @@ pub(crate) fn run(
         cfg!(target_os = "linux"),
         "the programs of images run on Linux alone; use `cargo xtask smoke` with a cluster"
     );
-    let texts = manifests::read(workspace)?;
+    let settings = &workspace.packages.settings;
+    let found = manifests::read(workspace)?;
+    if !found.is_empty() {
+        found.check_applicable(settings)?;
+    }
+    let texts = texts(workspace.root(), found)?;
     let record = manifests::recorded(workspace.root())?;
     let application = read(&texts, &manifests::repositories(workspace, record.as_ref()))?;
     let needed = components(&application);
@@ -102,6 +109,30 @@ pub(crate) fn run(
         .map(|(kind, name)| LocalVerdict::unrun(name.clone(), None, State::Skipped, format!("a {kind} is not run")));
     verdicts.extend(skipped);
     Ok(verdicts)
+}
+
+/// The texts that are applied, by path: of a kustomization what kubectl makes of it, and its files as they are where
+/// there is no kubectl.
+fn texts(root: &Utf8Path, manifests: Manifests) -> Result<Vec<(Utf8PathBuf, String)>> {
+    let has_kubectl = which::which("kubectl").is_ok();
+    let mut texts = Vec::new();
+    for entry in &manifests.entries {
+        match entry {
+            Entry::Kustomization(folder, _) if has_kubectl => {
+                let shell = process::shell_in(root)?;
+                let rendered = process::read(cmd!(shell, "kubectl kustomize {folder}").quiet());
+                texts.push((
+                    folder.clone(),
+                    rendered.with_context(|| format!("cannot use the kustomization `{folder}`"))?,
+                ));
+            }
+            _ => {
+                let files = manifests.files.iter().filter(|file| entry.files().contains(&file.path));
+                texts.extend(files.map(|file| (file.path.clone(), file.text.clone())));
+            }
+        }
+    }
+    Ok(texts)
 }
 
 fn logs(workspace: &Workspace) -> camino::Utf8PathBuf {

@@ -5,9 +5,65 @@ use std::collections::BTreeSet;
 use crate::kubernetes::yaml::document::{Document, NodeId};
 use crate::kubernetes::yaml::parse::parse;
 
-/// The namespaces that manifests name.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Namespaces {
+/// The namespaces that the Deployments of `texts` end up in. Of a kustomization the first text is the outermost,
+/// which decides for all. What is no YAML says nothing: this only chooses a default, and kubectl says what is
+/// wrong when it applies.
+pub(crate) fn namespaces<'a>(texts: impl Iterator<Item = &'a str>, is_kustomization: bool) -> BTreeSet<String> {
+    let mut found = Namespaces::default();
+    for text in texts {
+        for document in parse(text).unwrap_or_default() {
+            if let Some(root) = document.root() {
+                found.look_at(&document, root);
+            }
+        }
+        if is_kustomization && !found.kustomized.is_empty() {
+            break;
+        }
+    }
+    if found.kustomized.is_empty() { found.own } else { found.kustomized }
+}
+
+/// Kinds of objects that are in no namespace.
+const CLUSTER_WIDE: &[&str] = &[
+    "Namespace",
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "CustomResourceDefinition",
+    "PersistentVolume",
+    "StorageClass",
+    "PriorityClass",
+    "IngressClass",
+];
+
+/// Whether the objects of `texts` name several namespaces, and each its own: told of one, kubectl would refuse them,
+/// and none of them needs to be told.
+pub(crate) fn name_their_namespaces<'a>(texts: impl Iterator<Item = &'a str>) -> bool {
+    let mut found = BTreeSet::new();
+    for text in texts {
+        for document in parse(text).unwrap_or_default() {
+            if let Some(root) = document.root() {
+                collect(&document, root, &mut found);
+            }
+        }
+    }
+    found.len() > 1 && !found.contains(&None)
+}
+
+fn collect(document: &Document<'_>, object: NodeId, found: &mut BTreeSet<Option<String>>) {
+    let get = |of: NodeId, key: &str| document.get(of, key);
+    let Some(kind) = get(object, "kind").and_then(|kind| document.text(kind)) else { return };
+    if kind == "List" {
+        let items = get(object, "items").map(|items| document.items(items)).unwrap_or_default();
+        return items.iter().for_each(|item| collect(document, *item, found));
+    }
+    if !CLUSTER_WIDE.contains(&kind) {
+        let namespace = get(object, "metadata").and_then(|metadata| get(metadata, "namespace"));
+        found.insert(namespace.and_then(|name| document.text(name)).filter(|name| !name.is_empty()).map(str::to_owned));
+    }
+}
+
+#[derive(Default)]
+struct Namespaces {
     /// By kustomizations: all that they list goes there.
     kustomized: BTreeSet<String>,
     /// By Deployments themselves.
@@ -15,21 +71,6 @@ pub(crate) struct Namespaces {
 }
 
 impl Namespaces {
-    /// Adds those of one file. Where it is no YAML there is nothing to add: it only chooses a default, and
-    /// kubectl says what is wrong when it applies.
-    pub(crate) fn read(&mut self, text: &str) {
-        for document in parse(text).unwrap_or_default() {
-            if let Some(root) = document.root() {
-                self.look_at(&document, root);
-            }
-        }
-    }
-
-    /// The namespaces that the Deployments end up in.
-    pub(crate) fn of_deployments(self) -> BTreeSet<String> {
-        if self.kustomized.is_empty() { self.own } else { self.kustomized }
-    }
-
     fn look_at(&mut self, document: &Document<'_>, object: NodeId) {
         let text = |of: NodeId, key: &str| document.get(of, key).and_then(|value| document.text(value));
         let name = |of: NodeId| text(of, "namespace").filter(|name| !name.is_empty()).map(str::to_owned);
@@ -53,9 +94,7 @@ mod tests {
     use super::*;
 
     fn found(texts: &[&str]) -> Vec<String> {
-        let mut namespaces = Namespaces::default();
-        texts.iter().for_each(|text| namespaces.read(text));
-        namespaces.of_deployments().into_iter().collect()
+        namespaces(texts.iter().copied(), false).into_iter().collect()
     }
 
     #[test]
@@ -76,10 +115,23 @@ mod tests {
     }
 
     #[test]
+    fn objects_of_several_namespaces_need_not_be_told_theirs() {
+        let object = |kind: &str, namespace: &str| format!("kind: {kind}\nmetadata: {{name: a{namespace}}}\n");
+        let (a, b) = (object("Role", ", namespace: a"), object("Service", ", namespace: b"));
+        let (unnamed, wide) = (object("ConfigMap", ""), object("Namespace", ""));
+        let names = |texts: &[&String]| name_their_namespaces(texts.iter().map(|text| text.as_str()));
+        assert!(names(&[&a, &b]) && names(&[&wide, &a, &b]) && names(&[&format!("{a}---\n{b}")]));
+        assert!(!names(&[&a]) && !names(&[&a, &a]) && !names(&[&unnamed]), "one is what kubectl can be told");
+        assert!(!names(&[&a, &b, &unnamed]), "it would go where the context says");
+    }
+
+    #[test]
     fn kustomizations_decide_for_what_they_list() {
         let deployment = "kind: Deployment\nmetadata: {namespace: own}\n";
         assert_eq!(found(&[deployment, "resources: [a.yaml]\nnamespace: all\n"]), ["all"]);
         assert_eq!(found(&["kind: Kustomization\nnamespace: all\n", deployment]), ["all"]);
         assert_eq!(found(&[deployment, "resources: [a.yaml]\n"]), ["own"]);
+        let nested = ["resources: [b]\nnamespace: outer", "resources: [a.yaml]\nnamespace: inner", deployment];
+        assert_eq!(namespaces(nested.into_iter(), true).into_iter().collect::<Vec<_>>(), ["outer"]);
     }
 }
