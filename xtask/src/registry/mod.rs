@@ -15,7 +15,6 @@ mod error;
 mod inspect;
 mod pull;
 mod push;
-mod tagging;
 mod tags;
 mod token;
 mod transfer;
