@@ -110,6 +110,11 @@ impl Kubectl {
         }
     }
 
+    /// Whether it runs in a pod, where there is but one cluster.
+    pub(crate) fn is_in_cluster(&self) -> bool {
+        self.server.is_empty() && std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()
+    }
+
     /// A shell for its commands.
     pub(crate) fn shell(&self) -> Result<Shell> {
         process::shell_in(&self.folder)
@@ -139,10 +144,8 @@ impl Kubectl {
         namespace: Option<&str>,
         dry_run: Option<&str>,
     ) -> Cmd<'a> {
-        let names = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
-        let is_kustomization = names.iter().any(|name| path.join(name).is_file());
         let mut arguments = vec!["apply".to_owned()];
-        if is_kustomization {
+        if is_kustomization(path) {
             arguments.extend(["--kustomize".to_owned(), path.to_string()]);
         } else {
             arguments.extend(["--recursive".to_owned(), "--filename".to_owned(), path.to_string()]);
@@ -151,4 +154,10 @@ impl Kubectl {
         arguments.extend(dry_run.map(|how| format!("--dry-run={how}")));
         self.command(shell, arguments)
     }
+}
+
+/// Whether `path` is a folder with a kustomization.
+pub(crate) fn is_kustomization(path: &Utf8Path) -> bool {
+    let names = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
+    names.iter().any(|name| path.join(name).is_file())
 }

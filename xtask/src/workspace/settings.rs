@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::names::did_you_mean;
+use super::smoke::SmokeSettings;
 use crate::image::platform::Platform;
 
 /// How executables are linked, and so which target they are built for.
@@ -87,6 +88,8 @@ pub(crate) struct WorkspaceSettings {
     pub(crate) manifests: Vec<Utf8PathBuf>,
     /// Places that images are promoted to, by name.
     pub(crate) environments: BTreeMap<String, Environment>,
+    /// What `smoke` does without being told.
+    pub(crate) smoke: SmokeSettings,
     /// CI runner per platform, for `matrix`.
     pub(crate) runners: BTreeMap<Platform, String>,
     /// Variables of the environment that builds may read, beside those that every build may.
@@ -164,6 +167,7 @@ impl Default for WorkspaceSettings {
             sha_tag: "sha-{short}".into(),
             manifests: vec!["k8s".into()],
             environments: BTreeMap::new(),
+            smoke: SmokeSettings::default(),
             runners: BTreeMap::new(),
             pass_env: Vec::new(),
             sandbox: SandboxMode::Auto,
@@ -246,6 +250,7 @@ const WORKSPACE_KEYS: &[&str] = &[
     "sha-tag",
     "manifests",
     "environments",
+    "smoke",
     "runners",
     "pass-env",
     "sandbox",

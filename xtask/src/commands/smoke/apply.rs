@@ -13,7 +13,7 @@ pub(super) fn apply(kubectl: &Kubectl, plan: &Plan, view: &View) -> Result<()> {
     let shell = kubectl.shell()?;
     for path in &plan.manifests {
         let command = kubectl.apply_command(&shell, path, plan.named_namespace.as_deref(), None);
-        let output = process::read(command).context("the manifests are not, or not wholly, applied")?;
+        let output = process::read_until(command, plan.deadline).context("the manifests are not, or not wholly, applied")?;
         output.lines().for_each(|line| view.say(&format!("apply: {line}")));
     }
     Ok(())
@@ -22,7 +22,7 @@ pub(super) fn apply(kubectl: &Kubectl, plan: &Plan, view: &View) -> Result<()> {
 /// Has the API server validate the manifests, or kubectl alone where the namespace is still to be made.
 pub(super) fn dry_run(kubectl: &Kubectl, plan: &Plan) -> Result<Outcome> {
     let shell = kubectl.shell()?;
-    let namespace = &plan.namespace;
+    let namespace = &plan.namespaces[0];
     let asked = process::output(kubectl.command(
         &shell,
         ["get", "namespace", namespace, "--output=name", "--ignore-not-found", "--request-timeout=15s"],
@@ -44,7 +44,7 @@ pub(super) fn dry_run(kubectl: &Kubectl, plan: &Plan) -> Result<Outcome> {
     let mut text = String::new();
     for path in &plan.manifests {
         let command = kubectl.apply_command(&shell, path, plan.named_namespace.as_deref(), Some(how));
-        text.push_str(&process::read(command).context("the manifests are not valid")?);
+        text.push_str(&process::read_until(command, plan.deadline).context("the manifests are not valid")?);
         text.push('\n');
     }
     print(&text)?;

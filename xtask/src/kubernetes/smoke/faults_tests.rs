@@ -2,6 +2,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::kubernetes::smoke::recorded::recorded;
+use crate::kubernetes::smoke::workload::Kind as WorkloadKind;
 
 const IMAGE: &str = "reg.io/not-found/denied:v1";
 
@@ -124,15 +125,39 @@ fn ends_count_when_they_are_failures_of_now() {
     }));
     let at = seconds(Some(&"2026-01-01T00:00:10Z".to_owned())).unwrap();
     let fault = fault_of(&restarted, &[], at - 1).unwrap();
-    assert_eq!((fault.kind, fault.previous_log), (Kind::FailingExit, true));
+    assert_eq!((fault.kind, fault.previous_log, fault.class), (Kind::FailingExit, true, Class::Healed));
     assert_eq!(fault_of(&restarted, &[], at), None, "it ended before");
     let looping = pod(json!({
         "name": "c", "restartCount": 3, "state": { "waiting": { "reason": "CrashLoopBackOff" } },
         "lastState": { "terminated": ended(0, "Completed") },
     }));
     let fault = fault_of(&looping, &[], at).unwrap();
-    assert_eq!(fault.kind, Kind::CrashLoop);
+    assert_eq!((fault.kind, fault.class), (Kind::CrashLoop, Class::Final));
     assert_eq!(fault.message, "exited with code 0, but should keep running, 3 restarts");
+}
+
+#[test]
+fn a_first_exit_may_heal_and_the_third_restart_is_a_loop() {
+    let class = |restarts: i64, reason: &str| {
+        let state = json!({ "terminated": { "exitCode": 1, "reason": reason } });
+        fault_of(&pod(json!({ "name": "c", "restartCount": restarts, "state": state })), &[], 0).unwrap().class
+    };
+    for reason in ["Error", "OOMKilled"] {
+        assert_eq!([0, 2, 3].map(|restarts| class(restarts, reason)), [Class::Healing, Class::Healing, Class::Final]);
+    }
+    // No such program.
+    assert_eq!(class(0, "ContainerCannotRun"), Class::Final);
+}
+
+#[test]
+fn a_pod_that_its_node_refuses_is_told_with_the_reason() {
+    let refused: Pod = serde_json::from_value(json!({
+        "status": { "phase": "Failed", "reason": "NodePorts", "message": "Predicate NodePorts failed" },
+    }))
+    .unwrap();
+    let fault = rejection_of(&refused).unwrap();
+    assert_eq!((fault.kind, fault.class), (Kind::Rejected, Class::Healing));
+    assert_eq!(fault.message, "NodePorts: Predicate NodePorts failed");
 }
 
 #[test]
@@ -163,7 +188,7 @@ fn recorded_pods_have_their_faults() {
         ("invalid", Some(Kind::InvalidImageName)),
     ];
     for (name, expected) in cases {
-        let pods = namespace.current_pods(&namespace.deployments[name]);
+        let pods = namespace.pods_of(&namespace.workloads[&WorkloadKind::Deployment][name]);
         assert!(!pods.is_empty(), "{name}");
         for pod in pods {
             let fault = fault_of(pod, &namespace.events_of(&pod.metadata.uid), 0);
