@@ -59,7 +59,11 @@ struct Bounded {
 impl Bounded {
     fn left(&self) -> std::io::Result<Option<Duration>> {
         let left = self.deadline.saturating_duration_since(Instant::now()).min(self.silence);
-        if left.is_zero() { Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "time is up")) } else { Ok(Some(left)) }
+        if left.is_zero() {
+            Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "time is up"))
+        } else {
+            Ok(Some(left))
+        }
     }
 }
 

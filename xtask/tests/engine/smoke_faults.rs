@@ -13,7 +13,7 @@ fn what_is_well_passes() {
     stage.deploy(Workload::new("alpha", &alpha().pinned()).replicas(2));
     stage.apply(&service("alpha"));
     let report = stage.passes("--ready-within 60s --report smoke.xml --report out/smoke.json");
-    let deployment = &report["deployments"][0];
+    let deployment = &report["workloads"][0];
     assert_eq!((&deployment["name"], &deployment["pods"]), (&json!("alpha"), &json!(2)), "{report:#}");
     let asked: Vec<_> = deployment["checks"].as_array().unwrap().iter().filter(|c| c["name"] == "health").collect();
     // Two paths on two pods, and the Service once.
@@ -232,6 +232,6 @@ fn twenty_pods_are_asked_each() {
     let stage = Stage::new("twenty");
     stage.deploy(Workload::new("alpha", &alpha().pinned()).replicas(20));
     let report = stage.passes("--timeout 180s");
-    let checks = report["deployments"][0]["checks"].as_array().unwrap();
+    let checks = report["workloads"][0]["checks"].as_array().unwrap();
     assert_eq!(checks.iter().filter(|check| check["name"] == "health").count(), 40, "{report:#}");
 }

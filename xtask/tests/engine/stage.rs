@@ -224,8 +224,8 @@ pub(crate) fn entry(repository: &str, digest: &str, platforms: Value) -> Value {
 
 /// The check of a report that says `verdict`.
 pub(crate) fn find(report: &Value, name: &str, verdict: &str) -> Option<Value> {
-    let deployments = report["deployments"].as_array().expect("a list");
-    let lists = deployments.iter().map(|deployment| &deployment["checks"]).chain([&report["checks"]]);
+    let workloads = report["workloads"].as_array().expect("a list");
+    let lists = workloads.iter().map(|workload| &workload["checks"]).chain([&report["checks"]]);
     let mut checks = lists.flat_map(|checks| checks.as_array().expect("a list"));
     checks.find(|check| check["name"] == name && check["verdict"] == verdict).cloned()
 }

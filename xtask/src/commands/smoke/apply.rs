@@ -13,7 +13,8 @@ pub(super) fn apply(kubectl: &Kubectl, plan: &Plan, view: &View) -> Result<()> {
     let shell = kubectl.shell()?;
     for path in &plan.manifests {
         let command = kubectl.apply_command(&shell, path, plan.named_namespace.as_deref(), None);
-        let output = process::read_until(command, plan.deadline).context("the manifests are not, or not wholly, applied")?;
+        let output =
+            process::read_until(command, plan.deadline).context("the manifests are not, or not wholly, applied")?;
         output.lines().for_each(|line| view.say(&format!("apply: {line}")));
     }
     Ok(())

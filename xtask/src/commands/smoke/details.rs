@@ -35,12 +35,13 @@ fn readiness_line(api: &Api, pod: &Pod, status: &ContainerStatus) -> Option<Stri
     }
     let container = pod.spec.all().find(|container| container.name == status.name)?;
     let request = readiness_request(container).filter(|request| request.route == Route::ApiServer)?;
-    let answer = match api.probe(&request.api_path(&api.namespace, &pod.metadata.name), &request.headers, Duration::ZERO) {
-        Ok(Probed::Answered(status, body)) => format!("answers {status}: {body}"),
-        Ok(Probed::Unreachable(why)) => format!("cannot be reached: {why}"),
-        Ok(Probed::Gone) => return None,
-        Err(failure) => format!("cannot be asked: {failure}"),
-    };
+    let answer =
+        match api.probe(&request.api_path(&api.namespace, &pod.metadata.name), &request.headers, Duration::ZERO) {
+            Ok(Probed::Answered(status, body)) => format!("answers {status}: {body}"),
+            Ok(Probed::Unreachable(why)) => format!("cannot be reached: {why}"),
+            Ok(Probed::Gone) => return None,
+            Err(failure) => format!("cannot be asked: {failure}"),
+        };
     Some(format!("readiness path {} on port {} {answer}", request.path, request.port))
 }
 

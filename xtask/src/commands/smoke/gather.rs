@@ -41,11 +41,7 @@ pub(super) struct Plan {
 }
 
 /// Reads all that lies on this machine; kubectl comes with its context chosen.
-pub(super) fn gather(
-    manifest: Option<&Utf8Path>,
-    arguments: &SmokeArgs,
-    deadline: Instant,
-) -> Result<(Plan, Kubectl)> {
+pub(super) fn gather(manifest: Option<&Utf8Path>, arguments: &SmokeArgs, deadline: Instant) -> Result<(Plan, Kubectl)> {
     let here = Utf8PathBuf::from_path_buf(std::env::current_dir().context("cannot read the current folder")?)
         .map_err(|path| anyhow!("the name of `{}` is no UTF-8", path.display()))?;
     let metadata = cargo::metadata(&process::shell_in(&here)?, manifest)?;
@@ -62,10 +58,8 @@ pub(super) fn gather(
         );
     }
     let placeholders_pass = placeholder_variable()?;
-    let (kubectl, texts) = parallel::both(
-        || Kubectl::find(&root, arguments.context.as_deref()),
-        || texts(&manifests, &root, deadline),
-    );
+    let (kubectl, texts) =
+        parallel::both(|| Kubectl::find(&root, arguments.context.as_deref()), || texts(&manifests, &root, deadline));
     let places = all_places(texts)?;
     let kubectl = kubectl?;
     let record = record(&root, &here, arguments.digests.as_deref())?;

@@ -78,7 +78,8 @@ impl<'a> Identities<'a> {
             match (self.expected(workload, container), self.plan.expectations.owner(workload, container)) {
                 (Some((component, images)), _) => {
                     // One line for all pods: the worst.
-                    let found = pods.iter().filter_map(|pod| self.check(component, &images, subject, pod, is_done, seconds));
+                    let found =
+                        pods.iter().filter_map(|pod| self.check(component, &images, subject, pod, is_done, seconds));
                     let worst = found.min_by_key(|check| (check.passed, check.verdict == "ok"));
                     let unrun = || is_done.then(|| unrun(container, component, &images, seconds));
                     checks.extend(worst.or_else(|| unrun().filter(|_| pods.is_empty())));

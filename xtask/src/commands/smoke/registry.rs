@@ -22,9 +22,8 @@ impl Lookup {
     /// Begins to look up images, of these components.
     pub(super) fn start(client: &Arc<Client>, images: Vec<(String, ImageReference)>, started: Instant) -> Self {
         let (client, asked) = (Arc::clone(client), images.clone());
-        let found = parallel::start(move || {
-            parallel::map(asked, JOBS, |(name, image)| check(&client, &name, &image, started))
-        });
+        let found =
+            parallel::start(move || parallel::map(asked, JOBS, |(name, image)| check(&client, &name, &image, started)));
         Lookup { images, found }
     }
 

@@ -159,9 +159,8 @@ impl<'a> Rollouts<'a> {
 
     /// Those among them whose rollout is done, and that run no placeholder.
     pub(super) fn done(&self) -> Vec<Cow<'_, Workload>> {
-        let is_done = |workload: &Cow<'_, Workload>| {
-            self.is_done(workload) && placeholders(self.plan, workload).is_empty()
-        };
+        let is_done =
+            |workload: &Cow<'_, Workload>| self.is_done(workload) && placeholders(self.plan, workload).is_empty();
         self.workloads().into_iter().filter(is_done).collect()
     }
 
@@ -297,7 +296,8 @@ pub(super) fn placeholders<'w>(plan: &Plan, workload: &'w Workload) -> Vec<&'w s
 /// How a workload stands by what runs beside its placeholders, whose probes nobody answers.
 fn beside(placeholders: &[&str], standing: Standing, namespace: &Namespace, workload: &Workload) -> Standing {
     let is_other = |name: &str| !placeholders.contains(&name);
-    let is_ready = |pod: &&Pod| pod.status.container_statuses.iter().all(|status| status.ready || !is_other(&status.name));
+    let is_ready =
+        |pod: &&Pod| pod.status.container_statuses.iter().all(|status| status.ready || !is_other(&status.name));
     match standing {
         Standing::Failed(mut troubles) => {
             troubles.retain(|trouble| trouble.container.as_deref().is_none_or(is_other));

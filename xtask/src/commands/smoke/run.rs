@@ -193,7 +193,11 @@ fn missing(plan: &Plan, found: &[Found], seconds: f64) -> Vec<Check> {
         let namespace = namespace.filter(|name| looked_at.contains(name));
         if !runs(component, namespace) {
             let place = namespace.map_or_else(|| plan.namespaces.join(", "), str::to_owned);
-            checks.push(failed(component, "missing", format!("nothing in namespace {place} runs component {component}")));
+            checks.push(failed(
+                component,
+                "missing",
+                format!("nothing in namespace {place} runs component {component}"),
+            ));
         }
     }
     for component in plan.expectations.undeployed.iter().filter(|name| !runs(name, None)) {

@@ -126,7 +126,8 @@ impl Expectations {
                 None => {}
             }
         }
-        let from_manifests = !expectations.all.is_empty() || !expectations.unpinned.is_empty() || !placeholders.is_empty();
+        let from_manifests =
+            !expectations.all.is_empty() || !expectations.unpinned.is_empty() || !placeholders.is_empty();
         for (component, image) in &record.images {
             let is_named = expectations.all.iter().any(|expected| expected.component == *component);
             if is_named || placeholders.contains(component) {

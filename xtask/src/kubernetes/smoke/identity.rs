@@ -56,9 +56,8 @@ pub(crate) fn is_recorded(image: &RecordedImage, id: &ImageId) -> bool {
 /// Whether a pod's spec names the very digest: of the index, or of a platform's manifest.
 pub(crate) fn is_named(image: &RecordedImage, spec: &str) -> bool {
     let digest = spec.parse::<ImageReference>().ok().and_then(|reference| reference.digest);
-    let is_ours = |digest: Digest| {
-        image.digest == digest || image.platforms.values().any(|platform| platform.digest == digest)
-    };
+    let is_ours =
+        |digest: Digest| image.digest == digest || image.platforms.values().any(|platform| platform.digest == digest);
     digest.is_some_and(is_ours)
 }
 

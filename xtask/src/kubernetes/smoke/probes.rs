@@ -182,9 +182,8 @@ pub(crate) fn service_requests(
             let asks = |probe: &Option<Probe>| pod_request(container, probe.as_ref()?);
             probes.into_iter().filter_map(asks).find(|request| request.port == number)
         });
-        let is_declared = || {
-            numbers().any(|(container, number)| container.ports.iter().any(|port| port.container_port == number))
-        };
+        let is_declared =
+            || numbers().any(|(container, number)| container.ports.iter().any(|port| port.container_port == number));
         let to = |is_https, path, headers, timeout, is_knock| ServiceRequest {
             service: service.metadata.name.clone(),
             port: port.name.clone().unwrap_or_else(|| port.port.to_string()),

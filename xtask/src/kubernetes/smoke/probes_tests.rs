@@ -103,7 +103,10 @@ fn services_that_lead_nowhere_are_told() {
     let wrong = service("a", json!([{ "port": 80, "targetPort": "htpp" }]));
     let (verdict, message) = fault(&wrong, &[&workload]);
     assert_eq!(verdict, "wrong-port");
-    assert!(message.contains("\"htpp\", which no container of deployment/a has; their named ports are: http"), "{message}");
+    assert!(
+        message.contains("\"htpp\", which no container of deployment/a has; their named ports are: http"),
+        "{message}"
+    );
     assert!(wrong.selects(workload.pod_labels()) && !service("b", json!([])).selects(workload.pod_labels()));
     let headless: Service = serde_json::from_value(json!({ "spec": { "ports": [{ "port": 1 }] } })).unwrap();
     assert!(!headless.has_selector());

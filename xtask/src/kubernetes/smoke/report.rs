@@ -109,9 +109,10 @@ impl Report {
 
     fn all(&self) -> impl Iterator<Item = (Option<String>, &Check)> {
         let own = self.checks.iter().map(|check| (None, check));
-        let of_workloads = self.workloads.iter().flat_map(|workload| {
-            workload.checks.iter().map(|check| (Some(self.place(workload)), check))
-        });
+        let of_workloads = self
+            .workloads
+            .iter()
+            .flat_map(|workload| workload.checks.iter().map(|check| (Some(self.place(workload)), check)));
         own.chain(of_workloads)
     }
 

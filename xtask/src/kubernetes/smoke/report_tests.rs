@@ -50,7 +50,9 @@ fn markdown_shows_the_table_and_what_failed() {
     assert!(text.starts_with("### Smoke failed: namespace `demon`, 1.5 s\n"), "{text}");
     assert!(text.contains("\n| deployment/engine | engine | 2 | ok | mismatch | - | 3 s |\n"), "{text}");
     assert!(
-        text.contains("- `deployment/engine` identity engine: **mismatch**: runs a&lt;b> & \"c\", the record says d\\|e"),
+        text.contains(
+            "- `deployment/engine` identity engine: **mismatch**: runs a&lt;b> & \"c\", the record says d\\|e"
+        ),
         "{text}"
     );
 }

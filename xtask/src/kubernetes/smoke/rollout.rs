@@ -149,18 +149,12 @@ impl Judge {
         let is_complete = match counts {
             // The next Job of a CronJob comes in its time.
             None => workload.kind == Kind::CronJob,
-            Some(counts) => {
-                counts.is_complete && i64::try_from(ready) == Ok(counts.wanted) && pods.len() == ready
-            }
+            Some(counts) => counts.is_complete && i64::try_from(ready) == Ok(counts.wanted) && pods.len() == ready,
         };
         if is_complete {
             // Each is looked at, so that all are remembered from now on.
             let unsettled = pods.iter().filter(|pod| !self.is_settled(pod, now)).count();
-            return if unsettled == 0 || counts.is_none() {
-                Standing::Done
-            } else {
-                Standing::Settling
-            };
+            return if unsettled == 0 || counts.is_none() { Standing::Done } else { Standing::Settling };
         }
         let refused = self.refused(namespace, workload, maker, now);
         let rejected = namespace.failed_pod_of(workload).filter(|_| !workload.is_job());

@@ -332,10 +332,9 @@ fn each_kind_is_done_by_its_own_rules() {
 
 #[test]
 fn jobs_are_done_when_they_say_so() {
-    let job = |conditions: serde_json::Value| {
-        json!({ "metadata": { "name": "seed", "uid": "u" }, "status": { "conditions": conditions } })
-    };
-    let ended = json!([{ "type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": "too many" }]);
+    let job = |conditions: serde_json::Value| json!({ "metadata": { "name": "seed", "uid": "u" }, "status": { "conditions": conditions } });
+    let ended =
+        json!([{ "type": "Failed", "status": "True", "reason": "BackoffLimitExceeded", "message": "too many" }]);
     let mut dead = pod_of("seed-x", Kind::Job, "u", false);
     dead["status"]["phase"] = json!("Failed");
     let terminated = json!({ "terminated": { "exitCode": 3, "reason": "Error" } });

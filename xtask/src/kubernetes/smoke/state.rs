@@ -116,8 +116,7 @@ impl Namespace {
     /// CronJob's newest Job; else the workload itself. Before a Deployment's generation is observed there is
     /// none, since the annotation is still the old one.
     pub(crate) fn maker<'a>(&'a self, workload: &'a Workload) -> Option<&'a Workload> {
-        let owned =
-            |kind| self.of_kind(kind).filter(|other| other.metadata.is_controlled_by(&workload.metadata.uid));
+        let owned = |kind| self.of_kind(kind).filter(|other| other.metadata.is_controlled_by(&workload.metadata.uid));
         match workload.kind {
             Kind::Deployment => {
                 if workload.status.observed_generation < workload.metadata.generation {
@@ -130,9 +129,7 @@ impl Namespace {
                 let hash = &workload.status.current_pod_hash;
                 owned(Kind::ReplicaSet).find(|set| set.metadata.labels.get(ROLLOUT_HASH) == Some(hash))
             }
-            Kind::CronJob => {
-                owned(Kind::Job).max_by_key(|job| seconds(job.metadata.creation_timestamp.as_ref()))
-            }
+            Kind::CronJob => owned(Kind::Job).max_by_key(|job| seconds(job.metadata.creation_timestamp.as_ref())),
             _ => Some(workload),
         }
     }

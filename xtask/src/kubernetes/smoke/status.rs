@@ -55,9 +55,8 @@ pub(crate) fn own_status(namespace: &Namespace, workload: &Workload) -> OwnStatu
             )
         }
         Kind::Deployment => {
-            let is_complete = status.updated_replicas == wanted
-                && status.replicas == wanted
-                && status.available_replicas >= wanted;
+            let is_complete =
+                status.updated_replicas == wanted && status.replicas == wanted && status.available_replicas >= wanted;
             counts(wanted, status.replicas, is_complete)
         }
         Kind::Rollout => rollout(workload, wanted),
