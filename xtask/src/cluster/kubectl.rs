@@ -135,29 +135,23 @@ impl Kubectl {
         cmd!(shell, "{program}").args(arguments).quiet()
     }
 
-    /// `kubectl apply` for `path`, with further arguments: `-k` where there is a kustomization, else all
-    /// files of a folder, or the one file.
+    /// `kubectl kustomize`: what applying the kustomization of a folder would apply.
+    pub(crate) fn kustomize_command<'a>(&self, shell: &'a Shell, folder: &Utf8Path) -> Cmd<'a> {
+        self.bare_command(shell, ["kustomize", folder.as_str()])
+    }
+
+    /// `kubectl apply` for `what`: arguments that name files or a kustomization.
     pub(crate) fn apply_command<'a>(
         &self,
         shell: &'a Shell,
-        path: &Utf8Path,
+        what: Vec<String>,
         namespace: Option<&str>,
         dry_run: Option<&str>,
     ) -> Cmd<'a> {
         let mut arguments = vec!["apply".to_owned()];
-        if is_kustomization(path) {
-            arguments.extend(["--kustomize".to_owned(), path.to_string()]);
-        } else {
-            arguments.extend(["--recursive".to_owned(), "--filename".to_owned(), path.to_string()]);
-        }
+        arguments.extend(what);
         arguments.extend(namespace.map(|name| format!("--namespace={name}")));
         arguments.extend(dry_run.map(|how| format!("--dry-run={how}")));
         self.command(shell, arguments)
     }
-}
-
-/// Whether `path` is a folder with a kustomization.
-pub(crate) fn is_kustomization(path: &Utf8Path) -> bool {
-    let names = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
-    names.iter().any(|name| path.join(name).is_file())
 }

@@ -2,7 +2,10 @@
 //!
 //! Pure: nothing here touches files, processes, the environment, the clock or the network.
 
+pub(crate) mod first;
+pub(crate) mod kustomization;
 pub(crate) mod local;
+pub(crate) mod ours;
 pub(crate) mod pinning;
 pub(crate) mod placeholder;
 pub(crate) mod smoke;

@@ -12,6 +12,7 @@ pub(crate) mod environment;
 pub(crate) mod ignore_patterns;
 pub(crate) mod inputs;
 pub(crate) mod lockfile;
+pub(crate) mod manifest_settings;
 pub(crate) mod matrix;
 pub(crate) mod names;
 pub(crate) mod observed;

@@ -8,6 +8,7 @@ use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::manifest_settings::ManifestSource;
 use super::names::did_you_mean;
 use super::smoke::SmokeSettings;
 use crate::image::platform::Platform;
@@ -85,7 +86,11 @@ pub(crate) struct WorkspaceSettings {
     /// Template of the commit's tag; `{short}` is 7 characters of the commit, `{full}` all 40.
     pub(crate) sha_tag: String,
     /// Folders and files below the root whose image references are pinned.
-    pub(crate) manifests: Vec<Utf8PathBuf>,
+    pub(crate) manifests: Vec<ManifestSource>,
+    /// Components that no manifest is meant to name.
+    pub(crate) undeployed: Vec<String>,
+    /// Keys that lead to images beside containers, by the ends of their paths: `templates.container.image`.
+    pub(crate) image_paths: Vec<String>,
     /// Places that images are promoted to, by name.
     pub(crate) environments: BTreeMap<String, Environment>,
     /// What `smoke` does without being told.
@@ -165,7 +170,9 @@ impl Default for WorkspaceSettings {
             mutable_tags: vec!["dev".into(), "local".into()],
             latest: Latest::DefaultBranch,
             sha_tag: "sha-{short}".into(),
-            manifests: vec!["k8s".into()],
+            manifests: vec![ManifestSource::Path("k8s".into())],
+            undeployed: Vec::new(),
+            image_paths: Vec::new(),
             environments: BTreeMap::new(),
             smoke: SmokeSettings::default(),
             runners: BTreeMap::new(),
@@ -249,6 +256,8 @@ const WORKSPACE_KEYS: &[&str] = &[
     "latest",
     "sha-tag",
     "manifests",
+    "undeployed",
+    "image-paths",
     "environments",
     "smoke",
     "runners",

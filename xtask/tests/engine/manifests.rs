@@ -1,8 +1,13 @@
-//! What kustomize makes of kustomizations that were pinned.
+//! What kustomize and a cluster make of manifests that were pinned.
 
 use std::process::Command;
 
-use crate::support::{Fixture, image, succeed};
+use serde_json::json;
+
+use crate::parts::Cleanup;
+use crate::project::Shared;
+use crate::stage::{Stage, Workload, alpha, kubectl};
+use crate::support::{Fixture, image, package, succeed};
 
 /// The images in what `kubectl kustomize` prints.
 fn rendered(fixture: &Fixture) -> Vec<String> {
@@ -53,4 +58,124 @@ fn kustomize_takes_the_digests_that_were_written() {
     fixture.xtask("manifests").ok();
     assert!(rendered(&fixture)[1].ends_with(&format!("@{digest}")), "{:?}", rendered(&fixture));
     fixture.xtask("manifests --placeholder").fails().says("has `digest` and `newTag`; remove `newTag`");
+}
+
+/// A stage whose workspace has the component `alpha`.
+fn with_member(name: &str) -> Stage {
+    let stage = Stage::without_namespace(name);
+    stage.fixture.write("Cargo.toml", "[workspace]\nresolver = \"3\"\nmembers = [\"alpha\"]\n");
+    stage.fixture.write("alpha/Cargo.toml", &package("alpha", "")).write("alpha/src/main.rs", "fn main() {}\n");
+    stage.fixture.lock();
+    stage
+}
+
+fn namespace(name: &str) -> String {
+    json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } }).to_string()
+}
+
+#[test]
+#[ignore = "needs a cluster, a registry and skopeo"]
+fn the_seeds_image_is_adopted_in_a_base_behind_an_overlay_and_runs() {
+    let stage = with_member("overlay");
+    let fixture = &stage.fixture;
+    let seed = Workload::new("alpha", "nginx:alpine").manifest();
+    fixture.write("shared/alpha.json", &serde_json::to_string_pretty(&seed).unwrap());
+    fixture.write("shared/Kustomization", "resources: [alpha.json]\nnamespace: nowhere\n");
+    let overlay =
+        |more: &str| format!("namespace: {}\nresources: [../../../shared, namespace.yaml]\n{more}", stage.namespace);
+    fixture.write("k8s/overlays/test/kustomization.yaml", &overlay("")).write("k8s/stray.txt", "");
+    fixture.write("k8s/overlays/test/namespace.yaml", &namespace(&stage.namespace));
+    // Nothing applied names alpha's image: in JSON, the name of its container does.
+    fixture.xtask("manifests --check").fails().says("error: 1 of 4 manifests differ");
+    fixture.replace("shared/alpha.json", "nginx:alpine", "myorg/alpha:latest");
+    fixture
+        .xtask("manifests --check")
+        .fails()
+        .says("no manifest that is applied names `alpha`")
+        .says(&format!("`shared/alpha.json:23`: `myorg/alpha:latest` looks like it; write `{}`", alpha().pinned()));
+    fixture.xtask("manifests --adopt").ok();
+    assert!(fixture.read("shared/alpha.json").contains(&alpha().pinned()));
+    fixture.xtask("smoke --apply --timeout 90s").ok();
+    let running = stage.kubectl("get deployment alpha --output=jsonpath={.spec.template.spec.containers[0].image}");
+    assert_eq!(running, alpha().pinned());
+    // Of two variants of one base, nobody knows which is meant.
+    fixture.write("k8s/overlays/other/kustomization.yaml", "resources: [../../../shared]\n");
+    fixture
+        .xtask("smoke --apply")
+        .fails()
+        .says("error: the kustomizations `k8s/overlays/other`, `k8s/overlays/test` share files, so only one of them");
+    fixture.append("Cargo.toml", "[workspace.metadata.docker]\nmanifests = [\"k8s/overlays/test\"]\n");
+    // An entry of the overlay decides, whatever the base says.
+    fixture.replace("shared/alpha.json", &alpha().pinned(), "alpha");
+    let name = alpha().repository.clone();
+    fixture.write(
+        "k8s/overlays/test/kustomization.yaml",
+        &overlay(&format!("images:\n- name: alpha\n  newName: {name}\n  newTag: old\n")),
+    );
+    fixture.xtask("manifests").ok().says_nothing_of("looks like");
+    fixture.xtask("smoke --apply --timeout 90s").ok();
+    let running = stage.kubectl("get deployment alpha --output=jsonpath={.spec.template.spec.containers[0].image}");
+    assert_eq!(running, alpha().pinned());
+}
+
+#[test]
+#[ignore = "needs a cluster, a registry and skopeo"]
+fn plain_files_of_two_namespaces_are_applied_with_json_and_without_what_is_hidden() {
+    let stage = with_member("plain");
+    let fixture = &stage.fixture;
+    let second = format!("{}-b", stage.namespace);
+    let mut cleanup = Cleanup::default();
+    cleanup.add(&format!("kubectl delete namespace {second} --ignore-not-found --wait=false"));
+    for (file, name) in [("0-a.json", &stage.namespace), ("0-b.yaml", &second)] {
+        fixture.write(&format!("k8s/{file}"), &namespace(name));
+        let mut manifest = Workload::new("alpha", &format!("{}:old", alpha().repository)).manifest();
+        manifest["metadata"]["namespace"] = json!(name);
+        fixture.write(&format!("k8s/alpha-{file}"), &manifest.to_string());
+    }
+    fixture.write("k8s/.hidden/broken.yaml", "no object\n");
+    fixture.xtask("manifests").ok().says("2 images of our components in 4 files, 2 of them changed");
+    stage.smoke("--apply --timeout 90s").ok();
+    for namespace in [&stage.namespace, &second] {
+        let images = "--output=jsonpath={.items[*].spec.template.spec.containers[*].image}";
+        assert_eq!(kubectl(&["--namespace", namespace, "get", "deployments", images]), alpha().pinned());
+    }
+}
+
+#[test]
+#[ignore = "needs a cluster, a registry and skopeo"]
+fn first_manifests_run() {
+    let stage = with_member("first");
+    let fixture = &stage.fixture;
+    fixture.append("alpha/Cargo.toml", "[package.metadata.docker]\nport = 8080\n");
+    fixture.xtask("manifests --init").ok();
+    let folder = fixture.root().file_name().unwrap().to_str().unwrap().to_lowercase();
+    for file in ["k8s/kustomization.yaml", "k8s/namespace.yaml"] {
+        let text = fixture.read(file);
+        let name =
+            text.lines().find_map(|line| line.trim().strip_prefix("namespace: ").or(line.strip_prefix("  name: ")));
+        let name = name.expect("a name");
+        assert!(folder.ends_with(name) || name == "app" || folder.contains(name), "{name} of {folder}");
+        fixture.write(file, &text.replace(name, &stage.namespace));
+    }
+    fixture.xtask("manifests --check").ok();
+    let output = fixture.xtask("smoke --apply --timeout 90s").ok();
+    assert!(output.stdout.contains("alpha"), "{}", output.stdout);
+    let running = stage.kubectl("get deployment alpha --output=jsonpath={.spec.template.spec.containers[0].image}");
+    assert_eq!(running, alpha().pinned());
+}
+
+#[test]
+#[ignore = "needs a container engine, a registry, skopeo and oras"]
+fn a_publication_says_what_no_manifest_brings_to_a_cluster() {
+    let shared = Shared::new("undeployed", &["one"], "");
+    shared
+        .publish("")
+        .ok()
+        .says("nothing to pin: no manifest in `k8s`; `cargo xtask manifests --init` writes first ones");
+    shared.fixture.write("k8s/pod.yaml", "containers:\n- {name: one, image: 'nginx:alpine'}\n");
+    shared.publish("").ok().says(
+        "warning: no manifest that is applied names `one`\n`k8s/pod.yaml:2`: `nginx:alpine` looks like it; write `",
+    );
+    shared.fixture.xtask("manifests --adopt").ok();
+    shared.publish("").ok().says_nothing_of("warning: no manifest");
 }

@@ -179,7 +179,7 @@ fn what_is_missing_is_named_with_its_mend() {
     stage.smoke("").env("PATH", "/nonexistent").env("CARGO", env!("CARGO")).fails().says("`kubectl` is not installed");
     std::fs::remove_dir_all(stage.fixture.path("artifacts")).unwrap();
     stage.smoke("").fails().says("there is no digest record").says("cargo xtask publish");
-    stage.smoke("--apply").fails().says("there is nothing to apply: `k8s` does not exist");
+    stage.smoke("--apply").fails().says("there is nothing to apply: no manifest in `k8s`");
 }
 
 #[test]

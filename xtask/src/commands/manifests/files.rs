@@ -1,49 +1,254 @@
-//! The manifests of a workspace, read.
+//! The manifests of a workspace, read: one list for pinning and for applying.
 
-use anyhow::{Context, Result, bail};
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, Result, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use walkdir::{DirEntry, WalkDir};
 
-use crate::workspace::settings::WorkspaceSettings;
+use crate::kubernetes::kustomization::{self, Entry, Kustomization};
+use crate::kubernetes::pinning::workload::NAMES;
+use crate::kubernetes::smoke::manifests::namespaces;
+use crate::workspace::manifest_settings::ManifestSource;
+use crate::workspace::settings::{WorkspaceSettings, tidy};
 
-/// Reads the YAML files that the setting `manifests` names, sorted by path: each file it names, and
-/// in each folder all `*.yaml` and `*.yml`. Folders behind links are not entered, nor are hidden ones.
-/// Gives path below the root and text; a file that is reached on two ways comes once.
+/// The manifests of a workspace. Paths are below its root.
+#[derive(Debug, Default)]
+pub(crate) struct Manifests {
+    /// All files, in the order of their paths; those behind kustomizations, wherever they are, are among them.
+    pub(crate) files: Vec<ManifestFile>,
+    /// Files of other tools that hold values of ours.
+    pub(crate) values: Vec<ManifestFile>,
+    /// What `kubectl apply` gets, in the settings' order.
+    pub(crate) entries: Vec<Entry>,
+    /// Files that cannot be read, and why.
+    pub(crate) unreadable: Vec<String>,
+    /// What kustomizations name and is not there.
+    pub(crate) missing: Vec<String>,
+    /// Kustomizations that are variants of the same: which of them to apply, only the settings can tell.
+    pub(crate) variants: Vec<Utf8PathBuf>,
+}
+
+impl Manifests {
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.values.is_empty() && self.unreadable.is_empty()
+    }
+
+    /// The namespaces that the objects of `entry` say they are for.
+    pub(crate) fn namespaces(&self, entry: &Entry) -> BTreeSet<String> {
+        let text =
+            |path: &Utf8PathBuf| self.files.iter().find(|file| file.path == *path).map(|file| file.text.as_str());
+        let texts = entry.files().iter().filter_map(text);
+        namespaces(texts, matches!(entry, Entry::Kustomization(..)))
+    }
+
+    /// Whether it is told what to apply.
+    ///
+    /// # Errors
+    /// There is nothing, it cannot be read, or there are variants of the same.
+    pub(crate) fn check_applicable(&self, settings: &WorkspaceSettings) -> Result<()> {
+        const SETTING: &str = "`manifests` in `[workspace.metadata.docker]` names what is applied";
+        ensure!(self.unreadable.is_empty(), "{}", self.unreadable.join("\n"));
+        let quoted = |paths: &[&Utf8Path]| paths.iter().map(|path| format!("`{path}`")).collect::<Vec<_>>().join(", ");
+        if !self.variants.is_empty() {
+            let variants: Vec<&Utf8Path> = self.variants.iter().map(|path| path.as_path()).collect();
+            bail!(
+                "the kustomizations {} share files, so only one of them can be applied\n{SETTING}",
+                quoted(&variants)
+            );
+        }
+        let named: Vec<&Utf8Path> = settings.manifests.iter().map(ManifestSource::path).collect();
+        ensure!(!self.entries.is_empty(), "there is nothing to apply: no manifest in {}\n{SETTING}", quoted(&named));
+        Ok(())
+    }
+}
+
+/// A manifest.
+#[derive(Debug)]
+pub(crate) struct ManifestFile {
+    /// Its path.
+    pub(crate) path: Utf8PathBuf,
+    /// Its text.
+    pub(crate) text: String,
+    /// Whether it is part of what is applied: below a kustomization, what that does not lead to is not.
+    pub(crate) is_applied: bool,
+}
+
+/// Reads what the setting `manifests` names: each file, in each folder all `*.yaml`, `*.yml`, `*.json` and
+/// `Kustomization`, and all that kustomizations lead to. Folders behind links are not entered, nor are hidden
+/// ones. A file that is reached on two ways comes once.
 ///
 /// # Errors
-/// A configured file or folder that is missing; a file that cannot be read or is no UTF-8.
-pub(crate) fn read(root: &Utf8Path, settings: &WorkspaceSettings) -> Result<Vec<(Utf8PathBuf, String)>> {
-    let mut paths = Vec::new();
-    for named in &settings.manifests {
-        let path = root.join(named);
-        if !path.exists() {
+/// A configured file or folder that is missing.
+pub(crate) fn read(root: &Utf8Path, settings: &WorkspaceSettings) -> Result<Manifests> {
+    let mut reader =
+        Reader { root, texts: BTreeMap::new(), kustomizations: BTreeMap::new(), found: Manifests::default() };
+    let (mut applied, mut values) = (BTreeSet::new(), BTreeSet::new());
+    for source in &settings.manifests {
+        let named = tidy(source.path());
+        if !root.join(&named).exists() {
             // The default folder need not be there.
             if settings.manifests == WorkspaceSettings::default().manifests {
                 continue;
             }
             bail!("`{named}`, which `manifests` in `[workspace.metadata.docker]` of `Cargo.toml` names, is missing");
         }
-        let entered = |entry: &DirEntry| entry.depth() == 0 || !entry.file_name().as_encoded_bytes().starts_with(b".");
-        for entry in WalkDir::new(&path).sort_by_file_name().into_iter().filter_entry(entered) {
-            let entry = entry.with_context(|| format!("cannot read `{named}`"))?;
-            let found = Utf8PathBuf::from_path_buf(entry.into_path())
-                .map_err(|path| anyhow::anyhow!("the name of `{}` is no UTF-8", path.display()))?;
-            if found.is_file() && (found == path || matches!(found.extension(), Some("yaml" | "yml"))) {
-                paths.push(found);
+        match source {
+            ManifestSource::Path(_) => reader.source(&named, &mut applied)?,
+            ManifestSource::Value(_) => {
+                reader.load(&named);
+                values.insert(named);
             }
         }
     }
-    let mut seen = std::collections::BTreeSet::new();
-    let mut files = Vec::new();
-    paths.sort();
-    for path in paths {
-        let shown = path.strip_prefix(root).unwrap_or(&path).to_owned();
+    let Reader { texts, found, .. } = reader;
+    let mut seen = BTreeSet::new();
+    let (mut files, mut of_values) = (Vec::new(), Vec::new());
+    for (path, text) in texts {
+        let Some(text) = text else { continue };
+        // Values of other tools are no manifests, wherever they lie.
+        if values.contains(&path) {
+            of_values.push(ManifestFile { is_applied: true, path, text });
+            continue;
+        }
         // A link's target is the file that is replaced.
-        let real = path.canonicalize_utf8().with_context(|| format!("cannot read `{shown}`"))?;
-        if seen.insert(real) {
-            let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read `{shown}`"))?;
-            files.push((shown, text));
+        let real = root.join(&path).canonicalize_utf8().with_context(|| format!("cannot read `{path}`"))?;
+        let is_applied = applied.contains(&path);
+        // JSON that is no manifest lies in many folders.
+        let counts = is_applied || path.extension() != Some("json");
+        if counts && seen.insert(real) {
+            files.push(ManifestFile { is_applied, path, text });
         }
     }
-    Ok(files)
+    Ok(Manifests { files, values: of_values, ..found })
+}
+
+struct Reader<'a> {
+    root: &'a Utf8Path,
+    /// Files by path; `None` for one that cannot be read.
+    texts: BTreeMap<Utf8PathBuf, Option<String>>,
+    kustomizations: BTreeMap<Utf8PathBuf, Kustomization>,
+    found: Manifests,
+}
+
+impl Reader<'_> {
+    /// Reads a file or folder of the settings, and adds what of it is applied.
+    fn source(&mut self, named: &Utf8Path, applied: &mut BTreeSet<Utf8PathBuf>) -> Result<()> {
+        let listed = self.list(named)?;
+        listed.iter().for_each(|path| self.load(path));
+        let kustomizations: Vec<_> = listed.iter().filter(|path| is_kustomization(path)).cloned().collect();
+        let reached: Vec<_> = kustomizations.iter().map(|path| self.reach(path)).collect();
+        let folder_of = |path: &Utf8Path| path.parent().unwrap_or(Utf8Path::new("")).to_owned();
+        // The folder's own decides for all below; without one, those do that no other includes.
+        let own = kustomizations.iter().position(|path| path == named || folder_of(path) == named);
+        let is_included = |path| reached.iter().any(|of| of.first() != Some(path) && of.contains(path));
+        let roots: Vec<usize> = match own {
+            Some(own) => vec![own],
+            None => (0..kustomizations.len())
+                .filter(|at| {
+                    !is_included(&kustomizations[*at]) && !self.kustomizations[&kustomizations[*at]].is_component
+                })
+                .collect(),
+        };
+        let below = |path: &Utf8Path| kustomizations.iter().any(|of| path.starts_with(folder_of(of)));
+        let plain: Vec<_> =
+            listed.iter().filter(|path| !below(path) && !reached.iter().any(|of| of.contains(path))).cloned().collect();
+        applied.extend(plain.iter().cloned());
+        if !plain.is_empty() {
+            self.found.entries.push(Entry::Files(plain));
+        }
+        for at in &roots {
+            let is_variant =
+                |other: &&usize| *other != at && reached[**other].iter().any(|path| reached[*at].contains(path));
+            if roots.iter().any(|other| is_variant(&other)) {
+                self.found.variants.push(folder_of(&kustomizations[*at]));
+            }
+            applied.extend(reached[*at].iter().cloned());
+            let folder = match folder_of(&kustomizations[*at]) {
+                root if root.as_str().is_empty() => ".".into(),
+                folder => folder,
+            };
+            self.found.entries.push(Entry::Kustomization(folder, reached[*at].clone()));
+        }
+        Ok(())
+    }
+
+    /// The file itself, or a folder's files, sorted.
+    fn list(&self, named: &Utf8Path) -> Result<Vec<Utf8PathBuf>> {
+        let entered = |entry: &DirEntry| entry.depth() == 0 || !entry.file_name().as_encoded_bytes().starts_with(b".");
+        let mut listed = Vec::new();
+        for entry in WalkDir::new(self.root.join(named)).sort_by_file_name().into_iter().filter_entry(entered) {
+            let entry = entry.with_context(|| format!("cannot read `{named}`"))?;
+            let depth = entry.depth();
+            let found = Utf8PathBuf::from_path_buf(entry.into_path())
+                .map_err(|path| anyhow::anyhow!("the name of `{}` is no UTF-8", path.display()))?;
+            let is_manifest = matches!(found.extension(), Some("yaml" | "yml" | "json")) || is_kustomization(&found);
+            if found.is_file() && (depth == 0 || is_manifest) {
+                listed.push(found.strip_prefix(self.root).unwrap_or(&found).to_owned());
+            }
+        }
+        listed.sort();
+        Ok(listed)
+    }
+
+    fn load(&mut self, path: &Utf8Path) {
+        if self.texts.contains_key(path) {
+            return;
+        }
+        let text = std::fs::read_to_string(self.root.join(path));
+        if let Err(error) = &text {
+            self.found.unreadable.push(format!("cannot read `{path}`: {error}"));
+        }
+        self.texts.insert(path.to_owned(), text.ok());
+    }
+
+    /// All that a kustomization leads to, itself first.
+    fn reach(&mut self, path: &Utf8Path) -> Vec<Utf8PathBuf> {
+        let mut reached = vec![path.to_owned()];
+        let mut next = 0;
+        while let Some(path) = reached.get(next).cloned() {
+            next += 1;
+            for named in self.named_by(&path) {
+                if !reached.contains(&named) {
+                    reached.push(named);
+                }
+            }
+        }
+        reached
+    }
+
+    /// The files that `path` names when it is a kustomization; for a folder, the kustomization in it.
+    fn named_by(&mut self, path: &Utf8Path) -> Vec<Utf8PathBuf> {
+        self.load(path);
+        if !is_kustomization(path) {
+            return Vec::new();
+        }
+        if !self.kustomizations.contains_key(path) {
+            let text = self.texts[path].as_deref().unwrap_or_default();
+            self.kustomizations
+                .insert(path.to_owned(), kustomization::read(text, path.file_name().unwrap_or_default()));
+        }
+        let folder = path.parent().unwrap_or(Utf8Path::new(""));
+        let mut named = Vec::new();
+        for name in &self.kustomizations[path].names {
+            let wanted = tidy(&folder.join(name));
+            let candidates = std::iter::once(wanted.clone()).chain(NAMES.iter().map(|file| wanted.join(file)));
+            match candidates.into_iter().find(|path| self.root.join(path).is_file()) {
+                Some(found) => named.push(found),
+                None => {
+                    let note = format!("`{path}` names `{name}`, which is missing");
+                    if !self.found.missing.contains(&note) {
+                        self.found.missing.push(note);
+                    }
+                }
+            }
+        }
+        named
+    }
+}
+
+/// Whether kustomize takes a file of this name for a kustomization.
+pub(super) fn is_kustomization(path: &Utf8Path) -> bool {
+    path.file_name().is_some_and(|name| NAMES.contains(&name))
 }

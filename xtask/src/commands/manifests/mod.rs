@@ -1,41 +1,52 @@
 //! `manifests`: pins the images of the workspace's manifests to the digest record.
 
-mod files;
+mod deployed;
+pub(crate) mod files;
+mod init;
+mod report;
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
-use serde_json::json;
-use similar::TextDiff;
 
-use super::{Outcome, print};
+use self::deployed::{Undeployed, check_settings, undeployed};
+use self::files::{ManifestFile, Manifests};
+use super::Outcome;
 use crate::cli::ManifestsArgs;
 use crate::gather::workspace::Workspace;
 use crate::image::record::{DigestRecord, RECORD_PATH};
-use crate::kubernetes::pinning::naming::Refusal;
+use crate::kubernetes::ours::{Naming, Repositories};
+use crate::kubernetes::pinning::naming::{Refusal, Scope};
 use crate::kubernetes::pinning::pin::{Images, Pinned, pin};
-use crate::kubernetes::pinning::repositories::{Naming, Repositories};
+use crate::kubernetes::pinning::values::pin_values;
 use crate::system::environment::variable;
 use crate::system::{files::replace_all, parallel};
+use crate::workspace::settings::WorkspaceSettings;
+use crate::workspace::settings::tidy;
 
 /// The manifests, and what they become.
 pub(crate) struct PinPlan {
     root: Utf8PathBuf,
     /// In the order of their paths.
     files: Vec<PlannedFile>,
+    /// Files that cannot be pinned, and why, a line each.
+    refused: Vec<String>,
+    /// What is not looked at, or not ours and looks like it.
+    notes: Vec<String>,
+    /// Recorded components that nothing applied names.
+    undeployed: Vec<Undeployed>,
 }
 
 struct PlannedFile {
-    /// Below the root.
-    path: Utf8PathBuf,
-    found: String,
+    manifest: ManifestFile,
     pinned: Pinned,
 }
 
 /// Pins, checks or lists.
 pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &ManifestsArgs) -> Result<Outcome> {
     let placeholder = arguments.placeholder || placeholder_variable()?;
+    ensure!(!(placeholder && arguments.adopt), "`--adopt` writes digests, and `XTASK_IMAGES` asks for placeholders");
     let (workspace, record) =
         Workspace::load_beside(manifest, &[], |root| read_record(root, arguments.digests.as_deref()))?;
     // Placeholders need no record, and with one they know more repositories.
@@ -45,122 +56,184 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &ManifestsArgs) -> Res
         (Some(record), false) => Some(Images::Recorded(record)),
         (None, false) => None,
     };
-    let texts = read(&workspace)?;
-    if texts.is_empty() {
-        eprintln!("nothing to pin: no YAML file in {}", shown_folders(&workspace));
+    let manifests = read(&workspace)?;
+    if arguments.init {
+        return init::run(&workspace, manifests, record.as_ref(), arguments);
+    }
+    let is_empty = manifests.is_empty();
+    if is_empty {
+        eprintln!("{}", report::nothing_to_pin(&workspace));
     }
     let images = match images {
         Some(images) => images,
-        None if texts.is_empty() => Images::Placeholder,
+        None if is_empty => Images::Placeholder,
         None => bail!("no digest record `{RECORD_PATH}`\n`cargo xtask publish` writes it; `--digests` names another"),
     };
-    let plan = plan_texts(&workspace, texts, record.as_ref(), images)?;
+    let plan = plan_texts(&workspace, manifests, record.as_ref(), images, arguments.adopt)?;
     if arguments.check {
-        return check(&plan, placeholder);
+        return report::check(&plan, placeholder);
     }
     if !arguments.dry_run {
         apply(&plan)?;
     }
-    report(&plan, arguments)?;
-    Ok(Outcome::Done)
+    report::report(&plan, arguments)
 }
 
 /// What pinning the workspace's manifests to `record` would change. A workspace without manifests
 /// gives an empty plan.
 ///
 /// # Errors
-/// Manifests that cannot be read; all images that cannot be pinned, with file and line.
+/// A configured file or folder that is missing.
 pub(crate) fn plan(workspace: &Workspace, record: &DigestRecord) -> Result<PinPlan> {
-    let texts = read(workspace)?;
-    plan_texts(workspace, texts, Some(record), Images::Recorded(record))
+    plan_texts(workspace, read(workspace)?, Some(record), Images::Recorded(record), false)
 }
 
 /// Writes the files that change: all of them, or none.
 ///
 /// # Errors
-/// A file cannot be written.
+/// A file cannot be pinned or written, or is no longer what was read.
 pub(crate) fn apply(plan: &PinPlan) -> Result<()> {
+    if !plan.refused.is_empty() {
+        plan.tell_notes();
+        return Err(anyhow!("{}", plan.refused.join("\n")).context("manifests cannot be pinned, and none was changed"));
+    }
     let mut files = Vec::new();
     for file in plan.changed() {
-        let path = plan.root.join(&file.path);
         // Behind a link, the file itself is replaced, not the link.
-        let path = path.canonicalize_utf8().with_context(|| format!("cannot read `{}`", file.path))?;
+        let shown = &file.manifest.path;
+        let path = plan.root.join(shown).canonicalize_utf8().with_context(|| format!("cannot read `{shown}`"))?;
+        let now = std::fs::read(&path).with_context(|| format!("cannot read `{shown}`"))?;
+        ensure!(
+            now == file.manifest.text.as_bytes(),
+            "`{shown}` changed while it was being pinned, and no manifest was written\nrun it again"
+        );
         files.push((path, file.pinned.text.clone().into_bytes()));
     }
     replace_all(&files)
 }
 
+/// Says after a publication what of it no manifest will bring to a cluster.
+pub(crate) fn warn(workspace: &Workspace, plan: &PinPlan) {
+    if plan.files.is_empty() {
+        return eprintln!("{}", report::nothing_to_pin(workspace));
+    }
+    plan.tell_notes();
+    if let Some(text) = report::undeployed(plan) {
+        eprintln!("warning: {text}");
+    }
+}
+
 impl PinPlan {
     fn changed(&self) -> impl Iterator<Item = &PlannedFile> {
-        self.files.iter().filter(|file| file.found != file.pinned.text)
+        self.files.iter().filter(|file| file.manifest.text != file.pinned.text)
     }
 
     /// Paths of the files that change, below the workspace root.
     pub(crate) fn changed_paths(&self) -> Vec<&Utf8Path> {
-        self.changed().map(|file| file.path.as_path()).collect()
+        self.changed().map(|file| file.manifest.path.as_path()).collect()
     }
 
-    /// Names our images that stand where no container has them, and so were not replaced.
-    pub(crate) fn tell_what_is_left(&self) {
-        for file in &self.files {
-            for (line, text) in &file.pinned.left {
-                eprintln!("note: `{}:{line}`: `{text}` is not the image of a container, and is left alone", file.path);
-            }
+    /// Says what was not looked at, and what looks like ours.
+    pub(crate) fn tell_notes(&self) {
+        for note in &self.notes {
+            eprintln!("note: {note}");
         }
-    }
-
-    /// Images of our components in all files, changed or not.
-    pub(crate) fn image_count(&self) -> usize {
-        self.files.iter().map(|file| file.pinned.images.len()).sum()
     }
 }
 
 fn plan_texts(
     workspace: &Workspace,
-    texts: Vec<(Utf8PathBuf, String)>,
+    manifests: Manifests,
     record: Option<&DigestRecord>,
     images: Images<'_>,
+    adopt: bool,
 ) -> Result<PinPlan> {
     let repositories = repositories(workspace, record);
-    let pinned = parallel::map(texts, parallel::processors(), |(path, found)| {
-        let result = pin(&found, path.file_name().unwrap_or_default(), &repositories, images);
-        (path, found, result)
+    let settings = &workspace.packages.settings;
+    check_settings(workspace)?;
+    let pin_all = |manifests: Vec<ManifestFile>, adopted: &BTreeSet<String>| {
+        let scope = Scope { repositories: &repositories, image_paths: &settings.image_paths, adopted };
+        split(parallel::map(manifests, parallel::processors(), |manifest| {
+            let result = pin(&manifest.text, manifest.path.file_name().unwrap_or_default(), scope, images);
+            (manifest, result)
+        }))
+    };
+    let Manifests { files, values, unreadable, missing: mut notes, .. } = manifests;
+    let is_placeholder = matches!(images, Images::Placeholder);
+    let pinned = values.into_iter().filter_map(|file| {
+        let named: Vec<_> = settings.values().filter(|value| tidy(&value.file) == file.path).collect();
+        let mut result = pin_values(&file.text, &named, &repositories, record?);
+        if let (true, Ok(pinned)) = (is_placeholder, &mut result) {
+            notes.push(format!("`{}` is left alone: only manifests take placeholders", file.path));
+            pinned.leave(&file.text);
+        }
+        Some((file, result))
     });
-    let mut files = Vec::new();
-    let mut refused = Vec::new();
-    for (path, found, result) in pinned {
+    let (of_values, of_values_refused) = split(pinned.collect());
+    let (mut planned, refused) = pin_all(files, &BTreeSet::new());
+    let mut refused = [unreadable, of_values_refused, refused].concat();
+    planned.extend(of_values);
+    // What a file that cannot be read names, nobody knows.
+    let mut undeployed = match record.filter(|_| refused.is_empty()) {
+        Some(record) => undeployed(workspace, record, &planned),
+        None => Vec::new(),
+    };
+    if let Some(record) = record.filter(|_| adopt && !undeployed.is_empty()) {
+        let adopted = undeployed.iter().map(|component| component.name.clone()).collect();
+        let is_near = |file: &PlannedFile| !file.pinned.near.is_empty();
+        let (near, others): (Vec<_>, Vec<_>) = planned.into_iter().partition(is_near);
+        let again = pin_all(near.into_iter().map(|file| file.manifest).collect(), &adopted);
+        planned = [others, again.0].into_iter().flatten().collect();
+        refused = again.1;
+        undeployed = deployed::undeployed(workspace, record, &planned);
+    }
+    planned.sort_by(|a, b| a.manifest.path.cmp(&b.manifest.path));
+    notes.extend(planned.iter().flat_map(deployed::notes));
+    notes.extend(deployed::alike(&planned, &undeployed));
+    Ok(PinPlan { root: workspace.root().to_owned(), files: planned, refused, notes, undeployed })
+}
+
+/// What can be pinned, and a line for each reason why the rest cannot.
+fn split(pinned: Vec<(ManifestFile, Result<Pinned, Vec<Refusal>>)>) -> (Vec<PlannedFile>, Vec<String>) {
+    let (mut planned, mut refused) = (Vec::new(), Vec::new());
+    for (manifest, result) in pinned {
         match result {
-            Ok(pinned) => files.push(PlannedFile { path, found, pinned }),
-            Err(refusals) => refused.extend(refusals.iter().map(|refusal| refusal_line(&path, refusal))),
+            Ok(pinned) => planned.push(PlannedFile { manifest, pinned }),
+            Err(refusals) => refused.extend(refusals.iter().map(|refusal| refusal_line(&manifest.path, refusal))),
         }
     }
-    if !refused.is_empty() {
-        return Err(anyhow!("{}", refused.join("\n")).context("manifests cannot be pinned, and none was changed"));
-    }
-    Ok(PinPlan { root: workspace.root().to_owned(), files })
+    (planned, refused)
 }
 
 /// Repositories of our components: at the registry of the settings, of each environment, and of CI.
 pub(crate) fn repositories(workspace: &Workspace, record: Option<&DigestRecord>) -> Repositories {
-    let settings = &workspace.packages.settings;
-    let (ci_registry, repository) = (variable("CI_REGISTRY"), variable("GITHUB_REPOSITORY"));
-    let environments = settings.environments.values().map(|environment| environment.registry.as_str());
-    let mut registries: BTreeSet<_> = environments.chain([settings.registry.as_str()]).collect();
-    registries.extend(ci_registry.as_deref());
-    let naming = Naming {
-        components: workspace.components.iter().map(|component| component.name.as_str()).collect(),
-        template: &settings.repository,
-        registries,
-        owner: repository.as_deref().and_then(|name| name.split_once('/')).map(|(owner, _)| owner),
-    };
-    Repositories::new(&naming, record)
+    let components = workspace.components.iter().map(|component| component.name.as_str()).collect();
+    repositories_of(&workspace.packages.settings, components, record)
 }
 
-/// The texts of the workspace's manifests, by path.
+/// As [`repositories`], for components of these names.
+pub(crate) fn repositories_of(
+    settings: &WorkspaceSettings,
+    components: Vec<&str>,
+    record: Option<&DigestRecord>,
+) -> Repositories {
+    let (ci_registry, repository) = (variable("CI_REGISTRY"), variable("GITHUB_REPOSITORY"));
+    let template = settings.repository.as_str();
+    let environments = settings
+        .environments
+        .values()
+        .map(|environment| (environment.registry.as_str(), environment.repository.as_deref().unwrap_or(template)));
+    let own = ci_registry.as_deref().into_iter().chain([settings.registry.as_str()]);
+    let registries = environments.chain(own.map(|registry| (registry, template))).collect();
+    let owner = repository.as_deref().and_then(|name| name.split_once('/')).map(|(owner, _)| owner);
+    Repositories::new(&Naming { components, registries, owner }, record)
+}
+
+/// The workspace's manifests.
 ///
 /// # Errors
-/// A configured file or folder that is missing; a file that cannot be read.
-pub(crate) fn read(workspace: &Workspace) -> Result<Vec<(Utf8PathBuf, String)>> {
+/// A configured file or folder that is missing.
+pub(crate) fn read(workspace: &Workspace) -> Result<Manifests> {
     files::read(workspace.root(), &workspace.packages.settings)
 }
 
@@ -193,69 +266,6 @@ pub(crate) fn placeholder_variable() -> Result<bool> {
         Some("placeholder") => Ok(true),
         Some(other) => bail!("`XTASK_IMAGES={}` is unknown; only `placeholder` means something", other.escape_debug()),
     }
-}
-
-fn check(plan: &PinPlan, placeholder: bool) -> Result<Outcome> {
-    for file in plan.changed() {
-        let wanted = if placeholder { "placeholder" } else { "pinned" };
-        let header = (format!("{} (committed)", file.path), format!("{} ({wanted})", file.path));
-        let diff = TextDiff::from_lines(&file.found, &file.pinned.text);
-        print(&diff.unified_diff().header(&header.0, &header.1).to_string())?;
-    }
-    let changed = plan.changed().count();
-    if changed == 0 {
-        eprintln!("{}", summary(plan));
-        return Ok(Outcome::Done);
-    }
-    let mend = if placeholder { "cargo xtask manifests --placeholder" } else { "cargo xtask manifests" };
-    eprintln!("error: {changed} of {} manifests differ\nrun `{mend}`", plan.files.len());
-    Ok(Outcome::Failed)
-}
-
-fn report(plan: &PinPlan, arguments: &ManifestsArgs) -> Result<()> {
-    if arguments.json {
-        return print(&(serde_json::to_string_pretty(&as_json(plan))? + "\n"));
-    }
-    let verb = if arguments.dry_run { "would change" } else { "changed" };
-    for file in plan.changed() {
-        print(&format!("{verb} {}\n", file.path))?;
-        for image in file.pinned.images.iter().filter(|image| image.from != image.to) {
-            print(&format!("  {}: {} -> {}\n", image.line, image.from, image.to))?;
-        }
-    }
-    plan.tell_what_is_left();
-    let would = if arguments.dry_run { "dry run: " } else { "" };
-    eprintln!("{would}{}", summary(plan));
-    Ok(())
-}
-
-fn as_json(plan: &PinPlan) -> serde_json::Value {
-    let images = plan.files.iter().flat_map(|file| {
-        file.pinned.images.iter().map(|image| {
-            json!({
-                "file": file.path,
-                "line": image.line,
-                "component": image.component,
-                "from": image.from,
-                "to": image.to,
-            })
-        })
-    });
-    json!({ "changed": plan.changed_paths(), "images": images.collect::<Vec<_>>() })
-}
-
-fn summary(plan: &PinPlan) -> String {
-    let changed = plan.files.iter().flat_map(|file| &file.pinned.images).filter(|image| image.from != image.to).count();
-    let (images, files) = (plan.image_count(), plan.files.len());
-    match changed {
-        0 => format!("{images} images of our components in {files} files, all up to date"),
-        _ => format!("{images} images of our components in {files} files, {changed} of them changed"),
-    }
-}
-
-fn shown_folders(workspace: &Workspace) -> String {
-    let folders: Vec<_> = workspace.packages.settings.manifests.iter().map(|path| format!("`{path}`")).collect();
-    folders.join(", ")
 }
 
 fn refusal_line(path: &Utf8Path, refusal: &Refusal) -> String {

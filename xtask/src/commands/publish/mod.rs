@@ -36,6 +36,7 @@ use crate::system::environment::variable;
 use crate::system::files::write_durably;
 use crate::system::interrupt;
 use crate::system::progress::Progress;
+use crate::workspace::manifest_settings::ManifestSource;
 use crate::workspace::settings::Latest;
 
 /// Where `publish` writes; changes there leave the tree clean.
@@ -209,6 +210,7 @@ impl Release<'_> {
             for path in pins.changed_paths() {
                 eprintln!("pinned {path}");
             }
+            manifests::warn(self.workspace, &pins);
         }
         Ok(Outcome::Done)
     }
@@ -243,7 +245,7 @@ pub(crate) fn client(options: &RegistryOptions) -> Result<Client> {
 
 /// HEAD, its branch, tag or pull request, and whether the tree differs.
 pub(crate) fn ci_state(workspace: &Workspace) -> Result<CiState> {
-    let own: Vec<&Utf8Path> = workspace.packages.settings.manifests.iter().map(|path| path.as_path()).collect();
+    let own: Vec<&Utf8Path> = workspace.packages.settings.manifests.iter().map(ManifestSource::path).collect();
     CiState::gather(workspace.root(), &[&[Utf8Path::new(OUTPUT)], own.as_slice()].concat())
 }
 

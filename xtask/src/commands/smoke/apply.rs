@@ -6,13 +6,14 @@ use super::gather::Plan;
 use super::view::View;
 use crate::cluster::Kubectl;
 use crate::commands::{Outcome, print};
+use crate::kubernetes::kustomization::Entry;
 use crate::system::process;
 
 /// Applies all manifests; kubectl's lines are shown.
 pub(super) fn apply(kubectl: &Kubectl, plan: &Plan, view: &View) -> Result<()> {
     let shell = kubectl.shell()?;
-    for path in &plan.manifests {
-        let command = kubectl.apply_command(&shell, path, plan.named_namespace.as_deref(), None);
+    for entry in &plan.manifests.entries {
+        let command = kubectl.apply_command(&shell, entry.arguments(), named_namespace(plan, entry), None);
         let output =
             process::read_until(command, plan.deadline).context("the manifests are not, or not wholly, applied")?;
         output.lines().for_each(|line| view.say(&format!("apply: {line}")));
@@ -43,11 +44,17 @@ pub(super) fn dry_run(kubectl: &Kubectl, plan: &Plan) -> Result<Outcome> {
         "server"
     };
     let mut text = String::new();
-    for path in &plan.manifests {
-        let command = kubectl.apply_command(&shell, path, plan.named_namespace.as_deref(), Some(how));
+    for entry in &plan.manifests.entries {
+        let command = kubectl.apply_command(&shell, entry.arguments(), named_namespace(plan, entry), Some(how));
         text.push_str(&process::read_until(command, plan.deadline).context("the manifests are not valid")?);
         text.push('\n');
     }
     print(&text)?;
     Ok(Outcome::Done)
+}
+
+/// The namespace that kubectl is told: it would refuse objects that name another, so none where there are several.
+fn named_namespace<'a>(plan: &'a Plan, entry: &Entry) -> Option<&'a str> {
+    let is_one = plan.manifests.namespaces(entry).len() < 2;
+    plan.named_namespace.as_deref().filter(|_| is_one)
 }

@@ -3,20 +3,19 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use cargo_metadata::Metadata;
-use walkdir::WalkDir;
 
 use crate::cli::SmokeArgs;
 use crate::cluster::Kubectl;
-use crate::cluster::kubectl::is_kustomization;
-use crate::commands::manifests::placeholder_variable;
+use crate::commands::manifests::files::Manifests;
+use crate::commands::manifests::{self, placeholder_variable};
 use crate::image::record::{DigestRecord, RECORD_PATH};
-use crate::kubernetes::pinning::repositories::{Naming, Repositories};
+use crate::kubernetes::kustomization::Entry;
+use crate::kubernetes::ours::Repositories;
 use crate::kubernetes::smoke::expected::{Expectations, Place, places};
 use crate::kubernetes::smoke::selection::Selection;
-use crate::system::environment::variable;
 use crate::system::{cargo, parallel, process};
 use crate::workspace::settings::{WorkspaceSettings, workspace_settings};
 
@@ -28,10 +27,12 @@ pub(super) struct Plan {
     pub(super) named_namespace: Option<String>,
     /// Which images must run.
     pub(super) expectations: Expectations,
+    /// Components that the settings let be deployed by nobody.
+    pub(super) undeployed: Vec<String>,
     /// Which workloads are looked at.
     pub(super) selection: Selection,
-    /// Folders and files that are applied, those that exist.
-    pub(super) manifests: Vec<Utf8PathBuf>,
+    /// The manifests, and which of them are applied.
+    pub(super) manifests: Manifests,
     /// Whether placeholder images pass.
     pub(super) placeholders_pass: bool,
     /// How long pods must have been ready.
@@ -47,21 +48,14 @@ pub(super) fn gather(manifest: Option<&Utf8Path>, arguments: &SmokeArgs, deadlin
     let metadata = cargo::metadata(&process::shell_in(&here)?, manifest)?;
     let root = metadata.workspace_root.clone();
     let settings = workspace_settings(&metadata.workspace_metadata, &root.join("Cargo.toml"))?;
-    let manifests: Vec<_> =
-        settings.manifests.iter().map(|path| root.join(path)).filter(|path| path.exists()).collect();
-    if arguments.apply && manifests.is_empty() {
-        let named: Vec<_> = settings.manifests.iter().map(|path| format!("`{path}`")).collect();
-        bail!(
-            "there is nothing to apply: {} does not exist in `{root}`\n`manifests` in `[workspace.metadata.docker]` \
-             names the folders",
-            named.join(", ")
-        );
+    let manifests = manifests::files::read(&root, &settings)?;
+    if arguments.apply {
+        manifests.check_applicable(&settings)?;
     }
+    ensure!(manifests.unreadable.is_empty(), "{}", manifests.unreadable.join("\n"));
     let placeholders_pass = placeholder_variable()?;
-    let (kubectl, texts) =
-        parallel::both(|| Kubectl::find(&root, arguments.context.as_deref()), || texts(&manifests, &root, deadline));
-    let places = all_places(texts)?;
-    let kubectl = kubectl?;
+    let kubectl = Kubectl::find(&root, arguments.context.as_deref())?;
+    let places = all_places(&manifests, &kubectl, deadline)?;
     let record = record(&root, &here, arguments.digests.as_deref())?;
     if arguments.apply && !arguments.dry_run {
         check_context(&kubectl, arguments, &settings)?;
@@ -88,6 +82,7 @@ pub(super) fn gather(manifest: Option<&Utf8Path>, arguments: &SmokeArgs, deadlin
         namespaces,
         named_namespace: arguments.namespace.first().filter(|_| arguments.namespace.len() == 1).cloned(),
         expectations,
+        undeployed: settings.undeployed,
         selection: Selection { selector: arguments.selector.clone(), exclude },
         manifests,
         placeholders_pass,
@@ -106,17 +101,9 @@ fn ours(metadata: &Metadata, settings: &WorkspaceSettings, record: &DigestRecord
             |name: &String| !settings.exclude.iter().any(|excluded| excluded.matches(&package.name, name));
         names.extend(binaries.filter(is_component));
     }
-    let (ci_registry, repository) = (variable("CI_REGISTRY"), variable("GITHUB_REPOSITORY"));
-    let environments = settings.environments.values().map(|environment| environment.registry.as_str());
-    let mut registries: BTreeSet<_> = environments.chain([settings.registry.as_str()]).collect();
-    registries.extend(ci_registry.as_deref());
-    let naming = Naming {
-        components: names.iter().map(String::as_str).collect(),
-        template: &settings.repository,
-        registries,
-        owner: repository.as_deref().and_then(|name| name.split_once('/')).map(|(owner, _)| owner),
-    };
-    (Repositories::new(&naming, Some(record)), names)
+    names.extend(record.images.keys().cloned());
+    let repositories = manifests::repositories_of(settings, names.iter().map(String::as_str).collect(), Some(record));
+    (repositories, names)
 }
 
 /// The record, if there is one.
@@ -130,34 +117,24 @@ fn record(root: &Utf8Path, here: &Utf8Path, named: Option<&Utf8Path>) -> Result<
     }
 }
 
-/// The manifests as they are applied, with where they come from.
-fn texts(manifests: &[Utf8PathBuf], root: &Utf8Path, deadline: Instant) -> Result<Vec<(Utf8PathBuf, String)>> {
-    let mut texts = Vec::new();
-    for path in manifests {
-        if is_kustomization(path) {
-            let shell = process::shell_in(root)?;
-            let command = xshell::cmd!(shell, "kubectl kustomize {path}").quiet();
-            let text = process::read_until(command, deadline).with_context(|| format!("cannot render `{path}`"))?;
-            texts.push((path.clone(), text));
-            continue;
-        }
-        for file in WalkDir::new(path).sort_by_file_name() {
-            let file = file.with_context(|| format!("cannot read `{path}`"))?;
-            let extension = file.path().extension().and_then(|extension| extension.to_str());
-            if matches!(extension, Some("yaml" | "yml" | "json")) && file.path().is_file() {
-                let name = Utf8PathBuf::from_path_buf(file.into_path())
-                    .map_err(|path| anyhow!("the name of `{}` is no UTF-8", path.display()))?;
-                let text = std::fs::read_to_string(&name).with_context(|| format!("cannot read `{name}`"))?;
-                texts.push((name, text));
+/// The containers of all that is applied, as it is applied.
+fn all_places(manifests: &Manifests, kubectl: &Kubectl, deadline: Instant) -> Result<Vec<Place>> {
+    let rendered = parallel::map(manifests.entries.clone(), manifests.entries.len(), |entry| {
+        let shell = kubectl.shell()?;
+        match &entry {
+            Entry::Kustomization(folder, _) => {
+                let text = process::read_until(kubectl.kustomize_command(&shell, folder), deadline)
+                    .with_context(|| format!("cannot render `{folder}`"))?;
+                Ok(vec![(folder.clone(), text)])
+            }
+            Entry::Files(paths) => {
+                let files = manifests.files.iter().filter(|file| paths.contains(&file.path));
+                Ok(files.map(|file| (file.path.clone(), file.text.clone())).collect())
             }
         }
-    }
-    Ok(texts)
-}
-
-fn all_places(texts: Result<Vec<(Utf8PathBuf, String)>>) -> Result<Vec<Place>> {
+    });
     let mut all = Vec::new();
-    for (path, text) in texts? {
+    for (path, text) in rendered.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten() {
         all.extend(places(&text).map_err(|error| anyhow!("`{path}` is no YAML: {error}"))?);
     }
     Ok(all)

@@ -188,8 +188,9 @@ fn missing(plan: &Plan, found: &[Found], seconds: f64) -> Vec<Check> {
     // Where a selector narrows, others are not expected.
     let is_narrowed = plan.selection.selector.is_some();
     let looked_at: BTreeSet<&str> = plan.namespaces.iter().map(String::as_str).collect();
+    let is_meant = |component: &str| plan.undeployed.iter().any(|name| name == component);
     let wanted = plan.expectations.components().into_iter();
-    for (component, namespace) in wanted.filter(|_| !is_narrowed) {
+    for (component, namespace) in wanted.filter(|(component, _)| !is_narrowed && !is_meant(component)) {
         let namespace = namespace.filter(|name| looked_at.contains(name));
         if !runs(component, namespace) {
             let place = namespace.map_or_else(|| plan.namespaces.join(", "), str::to_owned);
@@ -200,7 +201,7 @@ fn missing(plan: &Plan, found: &[Found], seconds: f64) -> Vec<Check> {
             ));
         }
     }
-    for component in plan.expectations.undeployed.iter().filter(|name| !runs(name, None)) {
+    for component in plan.expectations.undeployed.iter().filter(|name| !runs(name, None) && !is_meant(name)) {
         let message = "the digest record has it, and no manifest names it".to_owned();
         checks.push(Check { passed: true, ..failed(component, "undeployed", message) });
     }

@@ -62,7 +62,12 @@ pub(crate) fn run(
         cfg!(target_os = "linux"),
         "the programs of images run on Linux alone; use `cargo xtask smoke` with a cluster"
     );
-    let texts = manifests::read(workspace)?;
+    let found = manifests::read(workspace)?;
+    if !found.is_empty() {
+        found.check_applicable(&workspace.packages.settings)?;
+    }
+    let texts: Vec<_> =
+        found.files.into_iter().filter(|file| file.is_applied).map(|file| (file.path, file.text)).collect();
     let record = manifests::recorded(workspace.root())?;
     let application = read(&texts, &manifests::repositories(workspace, record.as_ref()))?;
     let needed = components(&application);

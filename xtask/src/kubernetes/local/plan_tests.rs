@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use super::*;
 use crate::kubernetes::local::probes::Ask;
 use crate::kubernetes::local::read::read;
-use crate::kubernetes::pinning::repositories::{Naming, Repositories};
+use crate::kubernetes::ours::{Naming, Repositories};
 
 const ENGINE: &str = r#"
 kind: Deployment
@@ -57,8 +57,7 @@ spec:
 fn application(texts: &[&str]) -> Application {
     let naming = Naming {
         components: vec!["engine", "ui"],
-        template: "{component}",
-        registries: BTreeSet::from(["localhost:5000"]),
+        registries: BTreeSet::from([("localhost:5000", "{component}")]),
         owner: None,
     };
     let files: Vec<_> =

@@ -8,8 +8,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::Value;
 
 use super::objects::{PodTemplate, Service};
-use crate::kubernetes::pinning::naming::{Namer, by_line};
-use crate::kubernetes::pinning::repositories::Repositories;
+use crate::kubernetes::ours::Repositories;
+use crate::kubernetes::pinning::naming::{Namer, Scope};
 use crate::kubernetes::pinning::workload::Site;
 use crate::kubernetes::yaml::document::{Document, NodeId};
 use crate::kubernetes::yaml::json::to_json;
@@ -117,14 +117,14 @@ impl Reader<'_> {
     /// The documents of a file, images of ours replaced by [`OURS`] and the component.
     fn documents(&mut self, path: &Utf8Path, text: &str) -> Result<Vec<Value>> {
         let documents = parse(text).map_err(|error| anyhow::anyhow!("{error}"))?;
-        let namer = Namer { text, repositories: self.repositories };
-        let file = path.file_name().unwrap_or_default();
-        documents.iter().map(|document| self.document(document, &namer, file)).collect()
+        let scope = Scope { repositories: self.repositories, image_paths: &[], adopted: &BTreeSet::new() };
+        let namer = Namer { text, file: path.file_name().unwrap_or_default(), scope };
+        documents.iter().map(|document| self.document(document, &namer)).collect()
     }
 
-    fn document(&mut self, document: &Document<'_>, namer: &Namer<'_>, file: &str) -> Result<Value> {
+    fn document(&mut self, document: &Document<'_>, namer: &Namer<'_>) -> Result<Value> {
         let mut components: HashMap<NodeId, String> = HashMap::new();
-        for (line, sites) in by_line(document, file) {
+        for (line, sites) in namer.by_line(document) {
             let named = namer
                 .line(document, line, &sites)
                 .map_err(|refusal| anyhow::anyhow!("line {}: {}", refusal.line, refusal.message))?;

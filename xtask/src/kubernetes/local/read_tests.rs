@@ -1,11 +1,10 @@
 use super::*;
-use crate::kubernetes::pinning::repositories::Naming;
+use crate::kubernetes::ours::Naming;
 
 fn repositories() -> Repositories {
     let naming = Naming {
         components: vec!["engine", "ui"],
-        template: "demon-{component}",
-        registries: BTreeSet::from(["localhost:5000"]),
+        registries: BTreeSet::from([("localhost:5000", "demon-{component}")]),
         owner: None,
     };
     Repositories::new(&naming, None)

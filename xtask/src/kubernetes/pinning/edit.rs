@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 
+use super::naming::{Refusal, refusal};
 use crate::kubernetes::yaml::document::{Document, Node, NodeId, Value};
 use crate::kubernetes::yaml::parse::parse;
 
@@ -41,11 +42,31 @@ impl Edits {
     }
 
     /// Replaces the content `range` of a scalar.
-    pub(crate) fn scalar(&mut self, document: usize, id: NodeId, range: Range<usize>, new: &str) {
+    fn scalar(&mut self, document: usize, id: NodeId, range: Range<usize>, new: &str) {
         // One place may belong to several images, through merged mappings.
         if self.contents.insert((document, id), new.to_owned()).is_none() {
             self.splices.push((range, new.to_owned()));
         }
+    }
+
+    /// Gives the scalar `id` of a numbered document new content; its quotes stay.
+    ///
+    /// # Errors
+    /// It is written as something else than plain or quoted text on one line.
+    pub(crate) fn set(
+        &mut self,
+        text: &str,
+        (number, document): (usize, &Document<'_>),
+        id: NodeId,
+        new: &str,
+    ) -> Result<(), Refusal> {
+        let node = &document.nodes[id];
+        let is_plain = node.anchor == 0 && node.tag.is_none();
+        let range = document.content_range(id, text).filter(|_| is_plain).ok_or_else(|| not_plain(node.line))?;
+        if text[range.clone()] != *new {
+            self.scalar(number, id, range, new);
+        }
+        Ok(())
     }
 
     /// Gives a mapping new entries: on lines of their own, or within its braces.
@@ -132,6 +153,14 @@ impl Edits {
             Some(_) => Err(old.nodes.last().map_or(1, |node| node.line)),
         }
     }
+}
+
+/// That what stands at a line cannot be replaced in place.
+pub(super) fn not_plain(line: usize) -> Refusal {
+    refusal(
+        line,
+        "this belongs to one of our images; write it as plain or quoted text on one line, without anchor, alias or tag",
+    )
 }
 
 /// Whether `new` is `old` with this `content` (or its own), `grown` by so many entries.

@@ -35,8 +35,12 @@ fn place(owner: usize) -> String {
 /// The manifest of a seed.
 pub(crate) fn manifest(seed: u64) -> Manifest {
     // A seed is mixed first: small ones would give similar starts.
-    let mut writer =
-        Writer { random: Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1), text: String::new(), anchors: 0 };
+    let mut writer = Writer {
+        random: Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1),
+        text: String::new(),
+        anchors: 0,
+        keys: 0,
+    };
     for _ in 0..8 {
         writer.random.next();
     }
@@ -90,6 +94,7 @@ struct Writer {
     random: Random,
     text: String,
     anchors: usize,
+    keys: usize,
 }
 
 /// Values that a careless edit would trip over.
@@ -210,7 +215,9 @@ impl Writer {
     /// Entries that have nothing to do with images.
     fn entries(&mut self, indent: usize) {
         for _ in 0..self.random.below(3) {
-            let number = self.random.below(1000);
+            // No key comes twice.
+            self.keys += 1;
+            let number = self.keys;
             match self.random.below(8) {
                 0 => {
                     self.anchors += 1;

@@ -6,5 +6,5 @@ mod generated;
 pub(crate) mod mark;
 pub(crate) mod naming;
 pub(crate) mod pin;
-pub(crate) mod repositories;
+pub(crate) mod values;
 pub(crate) mod workload;

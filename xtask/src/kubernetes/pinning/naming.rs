@@ -1,14 +1,49 @@
 //! Whose image each place of a manifest names, and what nobody can tell.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use saphyr_parser::ScalarStyle;
 
 use super::mark::{FOREIGN, Mark};
-use super::repositories::Repositories;
-use super::workload::{Site, sites};
+use super::workload::{Site, container_of, sites};
+use crate::kubernetes::ours::{Owner, Repositories};
 use crate::kubernetes::placeholder;
 use crate::kubernetes::yaml::document::{Document, NodeId, Plain, Value, YamlError, plain};
+
+/// What naming knows of the workspace.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scope<'a> {
+    /// Which repositories are ours.
+    pub(crate) repositories: &'a Repositories,
+    /// Where images stand beside containers: the setting `image-paths`.
+    pub(crate) image_paths: &'a [String],
+    /// Components whose near misses count as theirs.
+    pub(crate) adopted: &'a BTreeSet<String>,
+}
+
+/// An image that is not ours and looks like it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NearMiss {
+    /// Line, from 1.
+    pub(crate) line: usize,
+    /// The component that it looks like.
+    pub(crate) component: String,
+    /// The reference as it is written.
+    pub(crate) text: String,
+    /// Why it looks like it.
+    pub(crate) likeness: Likeness,
+}
+
+/// What makes an image look like a component's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Likeness {
+    /// The last part of its repository.
+    Repository,
+    /// The container's name, where the image says nothing.
+    Unsaid,
+    /// The container's name alone.
+    Container,
+}
 
 /// Why an image, and so its text, cannot be pinned.
 #[derive(Debug, PartialEq, Eq)]
@@ -21,10 +56,13 @@ pub(crate) struct Refusal {
     pub(crate) message: String,
 }
 
-impl From<YamlError> for Refusal {
-    fn from(error: YamlError) -> Self {
-        Refusal { line: error.line, column: Some(error.column), message: format!("no valid YAML: {}", error.message) }
-    }
+/// Why `text` is no YAML.
+pub(super) fn no_yaml(text: &str, error: &YamlError) -> Refusal {
+    let message = match text.contains("{{") {
+        true => format!("a template is no YAML ({}); {HELM}", error.message),
+        false => format!("no valid YAML: {}", error.message),
+    };
+    Refusal { line: error.line, column: Some(error.column), message }
 }
 
 /// The places of one line, named.
@@ -33,28 +71,46 @@ pub(crate) struct Named {
     pub(crate) mark: Mark,
     /// Each place, with the component whose image it names; `None` for a foreign one.
     pub(crate) sites: Vec<(Site, Option<String>)>,
+    /// Foreign ones that look like ours.
+    pub(crate) near: Vec<NearMiss>,
 }
 
 /// Names the places of one text.
 pub(crate) struct Namer<'a> {
     /// The text.
     pub(crate) text: &'a str,
-    /// Which repositories are ours.
-    pub(crate) repositories: &'a Repositories,
-}
-
-/// The places of `document` by line: placeholders of one line share a mark.
-pub(crate) fn by_line(document: &Document<'_>, file: &str) -> BTreeMap<usize, Vec<Site>> {
-    let mut lines: BTreeMap<usize, Vec<Site>> = BTreeMap::new();
-    for site in sites(document, file) {
-        if let Some(value) = image_of(document, site) {
-            lines.entry(document.nodes[value].line).or_default().push(site);
-        }
-    }
-    lines
+    /// The name of its file.
+    pub(crate) file: &'a str,
+    /// What is known of the workspace.
+    pub(crate) scope: Scope<'a>,
 }
 
 impl Namer<'_> {
+    /// The places of `document` by line: placeholders of one line share a mark.
+    pub(crate) fn by_line(&self, document: &Document<'_>) -> BTreeMap<usize, Vec<Site>> {
+        let mut lines: BTreeMap<usize, Vec<Site>> = BTreeMap::new();
+        for site in sites(document, self.file, self.scope.image_paths) {
+            if let Some(value) = image_of(document, site) {
+                lines.entry(document.nodes[value].line).or_default().push(site);
+            }
+        }
+        lines
+    }
+
+    /// Whether the text is JSON: that has no comments, so the container's name tells whose a placeholder is.
+    pub(crate) fn is_json(&self) -> bool {
+        self.file.ends_with(".json")
+    }
+
+    /// The component that a placeholder stands for by its container's name.
+    pub(crate) fn unsaid(&self, document: &Document<'_>, site: Site) -> Option<&str> {
+        let name = container_of(document, site)?;
+        match self.scope.repositories.owner(&placeholder::reference(), Some(name)) {
+            Owner::Unsaid(component) => Some(component),
+            _ => None,
+        }
+    }
+
     /// Names the places of one line.
     ///
     /// # Errors
@@ -74,15 +130,41 @@ impl Namer<'_> {
                 ),
             ));
         }
-        let mut named = Vec::new();
+        let (mut named, mut near) = (Vec::new(), Vec::new());
         for site in sites {
-            let component = match is_placeholder(document, *site) {
-                true => marked.next().cloned().filter(|name| name != FOREIGN),
-                false => self.component(document, *site)?,
+            let component = match is_placeholder(document, *site).then(|| marked.next()) {
+                Some(Some(name)) => Some(name.clone()).filter(|name| name != FOREIGN),
+                Some(None) if self.is_json() => self.unsaid(document, *site).map(str::to_owned),
+                Some(None) => None,
+                None => self.component(document, *site)?,
             };
+            let is_foreign = component.is_none() && mark.components.is_empty();
+            let miss = is_foreign.then(|| self.near_miss(document, *site)).flatten();
             named.push((*site, component));
+            let Some(miss) = miss else { continue };
+            if self.scope.adopted.contains(&miss.component) {
+                self.check_editable(document, *site, &miss.text, &miss.component)?;
+                named.last_mut().expect("one was pushed").1 = Some(miss.component);
+            } else {
+                near.push(miss);
+            }
         }
-        Ok(Named { mark, sites: named })
+        Ok(Named { mark, sites: named, near })
+    }
+
+    /// The component that a foreign image looks like one of.
+    fn near_miss(&self, document: &Document<'_>, site: Site) -> Option<NearMiss> {
+        let written = image_of(document, site)?;
+        let text = document.text(written)?.trim();
+        let repositories = self.scope.repositories;
+        let container = container_of(document, site);
+        let (component, likeness) = match repositories.owner(text, container) {
+            Owner::Alike(component) => (component, Likeness::Repository),
+            Owner::Unsaid(component) => (component, Likeness::Unsaid),
+            _ => (repositories.named(container?)?, Likeness::Container),
+        };
+        let line = document.nodes[written].line;
+        Some(NearMiss { line, component: component.to_owned(), text: text.to_owned(), likeness })
     }
 
     /// The component that a value which is no placeholder is an image of.
@@ -93,23 +175,41 @@ impl Namer<'_> {
         let node = &document.nodes[document.target(written)];
         let Value::Scalar(content, style) = &node.value else {
             if self.text[node.start..].starts_with("{{") {
-                return refuse("the image is a template, and could be one of ours; write the reference itself".into());
+                return refuse(format!("the image is a template, and could be one of ours; {HELM}"));
             }
             return refuse(
                 "the image is no text; write `registry/repository:tag` or `registry/repository@digest`".into(),
             );
         };
         let is_plain = *style == ScalarStyle::Plain;
+        // Nothing names nobody's image: schemas and examples are written so.
+        if content.is_empty() {
+            return Ok(None);
+        }
         if let Some(kind) = is_plain.then(|| plain_kind(content)).flatten() {
             return refuse(format!("the image is {kind}, no text; write `registry/repository:tag`, or quote it"));
         }
         let reference = content.trim();
-        if let Some(component) = self.repositories.component_of_template(reference) {
-            return refuse(format!(
-                "the image `{reference}` is a template, and could be one of `{component}`; write the reference itself"
-            ));
+        let repositories = self.scope.repositories;
+        if let Some(component) = repositories.component_of_template(reference) {
+            let mend = if reference.contains("{{") { HELM } else { "write the reference itself" };
+            return refuse(format!("the image `{reference}` is a template, and could be one of `{component}`; {mend}"));
         }
-        let Some(component) = self.repositories.component(reference) else { return Ok(None) };
+        let Some(component) = repositories.component(reference) else { return Ok(None) };
+        self.check_editable(document, site, reference, component)?;
+        Ok(Some(component.to_owned()))
+    }
+
+    /// Whether an image can be replaced where it stands.
+    fn check_editable(
+        &self,
+        document: &Document<'_>,
+        site: Site,
+        reference: &str,
+        component: &str,
+    ) -> Result<(), Refusal> {
+        let Some(written) = image_of(document, site) else { return Ok(()) };
+        let node = &document.nodes[document.target(written)];
         let cannot = match () {
             () if written != document.target(written) => "is an alias, and what it stands for is used elsewhere",
             () if node.anchor != 0 => "has an anchor, and changing it would change each place that uses it",
@@ -117,9 +217,12 @@ impl Namer<'_> {
             () if document.content_range(written, self.text).is_none() => {
                 "is written as a block, over several lines or with escapes"
             }
-            () => return Ok(Some(component.to_owned())),
+            () if reference.is_empty() => "is empty",
+            () => return Ok(()),
         };
-        refuse(format!("the image `{reference}` of `{component}` {cannot}; write it out as plain or quoted text"))
+        let message =
+            format!("the image `{reference}` of `{component}` {cannot}; write it out as plain or quoted text");
+        Err(refusal(document.nodes[written].line, message))
     }
 }
 
@@ -149,6 +252,9 @@ fn plain_kind(content: &str) -> Option<&'static str> {
         Plain::Number(_) => Some("a number"),
     }
 }
+
+/// How a chart is pinned.
+const HELM: &str = "of Helm, `manifests` takes the chart's values: `{ file = \"…/values.yaml\", key = \"image\" }`";
 
 /// A refusal without a column.
 pub(super) fn refusal(line: usize, message: impl Into<String>) -> Refusal {

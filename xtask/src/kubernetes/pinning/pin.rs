@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::edit::{Addition, Edits};
+use super::edit::{Addition, Edits, not_plain};
 use super::mark::{FOREIGN, Mark};
-use super::naming::{Named, Namer, Refusal, by_line, is_placeholder, refusal};
-use super::repositories::Repositories;
+use super::naming::{Named, Namer, NearMiss, Refusal, Scope, is_placeholder, no_yaml, refusal};
 use super::workload::{Site, sites};
 use crate::image::record::{DigestRecord, RecordedImage};
 use crate::kubernetes::placeholder;
@@ -22,7 +21,7 @@ pub(crate) enum Images<'a> {
 }
 
 /// A pinned text.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Pinned {
     /// The text with its images replaced.
     pub(crate) text: String,
@@ -31,6 +30,18 @@ pub(crate) struct Pinned {
     /// Texts that name an image of ours where no container does (a variable, a field of some custom
     /// resource), with their lines. They are left as they are.
     pub(crate) left: Vec<(usize, String)>,
+    /// Foreign images that look like ours.
+    pub(crate) near: Vec<NearMiss>,
+    /// Image names that a kustomization's entries of ours replace.
+    pub(crate) replaced: Vec<String>,
+}
+
+impl Pinned {
+    /// Takes back all edits of `text`.
+    pub(crate) fn leave(&mut self, text: &str) {
+        text.clone_into(&mut self.text);
+        self.images.iter_mut().for_each(|image| image.to.clone_from(&image.from));
+    }
 }
 
 /// An image of one of our components.
@@ -50,36 +61,43 @@ pub(crate) struct PinnedImage {
 ///
 /// # Errors
 /// All refusals of the text, in its order.
-pub(crate) fn pin(
-    text: &str,
-    file: &str,
-    repositories: &Repositories,
-    images: Images<'_>,
-) -> Result<Pinned, Vec<Refusal>> {
-    let documents = parse(text).map_err(|error| vec![error.into()])?;
-    let namer = Namer { text, repositories };
-    let mut pinning = Pinning { text, namer, images, edits: Edits::default(), found: Vec::new() };
+pub(crate) fn pin(text: &str, file: &str, scope: Scope<'_>, images: Images<'_>) -> Result<Pinned, Vec<Refusal>> {
+    let documents = parse(text).map_err(|error| vec![no_yaml(text, &error)])?;
+    let namer = Namer { text, file, scope };
+    let mut pinning = Pinning {
+        text,
+        namer,
+        images,
+        edits: Edits::default(),
+        found: Vec::new(),
+        near: Vec::new(),
+        replaced: Vec::new(),
+    };
     let mut refusals = Vec::new();
     for (number, document) in documents.iter().enumerate() {
-        for (line, sites) in by_line(document, file) {
+        refusals.extend(document.duplicates().into_iter().map(|(key, first, second)| {
+            refusal(second, format!("the key `{key}` is there twice, on lines {first} and {second}; remove one"))
+        }));
+        for (line, sites) in pinning.namer.by_line(document) {
             refusals.extend(pinning.line(number, document, line, &sites).err());
         }
     }
     if !refusals.is_empty() {
         return Err(refusals);
     }
-    let left = documents.iter().flat_map(|document| others(document, file, repositories)).collect();
-    let Pinning { edits, found, .. } = pinning;
+    let left = documents.iter().flat_map(|document| others(document, &pinning.namer)).collect();
+    let Pinning { edits, found, near, replaced, .. } = pinning;
     let new = edits.apply(text);
     edits.check(&documents, &new).map_err(|line| {
         vec![refusal(line, "replacing images here would change more than images; write each on a line of its own")]
     })?;
-    Ok(Pinned { text: new, images: found, left })
+    Ok(Pinned { text: new, images: found, left, near, replaced })
 }
 
-/// Lines and texts of scalars that are references to our images, tag or digest included, and no sites.
-fn others(document: &Document<'_>, file: &str, repositories: &Repositories) -> Vec<(usize, String)> {
-    let known: BTreeSet<NodeId> = sites(document, file)
+/// Lines and texts of scalars that name our images, whole or as an argument's value, and are no sites.
+fn others(document: &Document<'_>, namer: &Namer<'_>) -> Vec<(usize, String)> {
+    let Scope { repositories, image_paths, .. } = namer.scope;
+    let known: BTreeSet<NodeId> = sites(document, namer.file, image_paths)
         .into_iter()
         .flat_map(|site| match site {
             Site::Image(id) => vec![document.target(id)],
@@ -88,14 +106,33 @@ fn others(document: &Document<'_>, file: &str, repositories: &Repositories) -> V
             }
         })
         .collect();
-    let scalars = document.nodes.iter().enumerate().filter_map(|(id, node)| match &node.value {
-        Value::Scalar(text, _) => Some((id, node.line, text)),
-        _ => None,
-    });
-    scalars
-        .filter(|(id, _, text)| text.contains([':', '@']) && !known.contains(id) && repositories.has(text))
-        .map(|(_, line, text)| (line, text.to_string()))
-        .collect()
+    let mut found = Vec::new();
+    for (id, node) in document.nodes.iter().enumerate() {
+        match &node.value {
+            Value::Scalar(text, _) if !known.contains(&id) => {
+                // `--image=REFERENCE`, as an argument or within a command.
+                let mut words = text.split(|c: char| c.is_whitespace() || matches!(c, '=' | ',' | '"' | '\''));
+                found.extend(words.any(|word| repositories.has(word)).then(|| (node.line, shown(text))));
+            }
+            // Helm writes the registry beside the repository.
+            Value::Mapping(_) => {
+                let [registry, repository] = ["registry", "repository"].map(|key| document.get(id, key));
+                let text = |id: Option<NodeId>| id.and_then(|id| document.text(id));
+                let (Some(registry), Some(name)) = (text(registry), text(repository)) else { continue };
+                let whole = format!("{registry}/{name}");
+                let line = repository.map_or(node.line, |id| document.nodes[id].line);
+                found.extend(repositories.has(&whole).then_some((line, whole)));
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// The first line of a text, which may be a whole script.
+fn shown(text: &str) -> String {
+    let text = text.trim();
+    text.split_once('\n').map_or_else(|| text.to_owned(), |(first, _)| format!("{first} …"))
 }
 
 struct Pinning<'a> {
@@ -104,25 +141,40 @@ struct Pinning<'a> {
     images: Images<'a>,
     edits: Edits,
     found: Vec<PinnedImage>,
+    near: Vec<NearMiss>,
+    replaced: Vec<String>,
 }
 
 impl Pinning<'_> {
     /// Replaces what one line names.
     fn line(&mut self, number: usize, document: &Document<'_>, line: usize, sites: &[Site]) -> Result<(), Refusal> {
-        let Named { mark, sites: named } = self.namer.line(document, line, sites)?;
+        let Named { mark, sites: named, near } = self.namer.line(document, line, sites)?;
+        self.near.extend(near);
         let mut left = Vec::new();
         for (site, component) in named {
             let Some(component) = component else {
                 left.extend(is_placeholder(document, site).then(|| FOREIGN.to_owned()));
                 continue;
             };
+            if matches!(self.images, Images::Placeholder)
+                && self.namer.is_json()
+                && self.namer.unsaid(document, site) != Some(&component)
+            {
+                return Err(refusal(
+                    line,
+                    format!(
+                        "JSON has no comments to remember `{component}` in; name the container `{component}`, or write \
+                         the file as YAML"
+                    ),
+                ));
+            }
             let is_marked = match site {
                 Site::Image(id) => self.image(number, document, id, &component)?,
                 Site::Kustomization(entry) => self.kustomization(number, document, entry, &component)?,
             };
             left.extend(is_marked.then_some(component));
         }
-        if left.iter().all(|name| name == FOREIGN) {
+        if left.iter().all(|name| name == FOREIGN) || self.namer.is_json() {
             left.clear();
         }
         if left != mark.components {
@@ -179,6 +231,7 @@ impl Pinning<'_> {
         let line = document.nodes[site].line;
         let text = |entry: Option<(NodeId, NodeId)>| entry.and_then(|(_, value)| document.text(value));
         let repository = text(Some((key, site))).unwrap_or_default();
+        self.replaced.extend(text(name).map(str::to_owned));
         let from = match (text(digest), text(tag)) {
             (Some(digest), _) => format!("{repository}@{digest}"),
             (None, Some(tag)) => format!("{repository}:{tag}"),
@@ -190,7 +243,7 @@ impl Pinning<'_> {
                 let image = Self::recorded(record, component, line, &from)?;
                 if new_name.is_some() {
                     self.scalar(number, document, site, &image.repository)?;
-                } else if self.namer.repositories.names(repository) != Some(&*image.repository) {
+                } else if self.namer.scope.repositories.names(repository) != Some(&*image.repository) {
                     added.push(("newName", image.repository.clone()));
                 }
                 let value = image.digest.to_string();
@@ -218,7 +271,7 @@ impl Pinning<'_> {
             }
         };
         if !added.is_empty() {
-            let range = document.content_range(site, self.text).ok_or_else(|| not_plain(document, site))?;
+            let range = document.content_range(site, self.text).ok_or_else(|| not_plain(line))?;
             let addition = Addition { document: number, mapping: entry, key, after: site, content: range };
             self.edits.add(document, self.text, addition, &added);
         }
@@ -241,21 +294,8 @@ impl Pinning<'_> {
 
     /// Replaces the content of a scalar; its quotes stay.
     fn scalar(&mut self, number: usize, document: &Document<'_>, id: NodeId, new: &str) -> Result<(), Refusal> {
-        let node = &document.nodes[id];
-        let plain = node.anchor == 0 && node.tag.is_none();
-        let range = document.content_range(id, self.text).filter(|_| plain).ok_or_else(|| not_plain(document, id))?;
-        if self.text[range.clone()] != *new {
-            self.edits.scalar(number, id, range, new);
-        }
-        Ok(())
+        self.edits.set(self.text, (number, document), id, new)
     }
-}
-
-fn not_plain(document: &Document<'_>, id: NodeId) -> Refusal {
-    refusal(
-        document.nodes[id].line,
-        "this belongs to one of our images; write it as plain or quoted text on one line, without anchor, alias or tag",
-    )
 }
 
 #[cfg(test)]

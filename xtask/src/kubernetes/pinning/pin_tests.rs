@@ -2,8 +2,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::image::reference::{Digest, ImageReference, Tag};
+use crate::kubernetes::ours::{Naming, Repositories};
 use crate::kubernetes::pinning::generated::manifest;
-use crate::kubernetes::pinning::repositories::Naming;
+use crate::kubernetes::pinning::naming::Likeness;
 
 fn record() -> DigestRecord {
     let image = |name: &str| {
@@ -17,8 +18,7 @@ fn record() -> DigestRecord {
 fn repositories(record: &DigestRecord) -> Repositories {
     let naming = Naming {
         components: vec!["engine", "ui", "unpublished"],
-        template: "{owner}/demon-{component}",
-        registries: BTreeSet::from(["localhost:5000", "registry.stage"]),
+        registries: ["localhost:5000", "registry.stage"].map(|host| (host, "{owner}/demon-{component}")).into(),
         owner: None,
     };
     Repositories::new(&naming, Some(record))
@@ -32,8 +32,20 @@ fn image(name: &str) -> String {
     record().images[name].image.to_string()
 }
 
+/// Pins `text` of the file `file`; images like those of `adopted` count as theirs.
+fn pin_as(text: &str, file: &str, adopted: &[&str], images: Images<'_>) -> Result<Pinned, Vec<Refusal>> {
+    let adopted = adopted.iter().map(|name| (*name).to_owned()).collect();
+    let image_paths = ["templates.container.image".to_owned()];
+    pin(
+        text,
+        file,
+        Scope { repositories: &repositories(&record()), image_paths: &image_paths, adopted: &adopted },
+        images,
+    )
+}
+
 fn try_pin(text: &str) -> Result<Pinned, Vec<Refusal>> {
-    pin(text, "kustomization.yaml", &repositories(&record()), Images::Recorded(&record()))
+    pin_as(text, "kustomization.yaml", &[], Images::Recorded(&record()))
 }
 
 #[track_caller]
@@ -43,7 +55,7 @@ fn pinned(text: &str) -> String {
 
 #[track_caller]
 fn placeholder(text: &str) -> String {
-    pin(text, "kustomization.yaml", &repositories(&record()), Images::Placeholder).unwrap().text
+    pin_as(text, "kustomization.yaml", &[], Images::Placeholder).unwrap().text
 }
 
 #[track_caller]
@@ -122,7 +134,7 @@ fn a_placeholder_remembers_its_component_in_a_comment() {
     );
     // A mark within a quoted text cannot be made without changing the text.
     let text = "containers: [{image: localhost:5000/demon-ui, x: \"a\n b\"}]";
-    let refusals = pin(text, "x.yaml", &repositories(&record()), Images::Placeholder).unwrap_err();
+    let refusals = pin_as(text, "x.yaml", &[], Images::Placeholder).unwrap_err();
     assert!(refusals[0].message.contains("write each on a line of its own"), "{refusals:?}");
 }
 
@@ -156,11 +168,13 @@ fn what_cannot_be_edited_in_place_is_refused_when_it_is_ours() {
         ("containers: [{image: \"localhost:5000/demon\\u002dengine\"}]\n".into(), "with escapes"),
         (format!("containers: [{{image: '{ours}:${{TAG}}'}}]\n"), "is a template, and could be one of `engine`"),
         (format!("containers: [{{image: {ours}:$(TAG)}}]\n"), "is a template"),
-        ("containers: [{image: '{{ .Values.image }}'}]\n".into(), "is a template"),
-        ("containers:\n- image: {{ .Values.image }}\n".into(), "is a template"),
+        ("containers: [{image: '{{ .Values.image }}'}]\n".into(), "of Helm, `manifests` takes the chart's values"),
+        ("containers:\n- image: {{ .Values.image }}\n".into(), "of Helm, `manifests` takes the chart's values"),
+        ("{{- if .x }}\ncontainers: []\n{{- end }}\n".into(), "a template is no YAML"),
+        (format!("containers:\n- image: a\n  name: x\n  image: {ours}\n"), "`image` is there twice, on lines 2 and 4"),
+        ("a: {b: 1, c: 2, 'b': 3}\n".into(), "`b` is there twice, on lines 1 and 1"),
         ("containers: [{image: 12}]\n".into(), "is a number"),
         ("containers: [{image: -1.5e3}]\n".into(), "is a number"),
-        ("containers: [{image: }]\n".into(), "is empty"),
         ("containers: [{image: ~}]\n".into(), "is empty"),
         ("containers: [{image: yes}]\n".into(), "is a truth value"),
         ("containers:\n- image: {name: x}\n".into(), "is no text"),
@@ -172,7 +186,7 @@ fn what_cannot_be_edited_in_place_is_refused_when_it_is_ours() {
     }
     for foreign in [
         "containers: [{image: &a nginx}, {image: *a}, {image: !!str x}, {image: '12'}]\n",
-        "containers:\n- image: >-\n    nginx:1\n- image: postgres:${TAG}\n- image: \"\"\n",
+        "containers:\n- image: >-\n    nginx:1\n- image: postgres:${TAG}\n- image: \"\"\n- image:\n- image: # later\n",
     ] {
         assert_eq!(pinned(foreign), foreign);
     }
@@ -228,6 +242,71 @@ fn what_changed_is_told_with_its_line() {
 }
 
 #[test]
+fn near_misses_are_told_and_adopted() {
+    let text = "containers:\n- {name: a, image: myorg/engine:latest}\n- name: ui\n  image: nginx:alpine # for now\n\
+                - {name: ui, image: 'old:1'}\n- {name: ui, image: }\n- {name: b, image: nginx:alpine}\n- image: engine.io/x\n";
+    let found = try_pin(text).unwrap();
+    assert_eq!(found.text, text);
+    let near: Vec<_> =
+        found.near.iter().map(|miss| (miss.line, miss.component.as_str(), miss.text.as_str(), miss.likeness)).collect();
+    let expected = [
+        (2, "engine", "myorg/engine:latest", Likeness::Repository),
+        (4, "ui", "nginx:alpine", Likeness::Unsaid),
+        (5, "ui", "old:1", Likeness::Container),
+        (6, "ui", "", Likeness::Unsaid),
+    ];
+    assert_eq!(near, expected);
+    let text = text.replace("- {name: ui, image: }\n", "");
+    let adopted = pin_as(&text, "x.yaml", &["ui"], Images::Recorded(&record())).unwrap();
+    let ui = image("ui");
+    assert_eq!(adopted.text, text.replacen("nginx:alpine", &ui, 1).replace("old:1", &ui));
+    assert_eq!(adopted.near.len(), 1, "the engine's");
+    let both = pin_as(&text, "x.yaml", &["ui", "engine"], Images::Recorded(&record())).unwrap();
+    assert_eq!(both.text, adopted.text.replace("myorg/engine:latest", &image("engine")));
+    // What was swapped by us on purpose is no near miss.
+    assert!(
+        try_pin("containers: [{name: ui, image: nginx:alpine}, {image: nginx:alpine}] # xtask placeholder: - engine")
+            .unwrap()
+            .near
+            .is_empty()
+    );
+    let kustomized = "images:\n- name: myorg/engine\n  newTag: v1\n";
+    let adopted = pin_as(kustomized, "kustomization.yaml", &["engine"], Images::Recorded(&record())).unwrap();
+    let expected = format!(
+        "images:\n- name: myorg/engine\n  newName: localhost:5000/demon-engine\n  digest: {}\n",
+        digest("engine")
+    );
+    assert_eq!(adopted.text, expected);
+}
+
+#[test]
+fn json_has_placeholders_by_the_containers_name() {
+    let text = "{\n\t\"spec\": {\"containers\": [\n\t\t{\"name\": \"engine\", \"image\": \"localhost:5000/demon-engine:1\"}\n\t]}\n}\n";
+    let pinned = pin_as(text, "x.json", &[], Images::Recorded(&record())).unwrap().text;
+    assert_eq!(pinned, text.replace("localhost:5000/demon-engine:1", &image("engine")));
+    let swapped = pin_as(&pinned, "x.json", &[], Images::Placeholder).unwrap().text;
+    assert_eq!(swapped, text.replace("localhost:5000/demon-engine:1", "nginx:alpine"));
+    assert_eq!(pin_as(&swapped, "x.json", &[], Images::Recorded(&record())).unwrap().text, pinned);
+    let unnamed = pinned.replace("\"engine\"", "\"main\"");
+    let refusals = pin_as(&unnamed, "x.json", &[], Images::Placeholder).unwrap_err();
+    assert!(refusals[0].message.starts_with("JSON has no comments to remember `engine` in"), "{refusals:?}");
+}
+
+#[test]
+fn further_paths_are_pinned() {
+    let text = "kind: Workflow\nspec:\n  templates:\n  - container:\n      image: localhost:5000/demon-ui:1 # x\n";
+    assert_eq!(pinned(text), text.replace("localhost:5000/demon-ui:1", &image("ui")));
+}
+
+#[test]
+fn values_of_charts_and_arguments_are_told() {
+    let text = "a: {registry: localhost:5000, repository: demon-ui}\nb:\n  repository: registry.stage/demon-ui\n\
+                args: [\"--image=localhost:5000/demon-engine:1\", '--x', y]\nscript: |\n  run localhost:5000/demon-ui:2\n  x\n";
+    let lines: Vec<_> = try_pin(text).unwrap().left.into_iter().map(|(line, _)| line).collect();
+    assert_eq!(lines, [1, 3, 4, 6], "a block begins on the line after its key");
+}
+
+#[test]
 fn images_elsewhere_are_told_and_left() {
     let text =
         "env: [{value: localhost:5000/demon-ui:1}]\nspec: {image: nginx}\nimages:\n- name: localhost:5000/demon-ui\n";
@@ -252,8 +331,13 @@ fn random_manifests_change_in_their_images_alone() {
             None => "registry.example/other:1".to_owned(),
         });
         let pin_with = |text: &str, images| {
-            pin(text, "x.yaml", &repositories, images)
-                .unwrap_or_else(|refusals| panic!("{refusals:?} for seed {seed}:\n{text}"))
+            pin(
+                text,
+                "x.yaml",
+                Scope { repositories: &repositories, image_paths: &[], adopted: &BTreeSet::new() },
+                images,
+            )
+            .unwrap_or_else(|refusals| panic!("{refusals:?} for seed {seed}:\n{text}"))
         };
         let pinned = pin_with(&old, Images::Recorded(&record));
         assert_eq!(pinned.text, expected, "seed {seed}");

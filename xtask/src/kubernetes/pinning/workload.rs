@@ -7,6 +7,9 @@ use crate::kubernetes::yaml::document::{Document, NodeId, Value};
 /// Keys whose lists hold containers, in every kind that has a pod's specification somewhere.
 const CONTAINER_LISTS: &[&str] = &["containers", "initContainers", "ephemeralContainers"];
 
+/// Names of files that kustomize takes for kustomizations.
+pub(crate) const NAMES: &[&str] = &["kustomization.yaml", "kustomization.yml", "Kustomization"];
+
 /// A place that names an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Site {
@@ -16,11 +19,12 @@ pub(crate) enum Site {
     Kustomization(NodeId),
 }
 
-/// The places of `document` that name images, in the text's order; `file` is its file's name.
+/// The places of `document` that name images, in the text's order; `file` is its file's name, and `further` are
+/// paths of keys that lead to images in other objects, by their ends: `templates.container.image`.
 ///
 /// Containers are looked for at any depth, so that items of a `List`, pods within custom
 /// resources, and kinds that do not exist yet are found.
-pub(crate) fn sites(document: &Document<'_>, file: &str) -> Vec<Site> {
+pub(crate) fn sites(document: &Document<'_>, file: &str, further: &[String]) -> Vec<Site> {
     // One place may be reached on several ways: by aliases and merges.
     let mut found = BTreeSet::new();
     for (id, node) in document.nodes.iter().enumerate() {
@@ -31,6 +35,9 @@ pub(crate) fn sites(document: &Document<'_>, file: &str) -> Vec<Site> {
             let list = document.get(id, key);
             let containers = list.map(|list| document.items(list)).unwrap_or_default();
             found.extend(containers.iter().filter_map(|container| document.get(*container, "image")).map(Site::Image));
+        }
+        for path in further {
+            found.extend(at_path(document, id, path).into_iter().map(Site::Image));
         }
     }
     let root = document.root();
@@ -49,14 +56,40 @@ pub(crate) fn sites(document: &Document<'_>, file: &str) -> Vec<Site> {
     found
 }
 
-/// kustomize takes a file of this name for a kustomization without `kind`, too.
-fn is_kustomization(document: &Document<'_>, file: &str) -> bool {
+/// What `path`, keys with dots between them, leads to from `start`; lists on the way are gone through.
+fn at_path(document: &Document<'_>, start: NodeId, path: &str) -> Vec<NodeId> {
+    path.split('.').fold(vec![start], |nodes, key| {
+        let each = nodes.iter().flat_map(|node| match document.items(*node) {
+            [] => vec![*node],
+            items => items.to_vec(),
+        });
+        each.filter_map(|node| document.get(node, key)).collect()
+    })
+}
+
+/// The name of the container, or of the Compose service, that has the image.
+pub(crate) fn container_of<'a>(document: &'a Document<'_>, site: Site) -> Option<&'a str> {
+    let Site::Image(image) = site else { return None };
+    let has = |node: NodeId, value: NodeId| {
+        document.entries(node).is_some_and(|entries| entries.iter().any(|(_, found)| *found == value))
+    };
+    let container = (0..document.nodes.len()).find(|node| document.target(*node) == *node && has(*node, image))?;
+    if let Some(name) = document.get(container, "name") {
+        return document.text(name);
+    }
+    let services = document.get(document.root()?, "services")?;
+    let (name, _) = document.entries(services)?.iter().find(|(_, service)| *service == container)?;
+    document.text(*name)
+}
+
+/// Whether `document` of `file` is a kustomization: by its kind, or without one by the file's name.
+pub(crate) fn is_kustomization(document: &Document<'_>, file: &str) -> bool {
     let root = document.root();
     let text = |key: &str| root.and_then(|root| document.get(root, key)).and_then(|id| document.text(id));
     let kustomize = text("apiVersion").is_none_or(|version| version.starts_with("kustomize.config.k8s.io/"));
     match text("kind") {
         Some(kind) => kustomize && ["Kustomization", "Component"].contains(&kind),
-        None => kustomize && ["kustomization.yaml", "kustomization.yml"].contains(&file),
+        None => kustomize && NAMES.contains(&file),
     }
 }
 
@@ -70,7 +103,7 @@ mod tests {
         let documents = parse(text).unwrap();
         let mut found = Vec::new();
         for document in &documents {
-            for site in sites(document, file) {
+            for site in sites(document, file, &[]) {
                 found.push(match site {
                     Site::Image(id) => document.text(id).unwrap_or("?").to_owned(),
                     Site::Kustomization(id) => {
@@ -105,6 +138,32 @@ mod tests {
             "kind: ConfigMap\ndata: {image: a, containers: 'image: b'}\nspec: {image: c, containers: {image: d}}";
         assert!(images(text, "x.yaml").is_empty());
         assert!(images("kind: Service\nservices: {a: {image: b}}", "x.yaml").is_empty());
+    }
+
+    #[test]
+    fn further_paths_lead_through_lists() {
+        let text = "kind: Workflow\nspec: {image: no, templates: [{name: a, container: {image: x}}, {script: {image: y}}]}\n\
+                    items: [{templates: {container: {image: z}}}]";
+        let documents = parse(text).unwrap();
+        let found = sites(&documents[0], "x.yaml", &["templates.container.image".into(), "script.image".into()]);
+        let texts: Vec<_> = found
+            .iter()
+            .map(|site| match site {
+                Site::Image(id) | Site::Kustomization(id) => documents[0].text(*id).unwrap(),
+            })
+            .collect();
+        assert_eq!(texts, ["x", "y", "z"]);
+    }
+
+    #[test]
+    fn containers_and_compose_services_have_names() {
+        let names = |text: &str| {
+            let documents = parse(text).unwrap();
+            let sites = sites(&documents[0], "x.yaml", &[]);
+            sites.iter().map(|site| container_of(&documents[0], *site).unwrap_or("-").to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(names("containers: [{name: a, image: x}, {image: y}, {image: z, name: 'b'}]"), ["a", "-", "b"]);
+        assert_eq!(names("services: {one: {image: x}, two: {image: y}}"), ["one", "two"]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::objects::Container;
 use super::workload::{Kind, Workload};
 use crate::image::record::{DigestRecord, RecordedImage};
 use crate::image::reference::ImageReference;
-use crate::kubernetes::pinning::repositories::Repositories;
+use crate::kubernetes::ours::Repositories;
 use crate::kubernetes::placeholder::is_placeholder;
 use crate::kubernetes::yaml::document::{Document, NodeId};
 use crate::kubernetes::yaml::parse::parse;

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::image::reference::{Digest, Tag};
-use crate::kubernetes::pinning::repositories::Naming;
+use crate::kubernetes::ours::Naming;
 
 fn digest(text: &str) -> Digest {
     Digest::of(text.as_bytes())
@@ -24,8 +24,7 @@ fn expectations(manifests: &str, record: &DigestRecord) -> Expectations {
     let names = ["engine", "runtime"];
     let naming = Naming {
         components: names.into(),
-        template: "demon-{component}",
-        registries: BTreeSet::from(["localhost:5000", "registry.stage"]),
+        registries: ["localhost:5000", "registry.stage"].map(|registry| (registry, "demon-{component}")).into(),
         owner: None,
     };
     let names = names.map(str::to_owned);

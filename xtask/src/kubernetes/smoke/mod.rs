@@ -4,6 +4,7 @@ pub(crate) mod events;
 pub(crate) mod expected;
 pub(crate) mod faults;
 pub(crate) mod identity;
+pub(crate) mod manifests;
 pub(crate) mod objects;
 pub(crate) mod probes;
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! Aliases are kept as written and followed on demand, so that one place in the text is one node.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt;
 use std::ops::Range;
 
@@ -125,6 +126,21 @@ impl<'a> Document<'a> {
                 None => self.items(merged).iter().find_map(|item| self.entry_within(*item, key, depth - 1)),
             }
         })
+    }
+
+    /// Keys that a mapping has twice, each with its lines: readers differ in which they take.
+    pub(crate) fn duplicates(&self) -> Vec<(&str, usize, usize)> {
+        let mut found = Vec::new();
+        for node in &self.nodes {
+            let Value::Mapping(entries) = &node.value else { continue };
+            let mut lines = HashMap::new();
+            for (key, _) in entries {
+                let Value::Scalar(text, _) = &self.nodes[*key].value else { continue };
+                let line = self.nodes[*key].line;
+                found.extend(lines.insert(&**text, line).map(|first| (&**text, first, line)));
+            }
+        }
+        found
     }
 
     /// Whether the collection `id` is written in flow style: `{…}` or `[…]`.

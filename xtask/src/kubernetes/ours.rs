@@ -1,9 +1,10 @@
-//! Which image references are of our components.
+//! Which images are ours: decided here once, for pinning and for what runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::image::record::DigestRecord;
 use crate::image::reference::ImageReference;
+use crate::kubernetes::placeholder::is_placeholder;
 use crate::workspace::settings::repository_name;
 
 /// Stands for a part of a reference that a template fills in. No reference has it.
@@ -14,17 +15,31 @@ const ANY: char = '\0';
 /// for one environment is recognised for the next.
 #[derive(Debug, Default)]
 pub(crate) struct Repositories {
+    /// Components by the full names of their repositories.
     components: BTreeMap<String, String>,
+    /// Components by the last parts of these names, and by their own; `None` where several share one.
+    last_parts: BTreeMap<String, Option<String>>,
+}
+
+/// Whose image a container names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Owner<'a> {
+    /// A component's: the repository is one of its own.
+    Component(&'a str),
+    /// The image says nothing, being the placeholder or missing, and the container is named after this component.
+    Unsaid(&'a str),
+    /// Not ours, but the repository's last part is that of this component.
+    Alike(&'a str),
+    /// Somebody else's.
+    Foreign,
 }
 
 /// What decides the names of repositories.
 pub(crate) struct Naming<'a> {
     /// Names of the workspace's components.
     pub(crate) components: Vec<&'a str>,
-    /// The setting `repository`.
-    pub(crate) template: &'a str,
-    /// Registries: the settings', each environment's, CI's.
-    pub(crate) registries: BTreeSet<&'a str>,
+    /// Registries, the settings', each environment's and CI's, each with its template of repositories.
+    pub(crate) registries: BTreeSet<(&'a str, &'a str)>,
     /// What `{owner}` is, when known.
     pub(crate) owner: Option<&'a str>,
 }
@@ -36,12 +51,13 @@ impl Repositories {
         let mut components = BTreeMap::new();
         for (component, image) in record.into_iter().flat_map(|record| &record.images) {
             // A record made in CI knows the owner, which nobody tells us on a developer's machine.
-            owners.insert(owner_in(image.image.repository.as_str(), naming.template, component));
+            let recorded = image.image.repository.as_str();
+            owners.extend(naming.registries.iter().map(|(_, template)| owner_in(recorded, template, component)));
         }
         for component in &naming.components {
             for owner in &owners {
-                let repository = repository_name(naming.template, component, *owner);
-                for registry in &naming.registries {
+                for (registry, template) in &naming.registries {
+                    let repository = repository_name(template, component, *owner);
                     // What is no valid name is an error where images are built, and no manifest has it.
                     if let Ok(reference) = format!("{registry}/{repository}").parse::<ImageReference>() {
                         components.insert(reference.name(), (*component).to_owned());
@@ -52,7 +68,33 @@ impl Repositories {
         for (component, image) in record.into_iter().flat_map(|record| &record.images) {
             components.insert(image.image.name(), component.clone());
         }
-        Repositories { components }
+        let mut last_parts = BTreeMap::new();
+        for (name, component) in
+            components.iter().flat_map(|(name, component)| [(name, component), (component, component)])
+        {
+            let part = last_parts.entry(last_part(name).to_owned()).or_insert_with(|| Some(component.clone()));
+            if part.as_ref() != Some(component) {
+                *part = None;
+            }
+        }
+        Repositories { components, last_parts }
+    }
+
+    /// Whose image `image` is, in a container of this name.
+    pub(crate) fn owner(&self, image: &str, container: Option<&str>) -> Owner<'_> {
+        if let Some(component) = self.component(image) {
+            return Owner::Component(component);
+        }
+        if image.is_empty() || is_placeholder(image) {
+            return container.and_then(|name| self.named(name)).map_or(Owner::Foreign, Owner::Unsaid);
+        }
+        let alike = self.last_parts.get(last_part(without_selector(image)));
+        alike.and_then(Option::as_deref).map_or(Owner::Foreign, Owner::Alike)
+    }
+
+    /// The component of this name.
+    pub(crate) fn named(&self, name: &str) -> Option<&str> {
+        self.components.values().map(String::as_str).find(|component| *component == name)
     }
 
     /// The component that the reference `text` is an image of, whatever its tag or digest; `None`
@@ -98,8 +140,12 @@ fn owner_in<'a>(name: &'a str, template: &str, component: &str) -> Option<&'a st
     name.strip_prefix(before)?.strip_suffix(after).filter(|owner| !owner.is_empty())
 }
 
-/// A reference without its digest and tag.
-fn without_selector(text: &str) -> &str {
+fn last_part(name: &str) -> &str {
+    name.rsplit('/').next().unwrap_or(name)
+}
+
+/// A reference without its digest and tag, whether or not it is a valid one.
+pub(crate) fn without_selector(text: &str) -> &str {
     let text = text.split_once('@').map_or(text, |(name, _)| name);
     let path = text.rfind('/').map_or(0, |slash| slash + 1);
     text[path..].find(':').map_or(text, |colon| &text[..path + colon])
@@ -158,8 +204,7 @@ mod tests {
     fn known(record: Option<&DigestRecord>) -> Repositories {
         let naming = Naming {
             components: vec!["engine", "ui"],
-            template: "{owner}/demon-{component}",
-            registries: BTreeSet::from(["localhost:5000", "registry.stage"]),
+            registries: ["localhost:5000", "registry.stage"].map(|host| (host, "{owner}/demon-{component}")).into(),
             owner: Some("acme"),
         };
         Repositories::new(&naming, record)
@@ -183,6 +228,39 @@ mod tests {
             assert_eq!(known.component(text), None, "{text}");
         }
         assert_eq!(known.component("localhost:5000/demon-ui:1"), Some("ui"));
+    }
+
+    #[test]
+    fn the_containers_name_counts_only_where_the_image_says_nothing() {
+        let known = known(None);
+        let cases = [
+            ("localhost:5000/demon-engine:1", Some("ui"), Owner::Component("engine")),
+            ("nginx:alpine", Some("engine"), Owner::Unsaid("engine")),
+            ("docker.io/library/nginx:alpine", Some("engine"), Owner::Unsaid("engine")),
+            ("", Some("ui"), Owner::Unsaid("ui")),
+            ("nginx:alpine", Some("proxy"), Owner::Foreign),
+            ("nginx:alpine", None, Owner::Foreign),
+            ("postgres:16", Some("engine"), Owner::Foreign),
+            ("myorg/engine:latest", Some("x"), Owner::Alike("engine")),
+            ("myorg/demon-ui@sha256:12", None, Owner::Alike("ui")),
+            ("engine/web:1", None, Owner::Foreign),
+        ];
+        for (image, container, owner) in cases {
+            assert_eq!(known.owner(image, container), owner, "{image} in {container:?}");
+        }
+    }
+
+    #[test]
+    fn an_environment_names_repositories_by_its_own_template() {
+        let naming = Naming {
+            components: vec!["engine"],
+            registries: BTreeSet::from([("localhost:5000", "{owner}/{component}"), ("r.io", "live/{component}-app")]),
+            owner: None,
+        };
+        let known = Repositories::new(&naming, None);
+        assert_eq!(known.component("r.io/live/engine-app:1"), Some("engine"));
+        assert_eq!(known.component("r.io/engine:1"), None);
+        assert_eq!(known.owner("r.io/old/engine-app:1", None), Owner::Alike("engine"));
     }
 
     #[test]

@@ -1,0 +1,108 @@
+//! Which recorded components no manifest names, and what looks like theirs.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Result, bail};
+use camino::Utf8PathBuf;
+
+use super::PlannedFile;
+use crate::gather::workspace::Workspace;
+use crate::image::record::DigestRecord;
+use crate::kubernetes::ours::without_selector;
+use crate::kubernetes::pinning::naming::{Likeness, NearMiss};
+use crate::workspace::names::did_you_mean;
+
+/// A recorded component that nothing applied names.
+pub(super) struct Undeployed {
+    /// Its name.
+    pub(super) name: String,
+    /// The reference that would name it.
+    pub(super) image: String,
+    /// Images that look like its own.
+    pub(super) near: Vec<Place>,
+    /// A file that names it, and that no kustomization includes.
+    pub(super) unused: Option<Utf8PathBuf>,
+}
+
+/// Where an image is written.
+pub(super) struct Place {
+    /// Its file.
+    pub(super) file: Utf8PathBuf,
+    /// Its line.
+    pub(super) line: usize,
+    /// The reference.
+    pub(super) text: String,
+}
+
+/// Every name in `undeployed` is a component's.
+pub(super) fn check_settings(workspace: &Workspace) -> Result<()> {
+    let names: Vec<&str> = workspace.components.iter().map(|component| component.name.as_str()).collect();
+    for name in &workspace.packages.settings.undeployed {
+        if !names.contains(&name.as_str()) {
+            let hint = did_you_mean(&[name], names.iter().copied());
+            bail!("`undeployed` in `[workspace.metadata.docker]` names `{name}`, which is no component{hint}");
+        }
+    }
+    Ok(())
+}
+
+/// The components of `record` that no applied file names and the settings do not except.
+pub(super) fn undeployed(workspace: &Workspace, record: &DigestRecord, files: &[PlannedFile]) -> Vec<Undeployed> {
+    let named: BTreeSet<&str> = files
+        .iter()
+        .filter(|file| file.manifest.is_applied)
+        .flat_map(|file| file.pinned.images.iter().map(|image| image.component.as_str()))
+        .collect();
+    let components = workspace.components.iter().map(|component| component.name.as_str());
+    let excepted = &workspace.packages.settings.undeployed;
+    components
+        .filter(|name| !named.contains(name) && !excepted.iter().any(|excepted| excepted == name))
+        .filter_map(|name| record.images.get_key_value(name))
+        .map(|(name, image)| Undeployed {
+            name: name.clone(),
+            image: image.image.to_string(),
+            near: near(files).filter(|(_, miss)| miss.component == *name).map(place).collect(),
+            unused: files
+                .iter()
+                .find(|file| file.pinned.images.iter().any(|image| image.component == *name))
+                .map(|file| file.manifest.path.clone()),
+        })
+        .collect()
+}
+
+/// What names an image of ours in `file` where no container does, and so was not replaced.
+pub(super) fn notes(file: &PlannedFile) -> Vec<String> {
+    let path = &file.manifest.path;
+    let left = file.pinned.left.iter();
+    left.map(|(line, text)| format!("`{path}:{line}`: `{text}` is not the image of a container, and is left alone"))
+        .collect()
+}
+
+/// What looks like an image of a component that other places do name.
+pub(super) fn alike(files: &[PlannedFile], undeployed: &[Undeployed]) -> Vec<String> {
+    near(files)
+        // Many a container is called as a component is; its image says that it is another.
+        .filter(|(_, miss)| miss.likeness != Likeness::Container)
+        .filter(|(_, miss)| !undeployed.iter().any(|component| component.name == miss.component))
+        .map(|(file, miss)| {
+            let NearMiss { line, component, text, .. } = miss;
+            format!(
+                "`{}:{line}`: `{text}` looks like `{component}` and is no image of it; it is left alone",
+                file.manifest.path
+            )
+        })
+        .collect()
+}
+
+/// Near misses that no kustomization replaces by an image of ours.
+fn near(files: &[PlannedFile]) -> impl Iterator<Item = (&PlannedFile, &NearMiss)> {
+    let replaced: BTreeSet<&str> = files.iter().flat_map(|file| &file.pinned.replaced).map(String::as_str).collect();
+    files
+        .iter()
+        .flat_map(|file| file.pinned.near.iter().map(move |miss| (file, miss)))
+        .filter(move |(_, miss)| !replaced.contains(without_selector(&miss.text)))
+}
+
+fn place((file, miss): (&PlannedFile, &NearMiss)) -> Place {
+    Place { file: file.manifest.path.clone(), line: miss.line, text: miss.text.clone() }
+}

@@ -1,0 +1,90 @@
+//! What is applied at once: a kustomization and what that is made of, or files.
+
+use camino::Utf8PathBuf;
+
+use super::pinning::workload::is_kustomization;
+use super::yaml::document::{Document, NodeId};
+use super::yaml::parse::parse;
+
+/// What one `kubectl apply` gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// A kustomization: its folder, and the files that it leads to, its own first.
+    Kustomization(Utf8PathBuf, Vec<Utf8PathBuf>),
+    /// Files.
+    Files(Vec<Utf8PathBuf>),
+}
+
+impl Entry {
+    /// Its files.
+    pub(crate) fn files(&self) -> &[Utf8PathBuf] {
+        let (Entry::Kustomization(_, files) | Entry::Files(files)) = self;
+        files
+    }
+
+    /// What names it to kubectl, from the workspace's root.
+    pub(crate) fn arguments(&self) -> Vec<String> {
+        match self {
+            Entry::Kustomization(folder, _) => vec![format!("--kustomize={folder}")],
+            Entry::Files(files) => files.iter().map(|file| format!("--filename={file}")).collect(),
+        }
+    }
+}
+
+/// What one file of a kustomization names.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Kustomization {
+    /// Whether it is a component, which only others can include.
+    pub(crate) is_component: bool,
+    /// Files and folders with objects or changes to them, as they are written, remote ones left out.
+    pub(crate) names: Vec<String>,
+}
+
+/// Reads the kustomization `text` of the file `file`. What is no YAML names nothing: pinning tells what is wrong.
+pub(crate) fn read(text: &str, file: &str) -> Kustomization {
+    let mut found = Kustomization::default();
+    for document in parse(text).unwrap_or_default() {
+        let Some(root) = document.root().filter(|_| is_kustomization(&document, file)) else { continue };
+        let kind = document.get(root, "kind").and_then(|kind| document.text(kind));
+        found.is_component |= kind == Some("Component");
+        for key in ["resources", "bases", "components", "patchesStrategicMerge", "generators", "transformers"] {
+            found.names.extend(items(&document, root, key).filter_map(|item| document.text(item)).map(str::to_owned));
+        }
+        for key in ["patches", "patchesJson6902", "replacements"] {
+            let paths = items(&document, root, key).filter_map(|item| document.get(item, "path"));
+            found.names.extend(paths.filter_map(|path| document.text(path)).map(str::to_owned));
+        }
+    }
+    found.names.retain(|name| is_local(name));
+    found
+}
+
+fn items<'a>(document: &'a Document<'_>, root: NodeId, key: &str) -> impl Iterator<Item = NodeId> + use<'a> {
+    document.get(root, key).map(|list| document.items(list)).unwrap_or_default().iter().copied()
+}
+
+/// Whether a name is of a file: no patch that is written out, no URL, no repository's address.
+fn is_local(name: &str) -> bool {
+    let first = name.split('/').next().unwrap_or_default();
+    let is_host = name.contains('/') && !first.starts_with('.') && first.contains('.');
+    !name.is_empty() && !is_host && !name.contains(['\n', ':', '?']) && !name.trim_start_matches('/').contains("//")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_all_kinds_are_named_and_remote_ones_are_not() {
+        let text = "resources: [../base, a.yaml, https://x.io/a.yaml, github.com/o/r//k?ref=v1, git@github.com:o/r.git]\n\
+                    bases:\n- ./b\ncomponents: [c]\npatches:\n- path: p.yaml\n- patch: |\n    kind: x\n\
+                    patchesStrategicMerge: [s.yaml, \"kind: x\\nimage: y\"]\npatchesJson6902: [{path: j.json}]\n";
+        let found = read(text, "kustomization.yaml");
+        assert_eq!(found.names, ["../base", "a.yaml", "./b", "c", "s.yaml", "p.yaml", "j.json"]);
+        assert!(!found.is_component);
+        assert!(read("kind: Component\nresources: [a]", "Kustomization").is_component);
+        for other in ["{{ broken", "", "kind: Deployment\nresources: [a]\n"] {
+            assert_eq!(read(other, "kustomization.yaml"), Kustomization::default(), "{other}");
+        }
+    }
+}
