@@ -14,7 +14,7 @@ use super::view::View;
 use crate::cluster::watch::{News, follow};
 use crate::cluster::{Api, SILENT};
 use crate::kubernetes::smoke::expected::Owner;
-use crate::kubernetes::smoke::objects::{Pod, Service};
+use crate::kubernetes::smoke::objects::Service;
 use crate::kubernetes::smoke::rollout::{Judge, Moment, Standing, Strictness, Trouble};
 use crate::kubernetes::smoke::state::{Namespace, apply};
 use crate::kubernetes::smoke::workload::{Kind, Workload};
@@ -252,16 +252,13 @@ impl<'a> Rollouts<'a> {
             if decided.get(&name).is_some_and(|decided| !decided.troubles.is_empty()) {
                 continue;
             }
-            let standing = judge.judge(namespace, workload, now);
-            let standing = match placeholders(plan, workload).as_slice() {
-                [] => standing,
-                placeholders => beside(placeholders, standing, namespace, workload),
-            };
+            let skipped = placeholders(plan, workload);
+            let standing = judge.judge(namespace, workload, &skipped, now);
             let troubles = match standing {
                 Standing::Done => Vec::new(),
                 Standing::Settling if is_up => Vec::new(),
                 Standing::Failed(troubles) => troubles,
-                Standing::Waiting(text) if is_up => judge.timed_out(namespace, workload, &text),
+                Standing::Waiting(text) if is_up => judge.timed_out(namespace, workload, &skipped, &text),
                 Standing::Settling | Standing::Waiting(_) => {
                     let text = match &standing {
                         Standing::Waiting(text) => text,
@@ -285,30 +282,10 @@ impl<'a> Rollouts<'a> {
     }
 }
 
-/// The containers of components that a placeholder stands in for.
+/// The containers of components that a placeholder stands in for; nobody answers their probes.
 pub(super) fn placeholders<'w>(plan: &Plan, workload: &'w Workload) -> Vec<&'w str> {
     let containers = workload.template().spec.all();
     let placeholders =
         containers.filter(|container| matches!(plan.expectations.owner(workload, container), Owner::Placeholder(_)));
     placeholders.map(|container| container.name.as_str()).collect()
-}
-
-/// How a workload stands by what runs beside its placeholders, whose probes nobody answers.
-fn beside(placeholders: &[&str], standing: Standing, namespace: &Namespace, workload: &Workload) -> Standing {
-    let is_other = |name: &str| !placeholders.contains(&name);
-    let is_ready =
-        |pod: &&Pod| pod.status.container_statuses.iter().all(|status| status.ready || !is_other(&status.name));
-    match standing {
-        Standing::Failed(mut troubles) => {
-            troubles.retain(|trouble| trouble.container.as_deref().is_none_or(is_other));
-            if troubles.is_empty() { Standing::Done } else { Standing::Failed(troubles) }
-        }
-        Standing::Waiting(text) => {
-            let has_others = workload.template().spec.containers.iter().any(|container| is_other(&container.name));
-            let pods = namespace.pods_of(workload);
-            let is_done = !has_others || !pods.is_empty() && pods.iter().all(is_ready);
-            if is_done { Standing::Done } else { Standing::Waiting(text) }
-        }
-        standing => standing,
-    }
 }

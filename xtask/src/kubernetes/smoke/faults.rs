@@ -117,15 +117,16 @@ impl Fault {
     }
 }
 
-/// What is wrong with `pod`, if anything. `events` are its own, oldest first; of ends of containers,
-/// those after `since` (unix seconds of the cluster's clock) count.
-pub(crate) fn fault_of(pod: &Pod, events: &[&Event], since: i64) -> Option<Fault> {
+/// What is wrong with `pod`, if anything, containers in `skipped` left aside. `events` are its own, oldest
+/// first; of ends of containers, those after `since` (unix seconds of the cluster's clock) count.
+pub(crate) fn fault_of(pod: &Pod, events: &[&Event], since: i64, skipped: &[&str]) -> Option<Fault> {
     if let Some(unscheduled) = condition(&pod.status.conditions, "PodScheduled", "False")
         && unscheduled.reason == "Unschedulable"
     {
         return Some(Fault::new(Kind::Unschedulable, None, one_line(&unscheduled.message)));
     }
-    let containers = pod.status.all().filter_map(|status| {
+    let looked_at = pod.status.all().filter(|status| !skipped.contains(&status.name.as_str()));
+    let containers = looked_at.filter_map(|status| {
         let container = pod.spec.all().find(|container| container.name == status.name)?;
         container_fault(container, status, events, since)
     });

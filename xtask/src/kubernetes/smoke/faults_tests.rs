@@ -24,7 +24,7 @@ fn event(reason: &str, message: &str, second: u8) -> Event {
 }
 
 fn kind(pod: &Pod, events: &[Event]) -> Option<Kind> {
-    fault_of(pod, &events.iter().collect::<Vec<_>>(), 0).map(|fault| fault.kind)
+    fault_of(pod, &events.iter().collect::<Vec<_>>(), 0, &[]).map(|fault| fault.kind)
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn a_new_pull_makes_the_last_report_out_of_date() {
     let pod = waiting("ImagePullBackOff", &format!("Back-off pulling image \"{IMAGE}\""));
     let is_retrying = |second: u8| {
         let events = [event("Failed", &failed, 5), event("Pulling", &pulling, second)];
-        fault_of(&pod, &events.iter().collect::<Vec<_>>(), 0).unwrap().is_retrying
+        fault_of(&pod, &events.iter().collect::<Vec<_>>(), 0, &[]).unwrap().is_retrying
     };
     assert!(is_retrying(6) && !is_retrying(5) && !is_retrying(4));
 }
@@ -124,14 +124,14 @@ fn ends_count_when_they_are_failures_of_now() {
         "name": "c", "restartCount": 1, "state": { "running": {} }, "lastState": { "terminated": ended(2, "Error") },
     }));
     let at = seconds(Some(&"2026-01-01T00:00:10Z".to_owned())).unwrap();
-    let fault = fault_of(&restarted, &[], at - 1).unwrap();
+    let fault = fault_of(&restarted, &[], at - 1, &[]).unwrap();
     assert_eq!((fault.kind, fault.previous_log, fault.class), (Kind::FailingExit, true, Class::Healed));
-    assert_eq!(fault_of(&restarted, &[], at), None, "it ended before");
+    assert_eq!(fault_of(&restarted, &[], at, &[]), None, "it ended before");
     let looping = pod(json!({
         "name": "c", "restartCount": 3, "state": { "waiting": { "reason": "CrashLoopBackOff" } },
         "lastState": { "terminated": ended(0, "Completed") },
     }));
-    let fault = fault_of(&looping, &[], at).unwrap();
+    let fault = fault_of(&looping, &[], at, &[]).unwrap();
     assert_eq!((fault.kind, fault.class), (Kind::CrashLoop, Class::Final));
     assert_eq!(fault.message, "exited with code 0, but should keep running, 3 restarts");
 }
@@ -140,7 +140,7 @@ fn ends_count_when_they_are_failures_of_now() {
 fn a_first_exit_may_heal_and_the_third_restart_is_a_loop() {
     let class = |restarts: i64, reason: &str| {
         let state = json!({ "terminated": { "exitCode": 1, "reason": reason } });
-        fault_of(&pod(json!({ "name": "c", "restartCount": restarts, "state": state })), &[], 0).unwrap().class
+        fault_of(&pod(json!({ "name": "c", "restartCount": restarts, "state": state })), &[], 0, &[]).unwrap().class
     };
     for reason in ["Error", "OOMKilled"] {
         assert_eq!([0, 2, 3].map(|restarts| class(restarts, reason)), [Class::Healing, Class::Healing, Class::Final]);
@@ -191,7 +191,7 @@ fn recorded_pods_have_their_faults() {
         let pods = namespace.pods_of(&namespace.workloads[&WorkloadKind::Deployment][name]);
         assert!(!pods.is_empty(), "{name}");
         for pod in pods {
-            let fault = fault_of(pod, &namespace.events_of(&pod.metadata.uid), 0);
+            let fault = fault_of(pod, &namespace.events_of(&pod.metadata.uid), 0, &[]);
             assert_eq!(fault.map(|fault| fault.kind), expected, "{name}");
         }
     }

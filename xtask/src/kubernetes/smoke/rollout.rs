@@ -112,8 +112,14 @@ impl Judge {
         Judge { since, strictness, settle, faults: Seen::new(), running: Seen::new() }
     }
 
-    /// How `workload` stands.
-    pub(crate) fn judge(&mut self, namespace: &Namespace, workload: &Workload, now: Moment) -> Standing {
+    /// How `workload` stands, by the containers that are not in `skipped`.
+    pub(crate) fn judge(
+        &mut self,
+        namespace: &Namespace,
+        workload: &Workload,
+        skipped: &[&str],
+        now: Moment,
+    ) -> Standing {
         let (counts, working) = match own_status(namespace, workload) {
             OwnStatus::Waiting(text) => return Standing::Waiting(text),
             OwnStatus::Failed(verdict, message) => {
@@ -133,7 +139,7 @@ impl Judge {
         let (mut final_faults, mut pending) = (Vec::new(), None);
         for pod in &pods {
             let events = namespace.events_of(&pod.metadata.uid);
-            let Some(fault) = fault_of(pod, &events, self.since) else {
+            let Some(fault) = fault_of(pod, &events, self.since, skipped) else {
                 self.faults.retain(|(uid, _), _| *uid != pod.metadata.uid);
                 continue;
             };
@@ -149,12 +155,18 @@ impl Judge {
         let is_complete = match counts {
             // The next Job of a CronJob comes in its time.
             None => workload.kind == Kind::CronJob,
+            // Nobody knows whether what is skipped ever gets ready.
+            Some(_) if !skipped.is_empty() => has_only(workload, skipped) || are_ready_but(&pods, skipped),
             Some(counts) => counts.is_complete && i64::try_from(ready) == Ok(counts.wanted) && pods.len() == ready,
         };
         if is_complete {
             // Each is looked at, so that all are remembered from now on.
             let unsettled = pods.iter().filter(|pod| !self.is_settled(pod, now)).count();
-            return if unsettled == 0 || counts.is_none() { Standing::Done } else { Standing::Settling };
+            return if unsettled == 0 || counts.is_none() || has_only(workload, skipped) {
+                Standing::Done
+            } else {
+                Standing::Settling
+            };
         }
         let refused = self.refused(namespace, workload, maker, now);
         let rejected = namespace.failed_pod_of(workload).filter(|_| !workload.is_job());
@@ -182,10 +194,16 @@ impl Judge {
     }
 
     /// What to say of a rollout that is still waiting when time is up.
-    pub(crate) fn timed_out(&self, namespace: &Namespace, workload: &Workload, waiting: &str) -> Vec<Trouble> {
+    pub(crate) fn timed_out(
+        &self,
+        namespace: &Namespace,
+        workload: &Workload,
+        skipped: &[&str],
+        waiting: &str,
+    ) -> Vec<Trouble> {
         let pods = namespace.pods_of(workload);
         let faulty = pods.iter().filter_map(|pod| {
-            let fault = fault_of(pod, &namespace.events_of(&pod.metadata.uid), self.since)?;
+            let fault = fault_of(pod, &namespace.events_of(&pod.metadata.uid), self.since, skipped)?;
             (fault.class != Class::Healed).then_some((*pod, fault))
         });
         let faulty: Vec<_> = faulty.collect();
@@ -277,6 +295,19 @@ impl Judge {
         };
         least.max(self.settle)
     }
+}
+
+/// Whether there are no containers but these.
+fn has_only(workload: &Workload, names: &[&str]) -> bool {
+    workload.template().spec.containers.iter().all(|container| names.contains(&container.name.as_str()))
+}
+
+/// Whether there are pods, and all their containers are ready but for these.
+fn are_ready_but(pods: &[&Pod], names: &[&str]) -> bool {
+    let is_ready = |pod: &&Pod| {
+        pod.status.container_statuses.iter().all(|status| status.ready || names.contains(&status.name.as_str()))
+    };
+    !pods.is_empty() && pods.iter().all(is_ready)
 }
 
 /// A trouble of the workload's own, with the pod that may tell more.

@@ -12,7 +12,7 @@ fn at(seconds: u64) -> Moment {
 }
 
 fn judged(judge: &mut Judge, namespace: &Namespace, name: &str, seconds: u64) -> Standing {
-    judge.judge(namespace, &deployments(namespace)[name], at(seconds))
+    judge.judge(namespace, &deployments(namespace)[name], &[], at(seconds))
 }
 
 fn deployments(namespace: &Namespace) -> &Objects<Workload> {
@@ -223,7 +223,8 @@ fn fresh_pods_are_believed_after_a_while() {
 fn when_time_is_up_what_is_known_is_said() {
     let namespace = recorded();
     let judge = judge(0);
-    let said = |name: &str| judge.timed_out(&namespace, &deployments(&namespace)[name], "0 of 1 pod ready").remove(0);
+    let said =
+        |name: &str| judge.timed_out(&namespace, &deployments(&namespace)[name], &[], "0 of 1 pod ready").remove(0);
     assert_eq!(said("refused").verdict, "pull-failed");
     assert!(said("refused").message.contains("connection refused"), "{:?}", said("refused"));
     let mut unready = ready();
@@ -231,7 +232,7 @@ fn when_time_is_up_what_is_known_is_said() {
         pod.status.conditions.clear();
         pod.status.container_statuses[0].ready = false;
     }
-    let trouble = judge.timed_out(&unready, &deployments(&unready)["ready"], "0 of 2 pods ready").remove(0);
+    let trouble = judge.timed_out(&unready, &deployments(&unready)["ready"], &[], "0 of 2 pods ready").remove(0);
     assert_eq!((trouble.verdict, trouble.message.as_str()), ("not-ready", "0 of 2 pods ready"));
     assert_eq!(trouble.container.as_deref(), Some("ready"));
 }
@@ -285,7 +286,7 @@ fn pod_of(name: &str, kind: Kind, owner: &str, ready: bool) -> serde_json::Value
 fn judged_one(namespace: &Namespace) -> (String, Standing) {
     let workloads = namespace.workloads();
     assert_eq!(workloads.len(), 1, "{workloads:#?}");
-    (workloads[0].shown(), judge(0).judge(namespace, &workloads[0], at(0)))
+    (workloads[0].shown(), judge(0).judge(namespace, &workloads[0], &[], at(0)))
 }
 
 #[test]
