@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::rollout::Rollouts;
-use crate::cluster::{Api, ApiFailure, Probed};
+use crate::cluster::{Api, ApiFailure, Probed, SILENT};
 use crate::kubernetes::smoke::objects::Pod;
 use crate::kubernetes::smoke::probes::{PodRequest, Route, ServiceRequest, pod_requests, service_requests};
 use crate::kubernetes::smoke::report::Check;
@@ -222,6 +222,8 @@ fn ask(api: &Api, target: &Target, is_fail_fast: bool, times: Times) -> Found {
             Ok(Probed::Unreachable(why)) if target.is_knock() && tries >= TRIES => {
                 failed("wrong-port", format!("nothing listens on the port that it leads to: {why}"))
             }
+            // Nothing was learnt of the pod.
+            Ok(Probed::Unreachable(why)) if is_up && api.silence() >= SILENT => failed("unknown", why),
             Ok(Probed::Unreachable(why)) if is_up => failed("unreachable", format!("{why} (asked {tries} times)")),
             Ok(Probed::Unreachable(_)) => {
                 was_unreachable = true;
