@@ -15,10 +15,9 @@ use crate::kubernetes::smoke::workload::{Kind, Workload};
 
 /// Between two tries while the API server is away.
 const PAUSE: Duration = Duration::from_millis(500);
-/// Events only explain; the others' first requests go before theirs.
-const EVENTS_LATER: Duration = Duration::from_millis(300);
 
 /// News of the namespace.
+#[expect(clippy::large_enum_variant, reason = "one at a time, and soon taken apart")]
 #[derive(Debug)]
 pub(crate) enum News {
     /// Of workloads of a kind.
@@ -31,7 +30,7 @@ pub(crate) enum News {
     Events(Change<Event>),
     /// Of this resource nothing is heard: the API server cannot be reached. It is asked again soon.
     Away(&'static str, String),
-    /// This resource is watched again.
+    /// This resource is watched, for the first time or again.
     Back(&'static str),
     /// Nothing more will come of this resource.
     Lost(&'static str, ApiFailure),
@@ -48,23 +47,21 @@ struct Line {
 /// Begins to watch; each resource in a thread of its own, until `news` has no receiver any more.
 pub(crate) fn follow(api: &Api, news: &Sender<News>) {
     for kind in Kind::LISTED {
-        spawn(api, news, kind.resource(), Duration::ZERO, move |change| News::Workloads(kind, change));
+        spawn(api, news, kind.resource(), move |change| News::Workloads(kind, change));
     }
-    spawn(api, news, "pods", Duration::ZERO, News::Pods);
-    spawn(api, news, "services", Duration::ZERO, News::Services);
-    spawn(api, news, "events", EVENTS_LATER, News::Events);
+    spawn(api, news, "pods", News::Pods);
+    spawn(api, news, "services", News::Services);
+    spawn(api, news, "events", News::Events);
 }
 
 fn spawn<T: Object + DeserializeOwned + Send + 'static>(
     api: &Api,
     news: &Sender<News>,
     resource: &'static str,
-    later: Duration,
     wrap: impl Fn(Change<T>) -> News + Send + 'static,
 ) {
     let (api, news) = (api.clone(), news.clone());
     std::thread::spawn(move || {
-        std::thread::sleep(later);
         let mut version: Option<String> = None;
         let mut asked = resource;
         loop {
@@ -80,7 +77,7 @@ fn spawn<T: Object + DeserializeOwned + Send + 'static>(
                 }
                 // Not installed; or nobody thought of the right, since it is not. What a Rollout makes is seen.
                 ApiFailure::NotFound(_) | ApiFailure::Forbidden(_) if resource == "rollouts" => {
-                    let _ = news.send(wrap(Change::All(Vec::new())));
+                    let _ = news.send(News::Back(resource));
                     return;
                 }
                 ApiFailure::Expired => {

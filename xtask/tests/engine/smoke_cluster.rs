@@ -102,7 +102,7 @@ fn an_api_server_that_is_away_for_a_while_changes_nothing() {
     assert!(found.is_some(), "{}", output.stdout);
     // Away for good.
     gate.is_shut.store(true, Ordering::SeqCst);
-    let output = stage.smoke("--timeout 3s").env("KUBECONFIG", &config).fails();
+    let output = stage.smoke("--timeout 6s").env("KUBECONFIG", &config).fails();
     output.says("gives no answer to use").says("kubectl cluster-info");
 }
 

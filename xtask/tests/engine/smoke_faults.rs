@@ -95,6 +95,7 @@ fn init_containers_count() {
     assert!(check["message"].as_str().unwrap().contains("code 7"), "{check}");
     stage.deploy(Workload::new("alpha", &alpha().pinned()).pod("initContainers", init(&alpha().pinned(), "0")));
     stage.passes("");
+    stage.record(&[("alpha", alpha()), ("init", alpha()), ("beta", beta())]);
     stage.deploy(Workload::new("alpha", &alpha().pinned()).pod("initContainers", init(&beta().pinned(), "0")));
     let (_, check) = stage.fails_with("", "identity", "mismatch");
     assert_eq!(check["subject"], "init");

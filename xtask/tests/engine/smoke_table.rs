@@ -75,7 +75,7 @@ fn verdicts_beside_kubectl() {
             stage.record(&[("alpha", alpha()), ("beta", beta())]);
         }
         let seconds = |began: Instant| format!("{:.1} s", began.elapsed().as_secs_f64());
-        let mut put = |arguments: &str| {
+        let put = |arguments: &str| {
             manifests.iter().for_each(|manifest| apply(&stage.namespace, manifest));
             let began = Instant::now();
             let output = stage.smoke(&format!("--json {TIMEOUT} {arguments}")).command().output().unwrap();

@@ -61,11 +61,11 @@ pub(super) fn gather(manifest: Option<&Utf8Path>, arguments: &SmokeArgs, deadlin
         check_context(&kubectl, arguments, &settings)?;
     }
     let namespaces = namespaces(&places, arguments, &kubectl)?;
-    let (repositories, names) = ours(&metadata, &settings, &record.clone().unwrap_or_default());
+    let repositories = ours(&metadata, &settings, &record.clone().unwrap_or_default());
     // A record that is named decides alone.
     let expected = if arguments.digests.is_some() { Vec::new() } else { places };
     let has_record = record.is_some();
-    let expectations = Expectations::new(repositories, names, expected, &record.unwrap_or_default());
+    let expectations = Expectations::new(repositories, expected, &record.unwrap_or_default());
     if expectations.is_empty() && !placeholders_pass && !arguments.dry_run {
         let why = match has_record {
             true => "the digest record names no image, so nothing could be told".to_owned(),
@@ -92,8 +92,8 @@ pub(super) fn gather(manifest: Option<&Utf8Path>, arguments: &SmokeArgs, deadlin
     Ok((plan, kubectl))
 }
 
-/// Which images are ours, and the names of our components: binaries of members that no setting excludes.
-fn ours(metadata: &Metadata, settings: &WorkspaceSettings, record: &DigestRecord) -> (Repositories, Vec<String>) {
+/// Which images are ours. Components are binaries of members that no setting excludes.
+fn ours(metadata: &Metadata, settings: &WorkspaceSettings, record: &DigestRecord) -> Repositories {
     let mut names = Vec::new();
     for package in metadata.workspace_packages().into_iter().filter(|package| package.name.as_str() != "xtask") {
         let binaries = package.targets.iter().filter(|target| target.is_bin()).map(|target| target.name.clone());
@@ -102,8 +102,7 @@ fn ours(metadata: &Metadata, settings: &WorkspaceSettings, record: &DigestRecord
         names.extend(binaries.filter(is_component));
     }
     names.extend(record.images.keys().cloned());
-    let repositories = manifests::repositories_of(settings, names.iter().map(String::as_str).collect(), Some(record));
-    (repositories, names)
+    manifests::repositories_of(settings, names.iter().map(String::as_str).collect(), Some(record))
 }
 
 /// The record, if there is one.

@@ -16,7 +16,7 @@ use super::view::View;
 use crate::cli::SmokeArgs;
 use crate::cluster::Api;
 use crate::kubernetes::smoke::expected::Owner;
-use crate::kubernetes::smoke::objects::Pod;
+use crate::kubernetes::smoke::objects::{Container, Pod};
 use crate::kubernetes::smoke::report::{Check, WorkloadReport};
 use crate::kubernetes::smoke::rollout::{Strictness, ready_seconds};
 use crate::kubernetes::smoke::workload::Workload;
@@ -38,6 +38,8 @@ pub(super) struct Found {
     pub(super) is_empty: bool,
     /// Components that some workload runs, be it looked at or not.
     pub(super) components: BTreeSet<String>,
+    /// Components that somebody else's image is called like, with a sentence on where it runs.
+    pub(super) alike: Vec<(String, String)>,
     /// What is checked beside workloads.
     pub(super) checks: Vec<Check>,
     /// The workloads.
@@ -118,6 +120,7 @@ pub(super) fn look(
         namespace: api.namespace.clone(),
         is_empty: all.is_empty(),
         components: run.iter().flat_map(|workload| components(plan, workload)).collect(),
+        alike: run.iter().flat_map(|workload| alike(plan, workload)).collect(),
         checks: service_faults(&rollouts, seconds),
         workloads: reports,
         steps,
@@ -131,6 +134,17 @@ fn components(plan: &Plan, workload: &Workload) -> Vec<String> {
         Owner::Foreign => None,
     });
     names.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+fn alike(plan: &Plan, workload: &Workload) -> Vec<(String, String)> {
+    let containers = workload.template().spec.all();
+    let found = containers.filter_map(|container| {
+        let component = plan.expectations.alike(container)?;
+        let Container { name, image, .. } = container;
+        let text = format!("container {name} of {} runs {image}, which is none of its repositories", workload.shown());
+        Some((component.to_owned(), text))
+    });
+    found.collect()
 }
 
 fn rollout_checks(plan: &Plan, api: &Api, rollouts: &Rollouts<'_>, workload: &Workload) -> Vec<Check> {

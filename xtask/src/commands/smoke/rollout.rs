@@ -44,7 +44,7 @@ pub(super) struct Rollouts<'a> {
     /// Behind a lock only so that others may look at the rest meanwhile.
     news: Mutex<Receiver<News>>,
     judge: Judge,
-    listed: BTreeSet<&'static str>,
+    watched: BTreeSet<&'static str>,
     away: BTreeMap<&'static str, String>,
     lost: BTreeMap<&'static str, String>,
     times: Times,
@@ -62,7 +62,7 @@ impl<'a> Rollouts<'a> {
             api: api.clone(),
             news: Mutex::new(news),
             judge: Judge::new(since, strictness, plan.settle),
-            listed: BTreeSet::new(),
+            watched: BTreeSet::new(),
             away: BTreeMap::new(),
             lost: BTreeMap::new(),
             times,
@@ -83,7 +83,7 @@ impl<'a> Rollouts<'a> {
             }
             if is_up {
                 let why = silence.unwrap_or_default();
-                if !self.is_listed() {
+                if !self.is_watching() {
                     bail!("the API server cannot be reached, and time is up: {why}");
                 }
                 self.give_up(view, &why);
@@ -93,9 +93,9 @@ impl<'a> Rollouts<'a> {
         }
     }
 
-    fn is_listed(&self) -> bool {
-        // Events only explain.
-        self.listed.len() >= Kind::LISTED.len() + 2
+    /// Whether all resources are watched. A right that is missing is known by then.
+    fn is_watching(&self) -> bool {
+        self.watched.len() >= Kind::LISTED.len() + 3
     }
 
     /// Why what was last seen may be out of date, if so.
@@ -104,7 +104,7 @@ impl<'a> Rollouts<'a> {
         match self.away.values().next() {
             Some(why) => Some(why.clone()),
             None if silence >= SILENT => Some(format!("it has been silent for {} s", silence.as_secs())),
-            None => (!self.is_listed()).then(|| "it does not answer".to_owned()),
+            None => (!self.is_watching()).then(|| "it does not answer".to_owned()),
         }
     }
 
@@ -217,23 +217,15 @@ impl<'a> Rollouts<'a> {
             }
             News::Events(change) => {
                 apply(&mut self.namespace.events, change);
-                self.away.remove("events");
-                return;
+                "events"
             }
             News::Back(resource) => {
-                self.away.remove(resource);
-                return;
+                self.watched.insert(resource);
+                resource
             }
-            News::Away(resource, why) => {
-                self.away.insert(resource, why);
-                return;
-            }
-            News::Lost(resource, failure) => {
-                self.lost.insert(resource, failure.to_string());
-                return;
-            }
+            News::Away(resource, why) => return drop(self.away.insert(resource, why)),
+            News::Lost(resource, failure) => return drop(self.lost.insert(resource, failure.to_string())),
         };
-        self.listed.insert(resource);
         self.away.remove(resource);
     }
 

@@ -120,7 +120,7 @@ impl Steps {
 fn connect(kubectl: Kubectl, plan: &Plan, times: Times) -> Result<(Api, Vec<NamespaceState>)> {
     let whom = unreachable(&kubectl);
     let first = plan.namespaces.first().context("there is a namespace")?;
-    let api = Api::open(kubectl, first, times.deadline)?;
+    let api = Api::open(kubectl, first, times.deadline).with_context(|| whom.clone())?;
     let deadline = times.decide.min(Instant::now() + FIRST_ANSWER);
     let states = parallel::map(plan.namespaces.clone(), plan.namespaces.len(), |namespace| {
         let api = api.in_namespace(&namespace);
@@ -194,11 +194,10 @@ fn missing(plan: &Plan, found: &[Found], seconds: f64) -> Vec<Check> {
         let namespace = namespace.filter(|name| looked_at.contains(name));
         if !runs(component, namespace) {
             let place = namespace.map_or_else(|| plan.namespaces.join(", "), str::to_owned);
-            checks.push(failed(
-                component,
-                "missing",
-                format!("nothing in namespace {place} runs component {component}"),
-            ));
+            let mut alike = found.iter().flat_map(|found| &found.alike).filter(|(name, _)| name == component);
+            let alike = alike.next().map(|(_, text)| format!("; {text}")).unwrap_or_default();
+            let message = format!("nothing in namespace {place} runs component {component}{alike}");
+            checks.push(failed(component, "missing", message));
         }
     }
     for component in plan.expectations.undeployed.iter().filter(|name| !runs(name, None) && !is_meant(name)) {

@@ -6,7 +6,7 @@ use super::objects::Container;
 use super::workload::{Kind, Workload};
 use crate::image::record::{DigestRecord, RecordedImage};
 use crate::image::reference::ImageReference;
-use crate::kubernetes::ours::Repositories;
+use crate::kubernetes::ours::{Owner as Whose, Repositories};
 use crate::kubernetes::placeholder::is_placeholder;
 use crate::kubernetes::yaml::document::{Document, NodeId};
 use crate::kubernetes::yaml::parse::parse;
@@ -91,7 +91,6 @@ struct Expected {
 #[derive(Debug, Default)]
 pub(crate) struct Expectations {
     repositories: Repositories,
-    names: BTreeSet<String>,
     all: Vec<Expected>,
     /// Containers of components whose image is given by tag alone, with no record to tell the digest.
     pub(crate) unpinned: Vec<(String, Place)>,
@@ -102,28 +101,22 @@ pub(crate) struct Expectations {
 }
 
 impl Expectations {
-    /// What the manifests' containers name; without any of ours among them, what the record names. `names` are
-    /// the workspace's components.
-    pub(crate) fn new(
-        repositories: Repositories,
-        names: impl IntoIterator<Item = String>,
-        places: Vec<Place>,
-        record: &DigestRecord,
-    ) -> Self {
-        let names = names.into_iter().chain(record.images.keys().cloned()).collect();
-        let mut expectations = Expectations { repositories, names, ..Expectations::default() };
+    /// What the manifests' containers name; without any of ours among them, what the record names.
+    pub(crate) fn new(repositories: Repositories, places: Vec<Place>, record: &DigestRecord) -> Self {
+        let mut expectations = Expectations { repositories, ..Expectations::default() };
         let mut placeholders = BTreeSet::new();
         for place in places {
-            let names = [&place.container, &place.workload];
-            let name = names.into_iter().find(|name| expectations.names.contains(*name));
-            match expectations.repositories.component(&place.image).map(str::to_owned) {
+            let named = |name: &str| expectations.repositories.named(name).map(str::to_owned);
+            let by_container = named(&place.container);
+            match expectations.repositories.owner(&place.image, None) {
                 // Another component's image in a container named after this one is no pin of it.
-                Some(component) if expectations.names.contains(&place.container) && place.container != component => {}
-                Some(component) => expectations.add(component, place, record),
-                None if is_placeholder(&place.image) => {
-                    placeholders.extend(name.cloned());
+                Whose::Component(component) if by_container.as_ref().is_some_and(|name| name != component) => {}
+                Whose::Component(component) => {
+                    let component = component.to_owned();
+                    expectations.add(component, place, record);
                 }
-                None => {}
+                _ if is_placeholder(&place.image) => placeholders.extend(by_container.or(named(&place.workload))),
+                _ => {}
             }
         }
         let from_manifests =
@@ -179,15 +172,21 @@ impl Expectations {
     pub(crate) fn owner(&self, workload: &Workload, container: &Container) -> Owner<'_> {
         let spec = &workload.template().spec;
         let is_only = spec.containers.len() == 1 && spec.containers[0].name == container.name;
-        let known = |name: &str| self.names.get(name).map(String::as_str);
+        let known = |name: &str| self.repositories.named(name);
         let named = known(&container.name).or_else(|| known(&workload.metadata.name).filter(|_| is_only));
-        match (self.repositories.component(&container.image), named) {
-            (Some(_), Some(name)) => Owner::Component(name),
-            (Some(component), None) => Owner::Component(component),
-            (None, Some(name)) if container.image.is_empty() || is_placeholder(&container.image) => {
-                Owner::Placeholder(name)
-            }
-            (None, _) => Owner::Foreign,
+        match (self.repositories.owner(&container.image, named), named) {
+            (Whose::Component(_), Some(name)) => Owner::Component(name),
+            (Whose::Component(component), None) => Owner::Component(component),
+            (Whose::Unsaid(component), _) => Owner::Placeholder(component),
+            (Whose::Alike(_) | Whose::Foreign, _) => Owner::Foreign,
+        }
+    }
+
+    /// The component that somebody else's image is called like.
+    pub(crate) fn alike(&self, container: &Container) -> Option<&str> {
+        match self.repositories.owner(&container.image, None) {
+            Whose::Alike(component) => Some(component),
+            _ => None,
         }
     }
 

@@ -21,14 +21,12 @@ fn record(names: &[&str]) -> DigestRecord {
 }
 
 fn expectations(manifests: &str, record: &DigestRecord) -> Expectations {
-    let names = ["engine", "runtime"];
     let naming = Naming {
-        components: names.into(),
+        components: vec!["engine", "runtime"],
         registries: ["localhost:5000", "registry.stage"].map(|registry| (registry, "demon-{component}")).into(),
         owner: None,
     };
-    let names = names.map(str::to_owned);
-    Expectations::new(Repositories::new(&naming, Some(record)), names, places(manifests).unwrap(), record)
+    Expectations::new(Repositories::new(&naming, Some(record)), places(manifests).unwrap(), record)
 }
 
 fn deployment(name: &str, containers: &[(&str, &str)]) -> Workload {

@@ -169,8 +169,7 @@ impl Judge {
             };
         }
         let refused = self.refused(namespace, workload, maker, now);
-        let rejected = namespace.failed_pod_of(workload).filter(|_| !workload.is_job());
-        if let Some((pod, fault)) = rejected.and_then(|pod| Some((pod, rejection_of(pod)?))) {
+        if let Some((pod, fault)) = rejection(namespace, workload, &pods) {
             match self.is_final(&maker.metadata.uid, &fault, workload, now) {
                 true => return Standing::Failed(grouped(vec![(pod, fault)])),
                 false => pending = pending.or(Some(fault)),
@@ -214,8 +213,7 @@ impl Judge {
         if let Some(why) = self.refusal(namespace, workload, maker) {
             return vec![Trouble::of_workload("replica-failure", why)];
         }
-        let rejected = namespace.failed_pod_of(workload).filter(|_| !workload.is_job());
-        if let Some((pod, fault)) = rejected.and_then(|pod| Some((pod, rejection_of(pod)?))) {
+        if let Some((pod, fault)) = rejection(namespace, workload, &pods) {
             return grouped(vec![(pod, fault)]);
         }
         vec![unready(namespace, &pods, "not-ready", waiting.to_owned())]
@@ -276,11 +274,12 @@ impl Judge {
     /// Whether the pod has been ready for long enough to be believed.
     fn is_settled(&mut self, pod: &Pod, now: Moment) -> bool {
         let restarts: i64 = pod.status.container_statuses.iter().map(|status| status.restart_count).sum();
-        let key = (pod.metadata.uid.clone(), format!("ready, {restarts} restarts"));
-        let first = *self.running.entry(key).or_insert(now);
-        let seen = now.elapsed.saturating_sub(first.elapsed);
         let ready = condition(&pod.status.conditions, "Ready", "True");
         let since = ready.and_then(|ready| seconds(ready.last_transition_time.as_ref()));
+        // One that was unready for a while begins anew.
+        let key = (pod.metadata.uid.clone(), format!("ready since {since:?}, {restarts} restarts"));
+        let first = *self.running.entry(key).or_insert(now);
+        let seen = now.elapsed.saturating_sub(first.elapsed);
         let ready_for = since.and_then(|since| u64::try_from(now.cluster - since).ok()).unwrap_or(0);
         let needed = self.needed(pod, restarts);
         seen >= needed || Duration::from_secs(ready_for) >= needed + REPORT_DELAY
@@ -295,6 +294,14 @@ impl Judge {
         };
         least.max(self.settle)
     }
+}
+
+/// What a node said that refused a pod, when no other came after it.
+fn rejection<'a>(namespace: &'a Namespace, workload: &Workload, pods: &[&Pod]) -> Option<(&'a Pod, Fault)> {
+    let created = |pod: &Pod| seconds(pod.metadata.creation_timestamp.as_ref());
+    let failed = namespace.failed_pod_of(workload).filter(|_| !workload.is_job())?;
+    let is_newest = pods.iter().all(|pod| created(pod) <= created(failed));
+    is_newest.then(|| rejection_of(failed).map(|fault| (failed, fault)))?
 }
 
 /// Whether there are no containers but these.
