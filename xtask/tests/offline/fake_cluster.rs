@@ -71,7 +71,8 @@ impl FakeCluster {
             "#!/bin/sh\ncase \"$*\" in\n\
              *'config view'*) echo '{{\"current-context\":\"fake\",\"contexts\":[],\"clusters\":[]}}' ;;\n\
              proxy*) for option; do case \"$option\" in --unix-socket=*) ln -s '{}' \"${{option#*=}}\" ;; esac; done\n  \
-             exec sleep 600 ;;\n*) exit 1 ;;\nesac\n",
+             exec sleep 600 ;;\n\
+             apply*) exec sleep 600 ;;\n*) exit 1 ;;\nesac\n",
             socket.display()
         );
         fixture.script("bin/kubectl", &kubectl);
