@@ -43,9 +43,9 @@ fn base(layout: &Layout, platform: &str) -> AssembledPlatform {
 /// A layout `base` with `one` (a platform) and `all` (two), and our own layout.
 fn setup(dir: &Utf8Path) -> Layout {
     let theirs = Layout::open(&dir.join("base")).unwrap();
-    theirs.put("one", vec![base(&theirs, "linux/amd64")]).unwrap();
+    theirs.put("one", vec![base(&theirs, "linux/amd64")], Default::default()).unwrap();
     let all = vec![base(&theirs, "linux/amd64"), base(&theirs, "linux/arm64")];
-    theirs.put("all", all).unwrap();
+    theirs.put("all", all, Default::default()).unwrap();
     Layout::open(&dir.join("oci")).unwrap()
 }
 
@@ -84,7 +84,7 @@ fn an_image_is_built_on_a_base() {
     let image = assemble(&layout, &spec).unwrap();
     let names: Vec<&str> = image.layers.iter().map(|layer| layer.name.as_str()).collect();
     assert_eq!(names, ["base", "base", "program"]);
-    layout.put("engine", vec![image]).unwrap();
+    layout.put("engine", vec![image], Default::default()).unwrap();
 
     let other = ImageSpec { platform: "linux/amd64".parse().unwrap(), ..spec };
     let error = assemble(&layout, &other).unwrap_err().to_string();

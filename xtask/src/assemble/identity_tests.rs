@@ -106,7 +106,7 @@ fn base(dir: &Utf8PathBuf, layout: &Layout) -> BaseImage {
         },
         created: 1_600_000_000,
     };
-    theirs.put("base", vec![assemble(&theirs, &spec).unwrap()]).unwrap();
+    theirs.put("base", vec![assemble(&theirs, &spec).unwrap()], Default::default()).unwrap();
     drop(theirs);
     let client = Client::new(Credentials::none());
     let reference: BaseReference = format!("oci:{dir}/base").parse().unwrap();

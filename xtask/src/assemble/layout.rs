@@ -24,6 +24,8 @@ use crate::system::files::{sync_folder, write_atomically, write_durably};
 const MARKER: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 /// What temporary files of `system::files` begin with.
 const TEMPORARY: &str = ".tmp-";
+/// Annotation of an image in the layout, with `.PLATFORM` after it: a hash over what it was made from.
+pub(crate) const SOURCES: &str = "xtask.sources";
 /// Manifests and configs are read whole; larger ones are none (the distribution-spec's limit).
 const MAX_DOCUMENT: u64 = 4 * 1024 * 1024;
 
@@ -123,18 +125,29 @@ impl Layout {
         state.images.iter().map(|(name, image)| (name.clone(), image.descriptor.clone())).collect()
     }
 
-    /// Names `images` (one per platform) `name`, replacing what had the name, and removes the
+    /// Names `images` (one per platform) `name`, with `annotations` of this layout alone, replacing what had the name, and removes the
     /// blobs that nothing needs any more. Gives the descriptor that `index.json` now holds: the
     /// manifest's for one platform, else that of an index over all.
     ///
     /// # Errors
     /// No image, two for the same platform, or an image whose blobs are not here; files that
     /// cannot be written, and then the previous index stays.
-    pub(crate) fn put(&self, name: &str, images: Vec<AssembledPlatform>) -> Result<Descriptor> {
-        self.put_all(name, images).with_context(|| format!("cannot put `{name}` into the image layout `{}`", self.dir))
+    pub(crate) fn put(
+        &self,
+        name: &str,
+        images: Vec<AssembledPlatform>,
+        annotations: BTreeMap<String, String>,
+    ) -> Result<Descriptor> {
+        self.put_all(name, images, annotations)
+            .with_context(|| format!("cannot put `{name}` into the image layout `{}`", self.dir))
     }
 
-    fn put_all(&self, name: &str, mut images: Vec<AssembledPlatform>) -> Result<Descriptor> {
+    fn put_all(
+        &self,
+        name: &str,
+        mut images: Vec<AssembledPlatform>,
+        annotations: BTreeMap<String, String>,
+    ) -> Result<Descriptor> {
         ensure!(!images.is_empty(), "it has no platform");
         images.sort_by(|a, b| a.platform.cmp(&b.platform));
         let twice = images.windows(2).find(|pair| pair[0].platform == pair[1].platform);
@@ -151,6 +164,7 @@ impl Layout {
             Descriptor::new(OCI_INDEX, digest, size)
         };
         let blobs = self.reachable(&descriptor).context("its blobs are not all here")?;
+        descriptor.annotations.extend(annotations);
         descriptor.annotations.insert(REF_NAME.to_owned(), name.to_owned());
 
         let mut state = self.state();

@@ -33,9 +33,9 @@ fn blobs(dir: &Utf8Path) -> usize {
 fn one_platform_is_a_manifest_and_several_are_an_index() {
     let (_guard, dir) = folder();
     let layout = Layout::open(&dir).unwrap();
-    let one = layout.put("b", vec![image(&layout, "x", "linux/amd64")]).unwrap();
+    let one = layout.put("b", vec![image(&layout, "x", "linux/amd64")], BTreeMap::new()).unwrap();
     let both = vec![image(&layout, "x", "linux/arm64"), image(&layout, "x", "linux/amd64")];
-    let index = layout.put("a", both).unwrap();
+    let index = layout.put("a", both, BTreeMap::new()).unwrap();
     assert_eq!(index.media_type, OCI_INDEX);
     let read: Index = serde_json::from_slice(&layout.read_document(&index).unwrap()).unwrap();
     let platforms: Vec<String> =
@@ -45,7 +45,7 @@ fn one_platform_is_a_manifest_and_several_are_an_index() {
     let names: Vec<String> = layout.images().into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["a", "b"]);
     let twice = vec![image(&layout, "x", "linux/amd64"), image(&layout, "y", "linux/amd64")];
-    let error = format!("{:#}", layout.put("c", twice).unwrap_err());
+    let error = format!("{:#}", layout.put("c", twice, BTreeMap::new()).unwrap_err());
     assert!(error.contains("two images for `linux/amd64`"), "{error}");
 }
 
@@ -56,13 +56,13 @@ fn what_nothing_needs_is_removed_and_the_rest_is_not() {
         let layout = Layout::open(&dir).unwrap();
         let old = image(&layout, "old", "linux/amd64");
         let waiting = image(&layout, "waiting", "linux/amd64");
-        layout.put("a", vec![old]).unwrap();
+        layout.put("a", vec![old], BTreeMap::new()).unwrap();
         // Assembled before the other was put: it must not have been swept away.
-        layout.put("b", vec![waiting]).unwrap();
+        layout.put("b", vec![waiting], BTreeMap::new()).unwrap();
     }
     assert_eq!(blobs(&dir), 6);
     let layout = Layout::open(&dir).unwrap();
-    layout.put("a", vec![image(&layout, "new", "linux/amd64")]).unwrap();
+    layout.put("a", vec![image(&layout, "new", "linux/amd64")], BTreeMap::new()).unwrap();
     assert_eq!(blobs(&dir), 6, "a's old layer, config and manifest are gone");
     layout.retain(|name| name == "b").unwrap();
     drop(layout);
@@ -77,7 +77,7 @@ fn an_interrupted_run_leaves_the_previous_images() {
     let (_guard, dir) = folder();
     let before = {
         let layout = Layout::open(&dir).unwrap();
-        layout.put("a", vec![image(&layout, "one", "linux/amd64")]).unwrap();
+        layout.put("a", vec![image(&layout, "one", "linux/amd64")], BTreeMap::new()).unwrap();
         fs::read(dir.join("index.json")).unwrap()
     };
     {
@@ -91,7 +91,7 @@ fn an_interrupted_run_leaves_the_previous_images() {
     let layout = Layout::open(&dir).unwrap();
     assert_eq!(layout.images().len(), 1);
     assert!(!dir.join("blobs/sha256/.tmp-1-1").exists() && !dir.join(".tmp-1-2").exists());
-    layout.put("a", vec![image(&layout, "one", "linux/amd64")]).unwrap();
+    layout.put("a", vec![image(&layout, "one", "linux/amd64")], BTreeMap::new()).unwrap();
     assert_eq!(fs::read(dir.join("index.json")).unwrap(), before);
     assert_eq!(blobs(&dir), 3, "the dead run's blobs are gone");
 }
@@ -125,7 +125,7 @@ fn a_damaged_layer_is_neither_given_out_nor_taken_for_a_known_one() {
     let (_guard, dir) = folder();
     let layout = Layout::open(&dir).unwrap();
     let made = image(&layout, "one", "linux/amd64");
-    layout.put("a", vec![made.clone()]).unwrap();
+    layout.put("a", vec![made.clone()], BTreeMap::new()).unwrap();
     let (digest, size) = (made.layers[0].digest.clone(), made.layers[0].size);
     let (diff_id, _) =
         layout.state().layers.layers.first_key_value().map(|(id, blob)| (id.clone(), blob.clone())).unwrap();
@@ -137,7 +137,7 @@ fn a_damaged_layer_is_neither_given_out_nor_taken_for_a_known_one() {
     assert!(!layout.has_blob(&digest, size));
     let error = format!("{:#}", layout.open_blob(&digest, size).unwrap_err());
     assert!(error.ends_with("is damaged: its content is not that of its name"), "{error}");
-    assert!(layout.put("b", vec![made.clone()]).is_err());
+    assert!(layout.put("b", vec![made.clone()], BTreeMap::new()).is_err());
     // Made again, it is as it was.
     assert_eq!(image(&layout, "one", "linux/amd64").layers, made.layers);
     assert_eq!(layout.known_layer(&diff_id), Some((digest.clone(), size)));
@@ -151,7 +151,7 @@ fn what_was_hashed_is_not_hashed_again_until_it_changes() {
     let made = {
         let layout = Layout::open(&dir).unwrap();
         let made = image(&layout, "one", "linux/amd64");
-        layout.put("a", vec![made.clone()]).unwrap();
+        layout.put("a", vec![made.clone()], BTreeMap::new()).unwrap();
         made
     };
     assert_eq!(fs::read_to_string(&memory).unwrap(), "{}", "too new to tell changes apart");
@@ -199,7 +199,7 @@ fn damage_is_dropped_and_made_again() {
         let (first, index) = {
             let layout = Layout::open(&dir).unwrap();
             let first = image(&layout, "one", "linux/amd64");
-            layout.put("a", vec![first.clone()]).unwrap();
+            layout.put("a", vec![first.clone()], BTreeMap::new()).unwrap();
             (first, fs::read(dir.join("index.json")).unwrap())
         };
         damage(&dir, &first);
@@ -208,7 +208,7 @@ fn damage_is_dropped_and_made_again() {
         for descriptor in &valid.manifests {
             layout.reachable(descriptor).unwrap();
         }
-        layout.put("a", vec![image(&layout, "one", "linux/amd64")]).unwrap();
+        layout.put("a", vec![image(&layout, "one", "linux/amd64")], BTreeMap::new()).unwrap();
         assert_eq!(fs::read(dir.join("index.json")).unwrap(), index, "{name}");
         assert_eq!(blobs(&dir), 3, "{name}");
         layout.reachable(&layout.images()[0].1).unwrap();
@@ -238,7 +238,7 @@ fn the_next_one_waits() {
     while !waited.load(Ordering::SeqCst) {
         std::thread::yield_now();
     }
-    first.put("a", vec![image(&first, "x", "linux/amd64")]).unwrap();
+    first.put("a", vec![image(&first, "x", "linux/amd64")], BTreeMap::new()).unwrap();
     drop(first);
     assert_eq!(second.join().unwrap(), 1);
 }

@@ -5,19 +5,14 @@ use clap::Args;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
-    cargo xtask manifests --init                   first ones, for components that have none\n  \
     cargo xtask manifests                          pin them to artifacts/docker/docker-image-digests.json\n  \
     cargo xtask manifests --check                  in CI: show a diff and exit 1 when one is not pinned\n  \
     cargo xtask manifests --placeholder            nginx:alpine for all our images; without it, back again\n  \
-    cargo xtask manifests --adopt --dry-run        what it would take for ours: myorg/cart:latest, for one\n  \
+    cargo xtask manifests --adopt --dry-run        what it takes for ours, such as myorg/cart:latest\n  \
+    cargo xtask manifests --init                   first ones, for components that have none\n  \
     cargo xtask manifests --digests staging.json   pin them to another record\n\n\
     Which files: `manifests` in [workspace.metadata.docker], [\"k8s\"] without it.")]
 pub(crate) struct ManifestsArgs {
-    /// Write a first Deployment and Service for each component that no manifest names, and where there are no
-    /// manifests yet a kustomization.
-    #[arg(long, conflicts_with_all = ["check", "placeholder", "adopt", "json"])]
-    pub(crate) init: bool,
-
     /// Write nothing; show what differs and exit 1 when something does.
     #[arg(long)]
     pub(crate) check: bool,
@@ -34,6 +29,11 @@ pub(crate) struct ManifestsArgs {
     /// repository, or by the container's name.
     #[arg(long, conflicts_with_all = ["check", "placeholder"])]
     pub(crate) adopt: bool,
+
+    /// Write a first Deployment and Service for each component that no manifest names, and where there are no
+    /// manifests yet a kustomization.
+    #[arg(long, conflicts_with_all = ["check", "placeholder", "adopt", "json"])]
+    pub(crate) init: bool,
 
     /// Write nothing; list what would change.
     #[arg(long, conflicts_with = "check")]

@@ -16,7 +16,8 @@ use crate::workspace::duration::{duration, duration_or_none};
     cargo xtask smoke --context kind-ci --namespace shop --namespace jobs --ready-within 30s\n  \
     cargo xtask smoke --selector app=shop --exclude job/seed --fail-fast\n  \
     cargo xtask smoke --report smoke.json --report smoke.xml\n  \
-    cargo xtask smoke --local                                no cluster: run the images' programs here\n\n\
+    cargo xtask smoke --local                                no cluster: run the images' programs here\n  \
+    cargo xtask smoke --local --keep-running                 and let them run on\n\n\
     XTASK_IMAGES=placeholder makes a run green whose manifests hold placeholder images.\n\
     In GitHub's CI the table is added to the step summary as well.")]
 pub(crate) struct SmokeArgs {
@@ -26,6 +27,10 @@ pub(crate) struct SmokeArgs {
         "report", "allow_unverifiable",
     ])]
     pub(crate) local: bool,
+
+    /// With --local: let the programs run on, at the addresses shown, until Ctrl-C.
+    #[arg(long, requires = "local")]
+    pub(crate) keep_running: bool,
 
     /// Namespace to check; may be repeated [default: those of the manifests, else that of the kubectl context].
     #[arg(long, short, value_name = "NAME")]

@@ -23,7 +23,7 @@ pub(crate) struct Place<'a> {
     /// The folder of the program, absolute.
     pub(crate) origin: &'a str,
     /// `LD_LIBRARY_PATH` of the image; empty when it has none.
-    pub(crate) library_path: &'a str,
+    pub(crate) search_path: &'a str,
     /// The name of Debian's folders for this platform, such as `x86_64-linux-gnu`.
     pub(crate) multiarch: &'a str,
 }
@@ -44,7 +44,7 @@ pub(crate) fn missing(needs: &Needs, place: &Place<'_>) -> Vec<String> {
 /// Where the loader looks. The cache of `ldconfig` has what is in the configured folders.
 fn folders(needs: &Needs, place: &Place<'_>) -> Vec<String> {
     let own = needs.rpath.iter().chain(&needs.runpath).map(String::as_str);
-    let own = own.chain(place.library_path.split([':', ';']));
+    let own = own.chain(place.search_path.split([':', ';']));
     let mut folders: Vec<String> =
         own.map(|folder| folder.replace("${ORIGIN}", place.origin).replace("$ORIGIN", place.origin)).collect();
     // Lines are folders; others include further files, and all there are have been read.
@@ -82,8 +82,8 @@ mod tests {
         Needs { interpreter: LOADER.into(), libraries, ..Needs::default() }
     }
 
-    fn lacks(needs: &Needs, files: &FileTree, library_path: &str) -> Vec<String> {
-        let place = Place { files, origin: "/usr/local/bin", library_path, multiarch: "x86_64-linux-gnu" };
+    fn lacks(needs: &Needs, files: &FileTree, search_path: &str) -> Vec<String> {
+        let place = Place { files, origin: "/usr/local/bin", search_path, multiarch: "x86_64-linux-gnu" };
         missing(needs, &place)
     }
 

@@ -10,4 +10,5 @@ mod link_hint;
 pub(crate) mod loader;
 pub(crate) mod native;
 pub(crate) mod observe;
+pub(crate) mod shared_code;
 mod tools;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
+use std::process::ExitStatus;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
@@ -14,12 +15,13 @@ use super::explain::explain;
 use super::flags::{self, Remap};
 use super::tools::tools;
 use crate::gather::cargo_config::{CargoConfig, cargo_home};
+use crate::gather::files::Found;
 use crate::gather::workspace::Workspace;
 use crate::stage::Stage;
 use crate::stage::sandbox::{Needs, confinement, is_confined};
 use crate::system::cargo::HostToolchain;
 use crate::system::files::Scratch;
-use crate::system::process;
+use crate::system::process::{self, Shown};
 use crate::system::progress::Progress;
 use crate::workspace::cargo_config;
 use crate::workspace::components::Component;
@@ -50,6 +52,9 @@ pub(crate) struct NativeBuild {
     pub(crate) private_paths: Vec<String>,
 }
 
+/// Where programs look for libraries (ld.so(8), dyld(1)).
+const LIBRARY_PATHS: &[&str] = &["LD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH"];
+
 /// Larger than any program.
 const MAX_EXECUTABLE: u64 = 16 << 30;
 
@@ -64,14 +69,39 @@ pub(crate) struct Compiled {
     pub(crate) hint: Option<String>,
     /// `OUT_DIR`s of the build scripts that took part.
     pub(crate) scripts: BTreeSet<Utf8PathBuf>,
+    /// Libraries and macros that took part, by manifest, and whether they were all there before.
+    pub(crate) libraries: BTreeMap<Utf8PathBuf, bool>,
+    /// Manifests of all packages of which something was compiled.
+    pub(crate) anew: BTreeSet<Utf8PathBuf>,
+    /// The end of what cargo said.
+    pub(crate) said: String,
 }
 
 impl Compiled {
+    fn note(&mut self, message: Message, names: &[&str]) {
+        match message {
+            Message::CompilerArtifact(artifact) => {
+                if !artifact.fresh {
+                    self.anew.insert(artifact.manifest_path.clone());
+                }
+                let is_asked = names.contains(&artifact.target.name.as_str());
+                if let Some(executable) = artifact.executable.filter(|_| is_asked) {
+                    self.executables.insert(artifact.target.name, executable);
+                } else if !artifact.target.is_custom_build() {
+                    *self.libraries.entry(artifact.manifest_path).or_insert(true) &= artifact.fresh;
+                }
+            }
+            Message::BuildScriptExecuted(script) => drop(self.scripts.insert(script.out_dir)),
+            _ => {}
+        }
+    }
+
     /// Adds what another build left.
     pub(crate) fn add(&mut self, other: Compiled) {
         self.executables.extend(other.executables);
         self.failed.extend(other.failed);
         self.scripts.extend(other.scripts);
+        self.libraries.extend(other.libraries);
         self.hint = self.hint.take().or(other.hint);
     }
 }
@@ -90,14 +120,16 @@ pub(crate) fn plan(
     let settings = &workspace.packages.settings;
     require_target(toolchain, &target)?;
     let cargo_home = cargo_home()?;
-    let outer: BTreeMap<_, _> = std::env::vars_os()
+    let mut outer: BTreeMap<_, _> = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
+    for name in LIBRARY_PATHS {
+        outer.entry((*name).to_owned()).and_modify(|value| *value = without_own_folders(value, &toolchain.sysroot));
+    }
     let config = CargoConfig::of_machine(root)?;
     let user_flags = flags::host_rustflags(root, &target.triple)?;
 
-    let declared: BTreeSet<&String> =
-        workspace.components.iter().flat_map(|component| workspace.pass_env(component)).collect();
+    let declared = workspace.pass_env();
     let mut environment = BTreeMap::new();
     let mut inputs = BTreeSet::new();
     for (name, value) in &outer {
@@ -160,6 +192,17 @@ pub(crate) fn plan(
     private_paths.extend((!stage.starts_with(root)).then(|| stage.to_string()));
     let sysroot = toolchain.sysroot.clone();
     Ok(NativeBuild { subcommand, arguments, environment, hidden, folder, sysroot, config, inputs, private_paths })
+}
+
+/// What `cargo run` and rustup put in front of the library path so that we find our own libraries says nothing of
+/// what is built, and names folders of this machine.
+fn without_own_folders(value: &str, sysroot: &Utf8Path) -> String {
+    let own = std::env::current_exe().ok().and_then(|exe| Some(Utf8Path::from_path(exe.parent()?)?.to_owned()));
+    let own = own.and_then(|folder| folder.canonicalize_utf8().ok());
+    let is_own = |path: &&str| {
+        Utf8Path::new(path).starts_with(sysroot) || own.as_ref().is_some_and(|own| Utf8Path::new(path).starts_with(own))
+    };
+    value.split(':').filter(|path| !is_own(path)).collect::<Vec<_>>().join(":")
 }
 
 /// Whether cargo finds the configuration `file` by itself when it runs in the stage: the workspace's own
@@ -236,8 +279,10 @@ fn foreign_linker(
 impl NativeBuild {
     /// What decides the executable of `component` beside its own inputs.
     pub(crate) fn inputs(&self, workspace: &Workspace, component: &Component) -> BTreeSet<Input> {
-        let declared = workspace.pass_env(component);
-        let values = declared.into_iter().filter_map(|name| Some(Input::variable(name, self.environment.get(name)?)));
+        let values = workspace
+            .pass_env()
+            .into_iter()
+            .filter_map(|name| Some(Input::variable(name, self.environment.get(name)?)));
         // Cargo tells packages outside the workspace apart by where they are, and that is in all names and
         // type ids of the program.
         let is_outside = component.closure.iter().any(|folder| folder.is_absolute());
@@ -268,31 +313,83 @@ impl NativeBuild {
         Ok(environment.collect::<String>() + &self.command(&shell, components).to_string())
     }
 
-    /// Runs cargo; its progress and diagnostics go straight to standard error.
+    /// Where cargo keeps what it makes.
+    pub(crate) fn folder(&self) -> &Utf8Path {
+        &self.folder
+    }
+
+    /// Compiles `components`; cargo's progress and diagnostics go straight to standard error.
     ///
     /// # Errors
     /// Cargo failed before it compiled anything. A component that does not compile is no error
     /// here: it is among `failed`.
-    pub(crate) fn run(
+    pub(crate) fn compile(
         &self,
         workspace: &Workspace,
         stage: &Stage,
         components: &[&Component],
         progress: &Progress,
     ) -> Result<Compiled> {
+        let mut readable = workspace.readable_by_all()?;
+        for component in components {
+            readable.extend(workspace.readable(component)?);
+        }
+        let (status, mut compiled) = self.run(workspace, stage, components, readable, Shown::All, progress)?;
+        if !status.success() {
+            compiled.hint = explain(&compiled.said, workspace, stage);
+        }
+        if !status.success() && compiled.failed.is_empty() {
+            bail!("`cargo {}` failed ({status})", self.subcommand);
+        }
+        if status.success() && !compiled.failed.is_empty() {
+            let missing: Vec<_> = compiled.failed.iter().map(String::as_str).collect();
+            bail!("cargo succeeded without an executable for: {}", missing.join(", "));
+        }
+        for executable in compiled.executables.values() {
+            require_plain(executable, &self.folder)?;
+        }
+        forget_others(&self.folder)?;
+        Ok(compiled)
+    }
+
+    /// Compiles what can be compiled for `components` from `readable` and what all may read; the rest is no error.
+    ///
+    /// # Errors
+    /// Cargo cannot be run.
+    pub(crate) fn try_compile(
+        &self,
+        workspace: &Workspace,
+        stage: &Stage,
+        components: &[&Component],
+        mut readable: Found,
+        progress: &Progress,
+    ) -> Result<Compiled> {
+        readable.extend(workspace.readable_by_all()?);
+        Ok(self.run(workspace, stage, components, readable, Shown::Compiling, progress)?.1)
+    }
+
+    fn run(
+        &self,
+        workspace: &Workspace,
+        stage: &Stage,
+        components: &[&Component],
+        readable: Found,
+        shown: Shown,
+        progress: &Progress,
+    ) -> Result<(ExitStatus, Compiled)> {
         let names: Vec<&str> = components.iter().map(|component| component.name.as_str()).collect();
         let home = Scratch::create(&workspace.output().join("home"))?;
         std::fs::create_dir_all(&self.folder).with_context(|| format!("cannot create `{}`", self.folder))?;
         mark_used(&self.folder)?;
         let writable = [self.folder.clone(), home.0.clone()];
         let needs =
-            Needs { workspace, stage, components, sysroot: &self.sysroot, writable: &writable, config: &self.config };
+            Needs { workspace, stage, readable, sysroot: &self.sysroot, writable: &writable, config: &self.config };
         let confinement = confinement(&needs, &|line| progress.say(line))?;
         let confinement = confinement.map(Arc::new);
         let enter = confinement.map(|confinement| move || confinement.enter());
         let shell = process::shell_in(&stage.root)?;
         let mut command = self.command(&shell, components).env("HOME", &home.0).env("TMPDIR", &home.0);
-        if std::io::stderr().is_terminal() {
+        if shown == Shown::All && std::io::stderr().is_terminal() {
             // Cargo sees a pipe, and then shows no progress unless it is told how wide the terminal is.
             for (name, value) in [("COLOR", "always"), ("PROGRESS_WHEN", "always"), ("PROGRESS_WIDTH", "79")] {
                 command = command.env(format!("CARGO_TERM_{name}"), value);
@@ -300,15 +397,8 @@ impl NativeBuild {
         }
         let mut compiled = Compiled::default();
         let mut broken = None;
-        let (status, said) = process::stream(command, enter, |line| match serde_json::from_str::<Message>(line) {
-            Ok(Message::CompilerArtifact(artifact)) => {
-                if let Some(executable) = artifact.executable.filter(|_| names.contains(&artifact.target.name.as_str()))
-                {
-                    compiled.executables.insert(artifact.target.name, executable);
-                }
-            }
-            Ok(Message::BuildScriptExecuted(script)) => drop(compiled.scripts.insert(script.out_dir)),
-            Ok(_) => {}
+        let (status, said) = process::stream(command, enter, shown, |line| match serde_json::from_str(line) {
+            Ok(message) => compiled.note(message, &names),
             Err(error) => broken = broken.take().or(Some(error)),
         })?;
         if let Some(error) = broken {
@@ -319,26 +409,13 @@ impl NativeBuild {
             .filter(|name| !compiled.executables.contains_key(**name))
             .map(|name| (*name).to_owned())
             .collect();
-        for executable in compiled.executables.values() {
-            require_plain(executable, &self.folder)?;
-        }
-        if !status.success() {
-            compiled.hint = explain(&said, workspace, stage);
-        }
-        if !status.success() && compiled.failed.is_empty() {
-            bail!("`cargo {}` failed ({status})", self.subcommand);
-        }
-        if status.success() && !compiled.failed.is_empty() {
-            let missing: Vec<_> = compiled.failed.iter().map(String::as_str).collect();
-            bail!("cargo succeeded without an executable for: {}", missing.join(", "));
-        }
+        compiled.said = said;
         if CargoConfig::of_machine(workspace.root())?.files != self.config.files {
             bail!(
                 "cargo's configuration changed while this ran, so what was built is not what was planned\nrun it again"
             );
         }
-        forget_others(&self.folder)?;
-        Ok(compiled)
+        Ok((status, compiled))
     }
 }
 

@@ -52,21 +52,6 @@ pub(crate) fn undeclared(
             ));
         }
     }
-    let declared = workspace.pass_env(component);
-    let of_others: BTreeSet<&String> = workspace
-        .components
-        .iter()
-        .flat_map(|other| workspace.pass_env(other))
-        .filter(|name| !declared.contains(name))
-        .collect();
-    for (asked, is_set) in asked_by_sources(workspace, component, executable) {
-        if is_set && of_others.contains(&asked) {
-            found.push(format!(
-                "`{name}` reads the variable `{asked}`, which another component has passed on\npass it on in \
-                 `[package.metadata.docker]` of `{manifest}`: `pass-env = [\"{asked}\"]`"
-            ));
-        }
-    }
     Ok(found)
 }
 
@@ -88,8 +73,7 @@ pub(crate) fn unseen_variables(
         let text = output.and_then(|output| std::fs::read_to_string(output).ok()).unwrap_or_default();
         asked.extend(script_variables(&text));
     }
-    let passed: BTreeSet<&String> =
-        workspace.components.iter().flat_map(|component| workspace.pass_env(component)).collect();
+    let passed = workspace.pass_env();
     asked.retain(|name| {
         let is_known = passed.contains(name) || USUAL.contains(&name.as_str()) || name.starts_with("CARGO");
         !is_known && passage(name) == Passage::Dropped && variable(name).is_some()

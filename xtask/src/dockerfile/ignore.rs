@@ -15,14 +15,12 @@ pub(crate) fn text(context: &Context, package: &str) -> String {
     let shared = &context.shared;
     let files: Vec<_> = shared.files.iter().chain(&shared.manifests).map(place).collect();
     let whole = places(&shared.whole);
-    let mut lines = vec![
-        format!("{MARK}: change the workspace or its settings, not this file."),
-        format!("# Everything is denied, then what the build of package {package} may read is allowed."),
-    ];
+    let mut lines = vec![format!("{MARK}: change the workspace or its settings, not this file.")];
     if closure.contains(Utf8Path::new("")) {
-        lines.push("# The root is a package itself: its context is everything but the other members.".into());
+        lines.push(format!("# Package {package} is the root: its build may read everything but what is denied here."));
     } else {
-        lines.push("*".into());
+        let what = format!("# Everything is denied, then what the build of package {package} may read is allowed.");
+        lines.extend([what, "*".into()]);
     }
     lines.extend(closure.iter().filter(|folder| !folder.as_str().is_empty()).map(|folder| allow(folder)));
     lines.extend(nested.iter().map(|folder| pattern(folder)));

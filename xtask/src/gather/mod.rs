@@ -3,7 +3,7 @@
 pub(crate) mod cargo_config;
 pub(crate) mod ci;
 pub(crate) mod dockerfiles;
-mod files;
+pub(crate) mod files;
 pub(crate) mod memory;
 pub(crate) mod revision;
 pub(crate) mod sources;

@@ -230,6 +230,11 @@ impl Workspace {
         &self.packages.root
     }
 
+    /// Names of all components.
+    pub(crate) fn component_names(&self) -> Vec<&str> {
+        self.components.iter().map(|component| component.name.as_str()).collect()
+    }
+
     /// All that components are compiled from or with, on any platform.
     pub(crate) fn resolved(&self) -> impl Iterator<Item = &Node> {
         self.resolves.values().flat_map(Resolve::nodes)
@@ -325,10 +330,11 @@ impl Workspace {
         assets.chain(inputs)
     }
 
-    /// Variables that builds of `component` may read beside those that every build may, by its settings and
-    /// those of the packages that it is compiled from.
-    pub(crate) fn pass_env(&self, component: &Component) -> BTreeSet<&String> {
-        let packages = component.closure.iter().filter_map(|folder| self.packages.member_in(folder));
+    /// Variables that builds may read beside those that every build may. Whoever passes one on, all builds see
+    /// it, and nobody knows what a build script reads: so they are inputs of all components.
+    pub(crate) fn pass_env(&self) -> BTreeSet<&String> {
+        let folders = self.components.iter().flat_map(|component| &component.closure);
+        let packages = folders.filter_map(|folder| self.packages.member_in(folder));
         let own = packages.flat_map(|package| &package.settings.pass_env);
         self.packages.settings.pass_env.iter().chain(own).collect()
     }

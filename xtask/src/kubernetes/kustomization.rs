@@ -36,6 +36,8 @@ impl Entry {
 pub(crate) struct Kustomization {
     /// Whether it is a component, which only others can include.
     pub(crate) is_component: bool,
+    /// Whether it takes in what is not here: repositories of others, charts, what plugins make.
+    pub(crate) has_unseen: bool,
     /// Files and folders with objects or changes to them, as they are written, remote ones left out.
     pub(crate) names: Vec<String>,
 }
@@ -47,6 +49,8 @@ pub(crate) fn read(text: &str, file: &str) -> Kustomization {
         let Some(root) = document.root().filter(|_| is_kustomization(&document, file)) else { continue };
         let kind = document.get(root, "kind").and_then(|kind| document.text(kind));
         found.is_component |= kind == Some("Component");
+        let unseen = ["helmCharts", "generators", "transformers", "configurations"];
+        found.has_unseen |= unseen.iter().any(|key| document.get(root, key).is_some());
         for key in ["resources", "bases", "components", "patchesStrategicMerge", "generators", "transformers"] {
             found.names.extend(items(&document, root, key).filter_map(|item| document.text(item)).map(str::to_owned));
         }
@@ -55,7 +59,11 @@ pub(crate) fn read(text: &str, file: &str) -> Kustomization {
             found.names.extend(paths.filter_map(|path| document.text(path)).map(str::to_owned));
         }
     }
+    // A patch that is written out has more than one line.
+    found.names.retain(|name| !name.contains('\n'));
+    let files = found.names.len();
     found.names.retain(|name| is_local(name));
+    found.has_unseen |= found.names.len() < files;
     found
 }
 
@@ -67,7 +75,7 @@ fn items<'a>(document: &'a Document<'_>, root: NodeId, key: &str) -> impl Iterat
 fn is_local(name: &str) -> bool {
     let first = name.split('/').next().unwrap_or_default();
     let is_host = name.contains('/') && !first.starts_with('.') && first.contains('.');
-    !name.is_empty() && !is_host && !name.contains(['\n', ':', '?']) && !name.trim_start_matches('/').contains("//")
+    !name.is_empty() && !is_host && !name.contains([':', '?']) && !name.trim_start_matches('/').contains("//")
 }
 
 #[cfg(test)]
@@ -81,7 +89,8 @@ mod tests {
                     patchesStrategicMerge: [s.yaml, \"kind: x\\nimage: y\"]\npatchesJson6902: [{path: j.json}]\n";
         let found = read(text, "kustomization.yaml");
         assert_eq!(found.names, ["../base", "a.yaml", "./b", "c", "s.yaml", "p.yaml", "j.json"]);
-        assert!(!found.is_component);
+        assert!(!found.is_component && found.has_unseen);
+        assert!(!read("resources: [a]\npatchesStrategicMerge: [\"a: b\\nc: d\"]\n", "Kustomization").has_unseen);
         assert!(read("kind: Component\nresources: [a]", "Kustomization").is_component);
         for other in ["{{ broken", "", "kind: Deployment\nresources: [a]\n"] {
             assert_eq!(read(other, "kustomization.yaml"), Kustomization::default(), "{other}");

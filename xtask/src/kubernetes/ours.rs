@@ -92,9 +92,10 @@ impl Repositories {
         alike.and_then(Option::as_deref).map_or(Owner::Foreign, Owner::Alike)
     }
 
-    /// The component of this name.
+    /// The component of this name, or whose repositories have it as their last part.
     pub(crate) fn named(&self, name: &str) -> Option<&str> {
-        self.components.values().map(String::as_str).find(|component| *component == name)
+        let exactly = self.components.values().find(|component| *component == name);
+        exactly.or_else(|| self.last_parts.get(name)?.as_ref()).map(String::as_str)
     }
 
     /// The component that the reference `text` is an image of, whatever its tag or digest; `None`
@@ -238,6 +239,7 @@ mod tests {
             ("nginx:alpine", Some("engine"), Owner::Unsaid("engine")),
             ("docker.io/library/nginx:alpine", Some("engine"), Owner::Unsaid("engine")),
             ("", Some("ui"), Owner::Unsaid("ui")),
+            ("nginx:alpine", Some("demon-ui"), Owner::Unsaid("ui")),
             ("nginx:alpine", Some("proxy"), Owner::Foreign),
             ("nginx:alpine", None, Owner::Foreign),
             ("postgres:16", Some("engine"), Owner::Foreign),

@@ -11,8 +11,10 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::sandbox::is_confined;
 use crate::gather::memory::{Stamp, file_digest, stamp};
 use crate::gather::workspace::Workspace;
+use crate::system::cargo::forget_compiled;
 use crate::system::files::write_atomically;
 use crate::workspace::context::Stub;
 use crate::workspace::inputs::{FileKind, hex};
@@ -26,6 +28,7 @@ pub(crate) struct Stage {
     pub(crate) folder: Utf8PathBuf,
     /// The workspace's root in it.
     pub(crate) root: Utf8PathBuf,
+    pieces: BTreeMap<Utf8PathBuf, Piece>,
     lock: File,
 }
 
@@ -93,7 +96,7 @@ impl Stage {
             }
         }
         if is_same && changed.is_empty() && after.vendored == before.vendored {
-            return Ok(Stage { folder, root, lock });
+            return Ok(Stage { folder, root, pieces: wanted, lock });
         }
         // Macros and build scripts list folders without saying so: when anything of a package changed,
         // all of it looks changed.
@@ -113,7 +116,12 @@ impl Stage {
             after.files.insert(place.clone(), Staged { digest, is_executable, stamp: stamp(&metadata) });
         }
         write_atomically(&remembered, &serde_json::to_vec(&after)?)?;
-        Ok(Stage { folder, root, lock })
+        Ok(Stage { folder, root, pieces: wanted, lock })
+    }
+
+    /// A digest over what is at `places`.
+    pub(crate) fn digest(&self, places: &BTreeSet<Utf8PathBuf>) -> String {
+        digest(places.iter().collect(), &self.pieces)
     }
 
     /// What is at a path of the stage: its place in the context.
@@ -245,7 +253,13 @@ fn packages(
         let own = places.iter().chain(users().flat_map(|(_, declared, _)| declared));
         let own = digest(own.collect::<BTreeSet<_>>(), wanted);
         let runs_code = users().any(|(component, ..)| workspace.runs_code(component, folder));
-        let all = runs_code.then(|| digest(users().flat_map(|(.., all)| all).collect(), wanted));
+        let reaches = users().map(|(.., all)| all.iter().collect::<BTreeSet<_>>());
+        let all = match is_confined(&workspace.packages.settings) {
+            // What several share is compiled where there is only what is everyone's.
+            true => reaches.reduce(|all, more| &all & &more),
+            false => reaches.reduce(|all, more| &all | &more),
+        };
+        let all = all.filter(|_| runs_code).map(|all| digest(all, wanted));
         packages.insert(folder.clone(), PackageReads { places, own, all });
     }
     Ok(packages)
@@ -279,21 +293,8 @@ fn forget_vendored(
         .filter(|(package, digest)| before.get(*package) != Some(digest))
         .filter_map(|(package, _)| package.split(' ').next())
         .collect();
-    if names.is_empty() {
-        return Ok(());
-    }
-    let is_it = |entry: &camino::Utf8DirEntry| {
-        let stem = entry.file_name().rsplit_once('-').map_or("", |(stem, _)| stem);
-        names.contains(stem)
-    };
-    for folder in walkdir::WalkDir::new(output.join("build")).min_depth(2).max_depth(4).into_iter().flatten() {
-        let Some(folder) = Utf8Path::from_path(folder.path()).filter(|path| path.file_name() == Some(".fingerprint"))
-        else {
-            continue;
-        };
-        for entry in folder.read_dir_utf8().into_iter().flatten().flatten().filter(is_it) {
-            remove_folder(entry.path())?;
-        }
+    for folder in output.join("build").read_dir_utf8().into_iter().flatten().flatten() {
+        forget_compiled(folder.path(), &names)?;
     }
     Ok(())
 }

@@ -8,9 +8,9 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::Stage;
 use super::confine::{Confinement, landlock_version};
 use crate::gather::cargo_config::{CargoConfig, NAMES, cargo_home};
+use crate::gather::files::Found;
 use crate::gather::workspace::Workspace;
 use crate::system::environment::variable;
-use crate::workspace::components::Component;
 use crate::workspace::settings::{SandboxMode, WorkspaceSettings};
 
 /// Folders of the system: programs, libraries, headers, and what describes the machine.
@@ -102,8 +102,8 @@ pub(crate) struct Needs<'a> {
     pub(crate) workspace: &'a Workspace,
     /// What is compiled.
     pub(crate) stage: &'a Stage,
-    /// For whom.
-    pub(crate) components: &'a [&'a Component],
+    /// What of it may be read.
+    pub(crate) readable: Found,
     /// The toolchain.
     pub(crate) sysroot: &'a Utf8Path,
     /// Folders for what it makes.
@@ -139,7 +139,7 @@ pub(crate) fn confinement(needs: &Needs<'_>, say: &dyn Fn(&str)) -> Result<Optio
 
 /// What the sandbox allows.
 fn rules(needs: &Needs<'_>) -> Result<Rules> {
-    let Needs { workspace, stage, components, sysroot, writable, config } = *needs;
+    let Needs { workspace, stage, readable, sysroot, writable, config } = needs;
     let settings = &workspace.packages.settings;
     let home = cargo_home()?;
     // Wherever they lie, even below a folder of the system.
@@ -156,18 +156,14 @@ fn rules(needs: &Needs<'_>) -> Result<Rules> {
     }
     rules.read.extend(settings.system_paths.iter().cloned());
     rules.read.extend(programs(&hidden));
-    rules.read.push(sysroot.to_owned());
+    rules.read.push((*sysroot).to_owned());
     let rustup = variable("RUSTUP_HOME").or_else(|| variable("HOME").map(|home| format!("{home}/.rustup")));
     rules.read.extend(rustup.map(Utf8PathBuf::from));
     rules.read.extend(["bin", "registry", "git", "config", "config.toml"].map(|name| home.join(name)));
-    let mut readable = workspace.readable_by_all()?;
-    for component in components {
-        readable.extend(workspace.readable(component)?);
-    }
     let staged = |path: &Utf8Path| stage.folder.join(workspace.top.place(path));
     let whole: Vec<_> = workspace.vendored_folders().iter().map(|folder| workspace.root().join(folder)).collect();
-    readable.retain(|path, _| !whole.iter().any(|folder| path.starts_with(folder)));
-    rules.read.extend(readable.keys().chain(&whole).map(|path| staged(path)));
+    let single = readable.keys().filter(|path| !whole.iter().any(|folder| path.starts_with(folder)));
+    rules.read.extend(single.chain(&whole).map(|path| staged(path)));
     // Names alone: cargo looks for members and targets everywhere.
     rules.list.push(stage.folder.clone());
     // Cargo looks in every folder above, and takes what it may not read for fatal.

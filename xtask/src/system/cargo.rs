@@ -1,5 +1,7 @@
 //! What cargo and rustc say.
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use cargo_metadata::Metadata;
@@ -99,4 +101,23 @@ pub(crate) fn version_line(cmd: Cmd<'_>) -> Option<String> {
     let output = process::output(cmd).ok().filter(|output| output.status.success())?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &output.stderr;
     text.lines().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned)
+}
+
+/// Makes cargo compile the packages called `names` again, whatever it finds in the target folder `folder`.
+///
+/// # Errors
+/// A fingerprint that cannot be removed.
+pub(crate) fn forget_compiled(folder: &Utf8Path, names: &BTreeSet<&str>) -> Result<()> {
+    // `PROFILE/.fingerprint/NAME-HASH`, below a folder of the target's name or not.
+    let folders = walkdir::WalkDir::new(folder).max_depth(3).into_iter().flatten();
+    for fingerprints in folders.filter(|entry| !names.is_empty() && entry.file_name() == ".fingerprint") {
+        for entry in std::fs::read_dir(fingerprints.path()).into_iter().flatten().flatten() {
+            let name = entry.file_name().into_string().unwrap_or_default();
+            if name.rsplit_once('-').is_some_and(|(name, _)| names.contains(name)) {
+                let path = entry.path();
+                std::fs::remove_dir_all(&path).with_context(|| format!("cannot remove `{}`", path.display()))?;
+            }
+        }
+    }
+    Ok(())
 }

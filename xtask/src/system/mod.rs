@@ -10,3 +10,4 @@ pub(crate) mod parallel;
 pub(crate) mod process;
 pub(crate) mod program;
 pub(crate) mod progress;
+pub(crate) mod sockets;

@@ -117,8 +117,16 @@ pub(crate) fn output(cmd: Cmd<'_>) -> Result<Output> {
     })
 }
 
-/// Runs `cmd`, hands each line of its standard output to `on_line`, and lets its standard error
-/// through to ours (cargo draws its progress there). `enter` runs in the child before its program: system
+/// What people see of a child's standard error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// What comes, as it comes: cargo draws its progress there.
+    All,
+    /// Cargo's lines that say what it compiles.
+    Compiling,
+}
+
+/// Runs `cmd`, hands each line of its standard output to `on_line`, and shows its standard error. `enter` runs in the child before its program: system
 /// calls alone. Gives the exit status and the end of the standard error.
 ///
 /// # Errors
@@ -126,6 +134,7 @@ pub(crate) fn output(cmd: Cmd<'_>) -> Result<Output> {
 pub(crate) fn stream(
     cmd: Cmd<'_>,
     enter: Option<impl Fn() -> std::io::Result<()> + Send + Sync + 'static>,
+    shown: Shown,
     mut on_line: impl FnMut(&str),
 ) -> Result<(ExitStatus, String)> {
     let mut command = prepared(cmd);
@@ -143,7 +152,7 @@ pub(crate) fn stream(
     let said = std::thread::scope(|scope| {
         // What it left behind may hold its outputs open for ever, and change what it made.
         scope.spawn(move || end_orphans(own));
-        let said = scope.spawn(|| pass_on(stderr));
+        let said = scope.spawn(move || pass_on(stderr, shown));
         for line in BufReader::new(stdout).lines() {
             on_line(&line.context("cannot read a child's output")?);
         }
@@ -202,13 +211,26 @@ fn adopt_orphans() {}
 fn end_orphans(_own: [Option<u32>; 2]) {}
 
 /// Shows what comes, as it comes, and keeps its end.
-fn pass_on(mut from: impl Read) -> String {
+fn pass_on(mut from: impl Read, shown: Shown) -> String {
     let mut kept: Vec<u8> = Vec::new();
+    let mut line: Vec<u8> = Vec::new();
     let mut buffer = [0; 8 * 1024];
     while let Ok(count @ 1..) = from.read(&mut buffer) {
+        let new = &buffer[..count];
         // A reader that went away is no reason to stop the child.
-        let _ = std::io::stderr().write_all(&buffer[..count]);
-        kept.extend_from_slice(&buffer[..count]);
+        if shown == Shown::All {
+            let _ = std::io::stderr().write_all(new);
+        }
+        for part in new.split_inclusive(|byte| *byte == b'\n').filter(|_| shown == Shown::Compiling) {
+            line.extend_from_slice(part);
+            if line.ends_with(b"\n") {
+                let whole = std::mem::take(&mut line);
+                if whole.trim_ascii_start().starts_with(b"Compiling ") {
+                    let _ = std::io::stderr().write_all(&whole);
+                }
+            }
+        }
+        kept.extend_from_slice(new);
         if kept.len() > 2 * KEPT_OUTPUT {
             kept.drain(..kept.len() - KEPT_OUTPUT);
         }

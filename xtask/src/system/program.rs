@@ -49,6 +49,11 @@ impl Started {
         Ok(Started { child, log: log.to_owned(), _watch: watch, _guard: guard })
     }
 
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// How it ended, when it has.
     ///
     /// # Errors

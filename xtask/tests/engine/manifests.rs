@@ -132,8 +132,14 @@ fn plain_files_of_two_namespaces_are_applied_with_json_and_without_what_is_hidde
         manifest["metadata"]["namespace"] = json!(name);
         fixture.write(&format!("k8s/alpha-{file}"), &manifest.to_string());
     }
-    fixture.write("k8s/.hidden/broken.yaml", "no object\n");
-    fixture.xtask("manifests").ok().says("2 images of our components in 4 files, 2 of them changed");
+    // None of these is for kubectl.
+    fixture
+        .write("k8s/.hidden/broken.yaml", "no object\n")
+        .write("k8s/values.yaml", &format!("image: {}\n", alpha().repository));
+    fixture.write("k8s/compose.yaml", "services: {}\n").write("k8s/package.json", "{}");
+    let value = "{ file = \"k8s/values.yaml\", key = \"image\" }";
+    fixture.append("Cargo.toml", &format!("[workspace.metadata.docker]\nmanifests = [\"k8s\", {value}]\n"));
+    fixture.xtask("manifests").ok().says("3 images of our components in 6 files, 3 of them changed");
     stage.smoke("--apply --timeout 90s").ok();
     for namespace in [&stage.namespace, &second] {
         let images = "--output=jsonpath={.items[*].spec.template.spec.containers[*].image}";
@@ -172,10 +178,15 @@ fn a_publication_says_what_no_manifest_brings_to_a_cluster() {
         .publish("")
         .ok()
         .says("nothing to pin: no manifest in `k8s`; `cargo xtask manifests --init` writes first ones");
-    shared.fixture.write("k8s/pod.yaml", "containers:\n- {name: one, image: 'nginx:alpine'}\n");
+    let fixture = &shared.fixture;
+    fixture.write("k8s/kustomization.yaml", "resources: [../base]\n");
+    fixture.write("base/kustomization.yaml", "resources: [pod.yaml]\n");
+    fixture.write("base/pod.yaml", "containers:\n- {name: one, image: 'nginx:alpine'}\n");
+    shared.commit("manifests");
     shared.publish("").ok().says(
-        "warning: no manifest that is applied names `one`\n`k8s/pod.yaml:2`: `nginx:alpine` looks like it; write `",
+        "warning: no manifest that is applied names `one`\n`base/pod.yaml:2`: `nginx:alpine` looks like it; write `",
     );
+    // What pinning changes is no change of the tree, wherever it lies.
     shared.fixture.xtask("manifests --adopt").ok();
     shared.publish("").ok().says_nothing_of("warning: no manifest");
 }

@@ -94,7 +94,7 @@ impl FakeCluster {
     }
 
     /// The first so many probes are answered 503.
-    pub(crate) fn is_busy(self, probes: usize) -> Self {
+    pub(crate) fn answers_busy(self, probes: usize) -> Self {
         *self.shared.busy.lock().unwrap() = probes;
         self
     }

@@ -267,6 +267,25 @@ fn what_is_applied_is_what_is_pinned() {
     fixture.append("k8s/pod.yaml", "    - image: two\n");
     fixture.xtask("manifests").ok().says_nothing_of("looks like");
     assert!(fixture.read("k8s/kustomization.yaml").contains(&digest("two")));
+    // An entry wins over the base.
+    fixture.write(
+        "k8s/kustomization.yaml",
+        "resources: [pod.yaml]\nimages:\n- {name: localhost:5000/one, newName: myorg/one}\n",
+    );
+    fixture
+        .xtask("manifests --check")
+        .fails()
+        .says("no manifest that is applied names `one`, `two`\n`k8s/kustomization.yaml:3`: `myorg/one` looks like it");
+    fixture.write(
+        "k8s/kustomization.yaml",
+        "resources: [pod.yaml]\nimages:\n- {name: two, newName: localhost:5000/two}\n",
+    );
+    fixture.xtask("manifests").ok();
+    // An entry that replaces nothing deploys nothing.
+    fixture.replace("k8s/pod.yaml", "image: two", "image: three");
+    fixture.xtask("manifests --check").fails().says("no manifest that is applied names `two`");
+    fixture.replace("k8s/kustomization.yaml", "[pod.yaml]", "[pod.yaml, https://example.com/x.yaml]");
+    fixture.xtask("manifests --check").ok();
 }
 
 #[test]
@@ -296,6 +315,18 @@ fn first_manifests_are_written_for_components_that_have_none() {
     // What looks like one is for `--adopt`, what is left out on purpose for nobody.
     fixture.write("k8s/two.yaml", "containers: [{image: 'myorg/two:1'}]\n");
     fixture.xtask("manifests --init").ok().says("nothing to write");
+}
+
+#[test]
+fn json_counts_when_it_is_a_manifest() {
+    let fixture = fixture();
+    fixture.write("k8s/pod.json", r#"{"apiVersion": "v1", "containers": [{"image": "localhost:5000/one:1"}]}"#);
+    fixture.write(
+        "k8s/dashboard.json",
+        r#"{"note": "localhost:5000/one:1", "containers": [{"image": "localhost:5000/one:1"}]}"#,
+    );
+    let output = fixture.xtask("manifests").ok().says_nothing_of("dashboard");
+    assert!(output.stdout.contains("changed k8s/pod.json") && !output.stdout.contains("dashboard"), "{output:?}");
 }
 
 #[test]

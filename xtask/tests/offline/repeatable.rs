@@ -188,3 +188,20 @@ fn rustflags_of_the_user_count_and_ours_stay() {
         assert_eq!(prints(), expected, "{table}");
     }
 }
+
+#[test]
+fn what_cargo_and_rustup_add_to_the_library_path_is_no_input() {
+    let fixture = Fixture::simple(&["app"]);
+    fixture.git_init();
+    let hash = |path: &str| {
+        let run = fixture.xtask("components --inputs app --builder native --json").env("LD_LIBRARY_PATH", path);
+        run.ok().json()[0]["input-hash"].as_str().unwrap().to_owned()
+    };
+    let target = std::path::Path::new(env!("CARGO_BIN_EXE_xtask")).parent().unwrap().display().to_string();
+    let sysroot = crate::support::succeed(Command::new("rustc").args(["--print", "sysroot"]));
+    let added = format!("{target}/build/x-1/out:{target}/deps:{target}:{}/lib", sysroot.trim());
+    let plain = hash("");
+    assert_eq!(hash(&added), plain);
+    assert_eq!(hash(&format!("{added}:/opt/lib")), hash("/opt/lib"));
+    assert_ne!(hash("/opt/lib"), plain);
+}

@@ -262,3 +262,73 @@ fn a_link_in_the_place_of_a_program_is_refused() {
     let printed = succeed(&mut Command::new(other));
     assert!(printed == "other\n" || output.stderr.contains("is no plain file"), "{}", output.stderr);
 }
+
+/// `a` and `b` share `common`, whose build script looks at a file of `a` and says nothing of it.
+fn shared_library(script: &str) -> Fixture {
+    let fixture = Fixture::unlocked(&[("Cargo.toml", &root_manifest(&["a", "b", "common"], ""))]);
+    for name in ["a", "b"] {
+        fixture.write(
+            &format!("{name}/Cargo.toml"),
+            &package(name, "[dependencies]\ncommon = { path = \"../common\" }\n"),
+        );
+        fixture.write(&format!("{name}/src/main.rs"), "fn main() { println!(\"{}\", common::FOUND); }\n");
+    }
+    fixture.write("common/Cargo.toml", &package("common", ""));
+    fixture.write("common/src/lib.rs", "pub const FOUND: &str = env!(\"FOUND\");\n");
+    let script = format!(
+        "fn main() {{\n    let path = format!(\"../{{}}/{{}}\", 'a', \"SECRET\".to_lowercase());\n    let found = std::fs::read_to_string(path);\n    \
+         {script}\n    println!(\"cargo::rustc-env=FOUND={{found}}\");\n}}\n"
+    );
+    fixture.write("common/build.rs", &script).write("a/secret", "of a");
+    fixture.lock();
+    fixture.git_init();
+    fixture
+}
+
+fn printed(fixture: &Fixture, name: &str) -> String {
+    succeed(&mut Command::new(fixture.image(name).extract_program(&fixture.beside(""))))
+}
+
+#[test]
+fn a_shared_library_is_compiled_without_what_one_component_has() {
+    // Cargo runs such a script each time: nothing is ever called `missing`.
+    for always in ["", "println!(\"cargo::rerun-if-changed=missing\");"] {
+        let fixture = shared_library(&format!("{always} let found = found.unwrap_or(\"nothing\".into());"));
+        let hash = |name: &str| fixture.image(name).label("xtask.input-hash").unwrap().to_owned();
+        fixture.build("a b").ok();
+        assert_eq!(
+            (printed(&fixture, "a").as_str(), printed(&fixture, "b").as_str()),
+            match always {
+                "" => ("nothing\n", "nothing\n"),
+                // Each for itself, so that no image depends on which was first.
+                _ => ("of a\n", "nothing\n"),
+            }
+        );
+        let before = (hash("a"), hash("b"));
+        fixture.write("a/secret", "changed");
+        let output = fixture.build("b a").ok();
+        assert!(!always.is_empty() || !output.stderr.contains("Compiling common"), "{}", output.stderr);
+        assert_eq!(printed(&fixture, "b"), "nothing\n");
+        assert_ne!(before.0, hash("a"));
+        assert_eq!(before.1, hash("b"), "its inputs did not change");
+        assert_eq!(printed(&fixture, "a"), if always.is_empty() { "nothing\n" } else { "changed\n" });
+    }
+}
+
+#[test]
+fn a_shared_library_that_needs_what_one_component_has_is_refused_with_the_line_to_add() {
+    let fixture =
+        shared_library("let found = found.unwrap_or_else(|error| panic!(\"cannot read ../a/secret: {error}\"));");
+    for components in ["a", "a b"] {
+        let output = fixture.build(components).fails();
+        output
+            .says("`common`, which `a`, `b` share, compiles only with files that are not inputs of all of them")
+            .says("`[package.metadata.docker]` of `common/Cargo.toml`")
+            .says("`inputs = [\"a/secret\"]`");
+    }
+    fixture.append("common/Cargo.toml", "[package.metadata.docker]\ninputs = [\"a/secret\"]\n");
+    fixture.build("").ok();
+    assert_eq!((printed(&fixture, "a").as_str(), printed(&fixture, "b").as_str()), ("of a\n", "of a\n"));
+    let again = fixture.build("").ok();
+    assert!(!again.stderr.contains("Compiling"), "{}", again.stderr);
+}

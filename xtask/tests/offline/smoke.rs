@@ -150,19 +150,19 @@ fn details_of_many_failures_come_within_the_time() {
 #[test]
 fn a_busy_application_is_asked_again() {
     let ready = Some(Duration::ZERO);
-    let report = FakeCluster::new(1, ready, None).is_busy(4).smoke("").ok().json();
+    let report = FakeCluster::new(1, ready, None).answers_busy(4).smoke("").ok().json();
     let health = checks(&report, "health");
     assert!(health.iter().all(|check| check["verdict"] == "ok"), "{report:#}");
     assert!(
         health.iter().any(|check| check["message"].as_str().unwrap_or_default().contains("answers that were errors"))
     );
     // To the end, and then how often.
-    let report = FakeCluster::new(1, ready, None).is_busy(1000).smoke("--timeout 6s").fails().json();
+    let report = FakeCluster::new(1, ready, None).answers_busy(1000).smoke("--timeout 6s").fails().json();
     let message = checks(&report, "health")[0]["message"].as_str().unwrap().to_owned();
     assert!(message.starts_with("the application answered 503 ") && message.contains(" times: busy"), "{message}");
     // Unless nobody wants to wait.
     let began = Instant::now();
-    FakeCluster::new(1, ready, None).is_busy(1000).smoke("--fail-fast").fails();
+    FakeCluster::new(1, ready, None).answers_busy(1000).smoke("--fail-fast").fails();
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
 }
 

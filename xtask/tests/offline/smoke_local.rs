@@ -31,6 +31,17 @@ fn main() {
             return;
         }
     }
+    if arguments == ["check"] {
+        std::process::exit(variable("CHECK").parse().unwrap());
+    }
+    if !variable("PANIC").is_empty() {
+        let milliseconds = variable("PANIC").parse().unwrap();
+        std::thread::spawn(move || {
+            std::thread::sleep(std::time::Duration::from_millis(milliseconds));
+            eprintln!("panicked at last");
+            std::process::exit(101);
+        });
+    }
     println!("starting with {arguments:?}");
     if !variable("EXIT").is_empty() {
         eprintln!("cannot go on: no luck");
@@ -228,6 +239,100 @@ fn a_program_that_nobody_tells_its_port_needs_that_port() {
 }
 
 #[test]
+fn an_answer_of_another_program_is_none() {
+    let fixture = workspace();
+    for name in ["api", "web"] {
+        fixture.write(&format!("k8s/{name}.yaml"), &manifest(name, name, "").replace("8080", "8099"));
+    }
+    let run = smoke(&fixture, "").fails();
+    let states: Vec<_> = verdicts(&run).into_iter().map(|(_, state, _)| state).collect();
+    assert!(!states.iter().all(|state| state == "ready"), "{states:?}");
+    // One that goes on although somebody else has its port.
+    let fixture = workspace();
+    fixture.write("k8s/api.yaml", &manifest("api", "api", LISTEN));
+    let other = "env: [{name: LISTEN, value: '127.0.0.1:0'}]\nlivenessProbe: {tcpSocket: {port: 8099}}";
+    let web = manifest("web", "web", other)
+        .replace("8080", "8098")
+        .replace("          livenessProbe: {httpGet: {path: /health, port: http}}\n", "");
+    fixture.write("k8s/web.yaml", &web);
+    let elsewhere = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = elsewhere.local_addr().unwrap().port().to_string();
+    fixture.write("k8s/web.yaml", &web.replace("8099", &port).replace("8098", &port));
+    let run = smoke(&fixture, "--timeout 3s").fails();
+    let (_, state, message) = verdicts(&run).into_iter().find(|(name, ..)| name == "web").unwrap();
+    assert!(
+        state != "ready" && (message.contains("another one listens on port") || message.contains("is taken")),
+        "{state}: {message}"
+    );
+    nothing_is_left(&fixture);
+}
+
+#[test]
+fn a_program_that_ends_soon_after_it_got_ready_is_no_success() {
+    let fixture = workspace();
+    fixture.write("k8s/api.yaml", &manifest("api", "api", &with("{name: PANIC, value: '700'}")));
+    let run = smoke(&fixture, "").fails().says("panicked at last");
+    assert_eq!(verdicts(&run)[0].1, "exited");
+}
+
+#[test]
+fn exec_probes_run_in_the_image() {
+    let probe = |check: &str| {
+        let more =
+            with(&format!("{{name: CHECK, value: '{check}'}}")) + "\nstartupProbe: {exec: {command: [api, check]}}";
+        manifest("api", "api", &more)
+    };
+    let fixture = workspace();
+    fixture.write("k8s/api.yaml", &probe("0"));
+    smoke(&fixture, "").ok();
+    fixture.write("k8s/api.yaml", &probe("3"));
+    let run = smoke(&fixture, "--timeout 2s").fails();
+    let (_, state, message) = verdicts(&run).remove(0);
+    assert_eq!(state, "unhealthy");
+    assert!(message.contains("exit status: 3"), "{message}");
+    fixture.write("k8s/api.yaml", &probe("0").replace("[api, check]", "[cat, /tmp/x]"));
+    let run = smoke(&fixture, "").fails();
+    assert_eq!(verdicts(&run)[0].2, "a probe runs `cat`, which is not in the image");
+}
+
+#[test]
+fn an_image_older_than_its_sources_is_said_so() {
+    let fixture = workspace();
+    fixture.write("k8s/api.yaml", &manifest("api", "api", LISTEN));
+    assert_eq!(verdicts(&smoke(&fixture, "").ok())[0].2, "");
+    fixture.append("api/src/main.rs", "// Changed.\n");
+    let message = verdicts(&smoke(&fixture, "").ok()).remove(0).2;
+    assert_eq!(message, "its image is older than its sources: `cargo xtask docker-build api`");
+    fixture.build("api").ok();
+    assert_eq!(verdicts(&smoke(&fixture, "").ok())[0].2, "");
+}
+
+#[test]
+fn programs_may_run_on_until_an_interrupt() {
+    let fixture = workspace();
+    fixture.write("k8s/api.yaml", &manifest("api", "api", LISTEN));
+    let mut command = fixture.xtask("smoke --local --keep-running --json").command();
+    let output = fixture.beside("output");
+    let out = fs::File::create(&output).unwrap();
+    let child = command.stdin(Stdio::null()).stdout(out).stderr(Stdio::piped()).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let verdicts: Value = loop {
+        assert!(Instant::now() < deadline, "no verdicts");
+        if let Ok(verdicts) = serde_json::from_str(&fs::read_to_string(&output).unwrap()) {
+            break verdicts;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    std::thread::sleep(Duration::from_secs(2));
+    std::net::TcpStream::connect(verdicts[0]["address"].as_str().unwrap()).expect("it still runs");
+    kill(Pid::from_raw(child.id().try_into().unwrap()), Signal::SIGINT).unwrap();
+    let ended = child.wait_with_output().unwrap();
+    assert!(String::from_utf8_lossy(&ended.stderr).contains("all of them run until Ctrl-C"));
+    assert_eq!(ended.status.code(), Some(130));
+    nothing_is_left(&fixture);
+}
+
+#[test]
 fn init_containers_volumes_config_maps_and_arguments() {
     let fixture = workspace();
     let mount = "volumeMounts: [{name: data, mountPath: /data}, {name: settings, mountPath: /etc/app}]\n";
@@ -276,13 +381,26 @@ fn what_needs_a_cluster_fails_and_says_so() {
 fn wrong_manifests_are_told() {
     let fixture = workspace();
     fixture.xtask("smoke --local").fails().says("error: no workload among the manifests runs an image of ours\n");
-    fixture.write("k8s/kustomization.yaml", "resources: [api.yaml]\npatches: [{path: x}]\n");
-    fixture.write("k8s/api.yaml", &manifest("api", "api", LISTEN));
-    fixture
-        .xtask("smoke --local")
-        .fails()
-        .says("`k8s/kustomization.yaml`: `patches` is not understood without a cluster");
     fixture.xtask("smoke --local --apply").misused();
+}
+
+#[test]
+#[ignore = "needs kubectl"]
+fn a_kustomization_runs_as_kubectl_renders_it() {
+    let fixture = workspace();
+    // Without the patch the program listens elsewhere; without the container's name nobody knows whose it is.
+    let base = manifest("api", "api", "env: []").replace("localhost:5000/api:main", "nginx:alpine");
+    fixture.write("base/api.yaml", &base).write("base/kustomization.yaml", "resources: [api.yaml]\n");
+    let patch = "  - op: replace\n    path: /spec/template/spec/containers/0/env\n    value: [{name: LISTEN, value: '0.0.0.0:8080'}]\n";
+    let indented = patch.replace("\n ", "\n   ").replacen("  -", "    -", 1);
+    fixture.write(
+        "k8s/test/kustomization.yaml",
+        &format!("resources: [../../base]\nnamePrefix: test-\npatches:\n- target: {{kind: Deployment}}\n  patch: |\n{indented}"),
+    );
+    let output = fixture.xtask("smoke --local --timeout 60s").ok();
+    assert!(output.stdout.contains("test-api"), "{}", output.stdout);
+    fixture.append("k8s/test/kustomization.yaml", "broken: 1\n");
+    fixture.xtask("smoke --local").fails().says("cannot use the kustomization `k8s/test`").says("broken");
 }
 
 /// Starts a smoke that waits for a program, and waits until that runs.

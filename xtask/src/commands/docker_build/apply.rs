@@ -13,12 +13,13 @@ use crate::assemble::base::BaseImage;
 use crate::assemble::component::ComponentImage;
 use crate::assemble::image::{AssembledPlatform, assemble};
 use crate::assemble::layer::{Entry, EntryKind, Source};
-use crate::assemble::layout::Layout;
+use crate::assemble::layout::{Layout, SOURCES};
 use crate::compile::engine::progress_of;
 use crate::compile::executable::scan;
 use crate::compile::explain::explain;
 use crate::compile::native::Compiled;
 use crate::compile::observe::{undeclared, unseen_variables};
+use crate::compile::shared_code::SharedCode;
 use crate::gather::workspace::Workspace;
 use crate::image::manifest::Descriptor;
 use crate::image::platform::Platform;
@@ -102,15 +103,17 @@ fn compile_natively(plan: &BuildPlan<'_>, stage: &Stage, progress: &Progress) ->
     for (platform, build) in builds {
         progress.say(&format!("cargo: compiling {} for {platform}", names.join(", ")));
         let mut compiled = Compiled::default();
+        let shared = SharedCode::compile(build, plan.workspace, stage, &components, progress)?;
         for group in groups(plan.workspace, &components) {
-            let mut part = build.run(plan.workspace, stage, &group, progress)?;
+            let mut part = build.compile(plan.workspace, stage, &group, progress)?;
             let good: Vec<&Component> =
                 group.into_iter().filter(|component| part.executables.contains_key(&component.name)).collect();
             if !part.failed.is_empty() && !good.is_empty() {
                 // When one fails, cargo does not write down what the others read.
-                let again = build.run(plan.workspace, stage, &good, progress)?;
+                let again = build.compile(plan.workspace, stage, &good, progress)?;
                 (part.executables, part.scripts) = (again.executables, again.scripts);
             }
+            shared.check(&mut part, progress)?;
             compiled.add(part);
         }
         for name in unseen_variables(plan.workspace, &components, &compiled) {
@@ -142,14 +145,15 @@ fn compile_natively(plan: &BuildPlan<'_>, stage: &Stage, progress: &Progress) ->
 }
 
 /// The components that are compiled together. Those that run code of the workspace while they are compiled
-/// (build scripts, macros) each are compiled alone, where nothing of the others can be read: code need not
+/// (build scripts, macros) are compiled by package, where nothing of the others can be read: code need not
 /// say what it reads.
 fn groups<'a>(workspace: &Workspace, components: &[&'a Component]) -> Vec<Vec<&'a Component>> {
-    let runs_code =
-        |component: &&Component| component.closure.iter().any(|folder| workspace.runs_code(component, folder));
-    let (alone, together): (Vec<&Component>, Vec<&Component>) = components.iter().copied().partition(runs_code);
-    let alone = alone.into_iter().map(|component| vec![component]);
-    std::iter::once(together).filter(|together| !together.is_empty()).chain(alone).collect()
+    let mut groups: BTreeMap<Option<&Utf8Path>, Vec<&Component>> = BTreeMap::new();
+    for component in components {
+        let runs_code = component.closure.iter().any(|folder| workspace.runs_code(component, folder));
+        groups.entry(runs_code.then_some(&*component.package.folder)).or_default().push(component);
+    }
+    groups.into_values().collect()
 }
 
 fn compile_in_engine(plan: &BuildPlan<'_>, stage: &Stage, progress: &Progress) -> Result<Executables> {
@@ -248,7 +252,9 @@ fn build_image(
         check_size(image, &assembled)?;
         platforms.push(assembled);
     }
-    let descriptor = layout.put(name, platforms.clone())?;
+    let sources =
+        image.platforms.iter().map(|planned| (format!("{SOURCES}.{}", planned.platform), planned.sources.clone()));
+    let descriptor = layout.put(name, platforms.clone(), sources.collect())?;
     Ok(Built { descriptor, platforms })
 }
 

@@ -76,6 +76,8 @@ pub(crate) struct PlannedPlatform {
     pub(crate) inputs: Inputs,
     /// The hash over it.
     pub(crate) input_hash: InputHash,
+    /// A hash over what it is made from, whoever builds it.
+    pub(crate) sources: String,
     /// How the engine builds it; nothing for a native build.
     pub(crate) engine_build: Option<EngineBuild>,
 }
@@ -159,8 +161,10 @@ pub(crate) fn plan<'a>(
                 builder
                     .extend(build_args.iter().map(|(name, value)| Input::variable(&format!("argument {name}"), value)));
                 builder.extend(base.iter().map(|(_, digest)| Input::tool("base", digest.to_string())));
+                let sources = inputs.for_build(platform, []).hash().to_string();
                 let inputs = inputs.for_build(platform, builder);
                 Ok(PlannedPlatform {
+                    sources,
                     platform: platform.clone(),
                     input_hash: inputs.hash(),
                     inputs,
@@ -272,7 +276,7 @@ fn plan_engine(
     options: &BuildOptions,
 ) -> Result<EnginePlan> {
     let siblings = workspace.components.iter().filter(|other| other.package.folder == component.package.folder);
-    let passed = workspace.pass_env(component).into_iter().filter_map(|name| Some((name.clone(), variable(name)?)));
+    let passed = workspace.pass_env().into_iter().filter_map(|name| Some((name.clone(), variable(name)?)));
     let passed: BTreeMap<String, String> = passed.collect();
     let build_args: BTreeMap<String, String> = passed.clone().into_iter().chain(build_args.clone()).collect();
     let names: Vec<String> = build_args.keys().cloned().collect();

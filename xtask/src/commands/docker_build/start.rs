@@ -36,7 +36,7 @@ pub(crate) fn check_start(
     let place = Place {
         files: &files,
         origin: "/usr/local/bin",
-        library_path: &variable(image, "LD_LIBRARY_PATH").unwrap_or_default(),
+        search_path: &variable(image, "LD_LIBRARY_PATH").unwrap_or_default(),
         multiarch,
     };
     let missing = missing(&needs, &place);

@@ -36,7 +36,7 @@ pub(super) struct Place {
 
 /// Every name in `undeployed` is a component's.
 pub(super) fn check_settings(workspace: &Workspace) -> Result<()> {
-    let names: Vec<&str> = workspace.components.iter().map(|component| component.name.as_str()).collect();
+    let names = workspace.component_names();
     for name in &workspace.packages.settings.undeployed {
         if !names.contains(&name.as_str()) {
             let hint = did_you_mean(&[name], names.iter().copied());
@@ -46,15 +46,28 @@ pub(super) fn check_settings(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// The components of `record` that no applied file names and the settings do not except.
-pub(super) fn undeployed(workspace: &Workspace, record: &DigestRecord, files: &[PlannedFile]) -> Vec<Undeployed> {
-    let named: BTreeSet<&str> = files
-        .iter()
-        .filter(|file| file.manifest.is_applied)
-        .flat_map(|file| file.pinned.images.iter().map(|image| image.component.as_str()))
+/// The components of `record` that no applied file names and the settings do not except. With `all_seen`, an entry
+/// of a kustomization counts only when there is an image that it replaces.
+pub(super) fn undeployed(
+    workspace: &Workspace,
+    record: &DigestRecord,
+    files: &[PlannedFile],
+    all_seen: bool,
+) -> Vec<Undeployed> {
+    let applied = || files.iter().filter(|file| file.manifest.is_applied);
+    let names: BTreeSet<&str> = applied().flat_map(|file| &file.pinned.names).map(String::as_str).collect();
+    let overridden: BTreeSet<&str> = applied().flat_map(|file| &file.pinned.overridden).map(String::as_str).collect();
+    let named: BTreeSet<&str> = applied()
+        .flat_map(|file| &file.pinned.images)
+        .filter(|image| match &image.replaces {
+            Some(name) => !all_seen || names.contains(name.as_str()),
+            // An entry wins over what it replaces.
+            None => !overridden.contains(without_selector(&image.from)),
+        })
+        .map(|image| image.component.as_str())
         .collect();
-    let components = workspace.components.iter().map(|component| component.name.as_str());
     let excepted = &workspace.packages.settings.undeployed;
+    let components = workspace.component_names().into_iter();
     components
         .filter(|name| !named.contains(name) && !excepted.iter().any(|excepted| excepted == name))
         .filter_map(|name| record.images.get_key_value(name))
@@ -64,6 +77,7 @@ pub(super) fn undeployed(workspace: &Workspace, record: &DigestRecord, files: &[
             near: near(files).filter(|(_, miss)| miss.component == *name).map(place).collect(),
             unused: files
                 .iter()
+                .filter(|file| !file.manifest.is_applied)
                 .find(|file| file.pinned.images.iter().any(|image| image.component == *name))
                 .map(|file| file.manifest.path.clone()),
         })
@@ -96,7 +110,8 @@ pub(super) fn alike(files: &[PlannedFile], undeployed: &[Undeployed]) -> Vec<Str
 
 /// Near misses that no kustomization replaces by an image of ours.
 fn near(files: &[PlannedFile]) -> impl Iterator<Item = (&PlannedFile, &NearMiss)> {
-    let replaced: BTreeSet<&str> = files.iter().flat_map(|file| &file.pinned.replaced).map(String::as_str).collect();
+    let replaced: BTreeSet<&str> =
+        files.iter().flat_map(|file| &file.pinned.images).filter_map(|image| image.replaces.as_deref()).collect();
     files
         .iter()
         .flat_map(|file| file.pinned.near.iter().map(move |miss| (file, miss)))

@@ -7,8 +7,9 @@ use camino::{Utf8Path, Utf8PathBuf};
 use walkdir::{DirEntry, WalkDir};
 
 use crate::kubernetes::kustomization::{self, Entry, Kustomization};
-use crate::kubernetes::pinning::workload::NAMES;
-use crate::kubernetes::smoke::manifests::namespaces;
+use crate::kubernetes::pinning::workload::{NAMES, is_compose};
+use crate::kubernetes::smoke::manifests::name_their_namespaces;
+use crate::kubernetes::yaml::parse::parse;
 use crate::workspace::manifest_settings::ManifestSource;
 use crate::workspace::settings::{WorkspaceSettings, tidy};
 
@@ -25,6 +26,8 @@ pub(crate) struct Manifests {
     pub(crate) unreadable: Vec<String>,
     /// What kustomizations name and is not there.
     pub(crate) missing: Vec<String>,
+    /// Whether kustomizations take in what is not here: repositories of others, charts.
+    pub(crate) has_unseen: bool,
     /// Kustomizations that are variants of the same: which of them to apply, only the settings can tell.
     pub(crate) variants: Vec<Utf8PathBuf>,
 }
@@ -35,12 +38,15 @@ impl Manifests {
         self.files.is_empty() && self.values.is_empty() && self.unreadable.is_empty()
     }
 
-    /// The namespaces that the objects of `entry` say they are for.
-    pub(crate) fn namespaces(&self, entry: &Entry) -> BTreeSet<String> {
+    /// Whether the objects of `entry` name several namespaces, and each its own.
+    pub(crate) fn name_their_namespaces(&self, entry: &Entry) -> bool {
+        matches!(entry, Entry::Files(_)) && name_their_namespaces(self.texts(entry))
+    }
+
+    fn texts<'a>(&'a self, entry: &'a Entry) -> impl Iterator<Item = &'a str> {
         let text =
             |path: &Utf8PathBuf| self.files.iter().find(|file| file.path == *path).map(|file| file.text.as_str());
-        let texts = entry.files().iter().filter_map(text);
-        namespaces(texts, matches!(entry, Entry::Kustomization(..)))
+        entry.files().iter().filter_map(text)
     }
 
     /// Whether it is told what to apply.
@@ -82,9 +88,14 @@ pub(crate) struct ManifestFile {
 /// # Errors
 /// A configured file or folder that is missing.
 pub(crate) fn read(root: &Utf8Path, settings: &WorkspaceSettings) -> Result<Manifests> {
-    let mut reader =
-        Reader { root, texts: BTreeMap::new(), kustomizations: BTreeMap::new(), found: Manifests::default() };
-    let (mut applied, mut values) = (BTreeSet::new(), BTreeSet::new());
+    let mut reader = Reader {
+        root,
+        values: settings.values().map(|value| tidy(&value.file)).collect(),
+        texts: BTreeMap::new(),
+        kustomizations: BTreeMap::new(),
+        found: Manifests::default(),
+    };
+    let mut applied = BTreeSet::new();
     for source in &settings.manifests {
         let named = tidy(source.path());
         if !root.join(&named).exists() {
@@ -96,18 +107,14 @@ pub(crate) fn read(root: &Utf8Path, settings: &WorkspaceSettings) -> Result<Mani
         }
         match source {
             ManifestSource::Path(_) => reader.source(&named, &mut applied)?,
-            ManifestSource::Value(_) => {
-                reader.load(&named);
-                values.insert(named);
-            }
+            ManifestSource::Value(_) => reader.load(&named),
         }
     }
-    let Reader { texts, found, .. } = reader;
+    let Reader { texts, values, found, .. } = reader;
     let mut seen = BTreeSet::new();
     let (mut files, mut of_values) = (Vec::new(), Vec::new());
     for (path, text) in texts {
         let Some(text) = text else { continue };
-        // Values of other tools are no manifests, wherever they lie.
         if values.contains(&path) {
             of_values.push(ManifestFile { is_applied: true, path, text });
             continue;
@@ -115,7 +122,6 @@ pub(crate) fn read(root: &Utf8Path, settings: &WorkspaceSettings) -> Result<Mani
         // A link's target is the file that is replaced.
         let real = root.join(&path).canonicalize_utf8().with_context(|| format!("cannot read `{path}`"))?;
         let is_applied = applied.contains(&path);
-        // JSON that is no manifest lies in many folders.
         let counts = is_applied || path.extension() != Some("json");
         if counts && seen.insert(real) {
             files.push(ManifestFile { is_applied, path, text });
@@ -126,6 +132,8 @@ pub(crate) fn read(root: &Utf8Path, settings: &WorkspaceSettings) -> Result<Mani
 
 struct Reader<'a> {
     root: &'a Utf8Path,
+    /// Files of other tools, which are no manifests, wherever they lie.
+    values: BTreeSet<Utf8PathBuf>,
     /// Files by path; `None` for one that cannot be read.
     texts: BTreeMap<Utf8PathBuf, Option<String>>,
     kustomizations: BTreeMap<Utf8PathBuf, Kustomization>,
@@ -135,8 +143,12 @@ struct Reader<'a> {
 impl Reader<'_> {
     /// Reads a file or folder of the settings, and adds what of it is applied.
     fn source(&mut self, named: &Utf8Path, applied: &mut BTreeSet<Utf8PathBuf>) -> Result<()> {
-        let listed = self.list(named)?;
+        let mut listed = self.list(named)?;
         listed.iter().for_each(|path| self.load(path));
+        // JSON that is no manifest lies in many folders.
+        let is_json = |path: &Utf8Path| path != named && path.extension() == Some("json");
+        listed
+            .retain(|path| !is_json(path) || self.texts[path].as_ref().is_none_or(|text| text.contains("apiVersion")));
         let kustomizations: Vec<_> = listed.iter().filter(|path| is_kustomization(path)).cloned().collect();
         let reached: Vec<_> = kustomizations.iter().map(|path| self.reach(path)).collect();
         let folder_of = |path: &Utf8Path| path.parent().unwrap_or(Utf8Path::new("")).to_owned();
@@ -155,8 +167,9 @@ impl Reader<'_> {
         let plain: Vec<_> =
             listed.iter().filter(|path| !below(path) && !reached.iter().any(|of| of.contains(path))).cloned().collect();
         applied.extend(plain.iter().cloned());
-        if !plain.is_empty() {
-            self.found.entries.push(Entry::Files(plain));
+        let objects: Vec<_> = plain.into_iter().filter(|path| !self.is_compose(path)).collect();
+        if !objects.is_empty() {
+            self.found.entries.push(Entry::Files(objects));
         }
         for at in &roots {
             let is_variant =
@@ -184,12 +197,20 @@ impl Reader<'_> {
             let found = Utf8PathBuf::from_path_buf(entry.into_path())
                 .map_err(|path| anyhow::anyhow!("the name of `{}` is no UTF-8", path.display()))?;
             let is_manifest = matches!(found.extension(), Some("yaml" | "yml" | "json")) || is_kustomization(&found);
-            if found.is_file() && (depth == 0 || is_manifest) {
-                listed.push(found.strip_prefix(self.root).unwrap_or(&found).to_owned());
+            let path = found.strip_prefix(self.root).unwrap_or(&found);
+            if found.is_file() && (depth == 0 || is_manifest) && !self.values.contains(path) {
+                listed.push(path.to_owned());
             }
         }
         listed.sort();
         Ok(listed)
+    }
+
+    fn is_compose(&self, path: &Utf8Path) -> bool {
+        // Reading a text twice takes time, and nearly all are objects.
+        let text = self.texts[path].as_deref().filter(|text| !text.contains("apiVersion"));
+        let documents = text.and_then(|text| parse(text).ok());
+        documents.is_some_and(|documents| documents.first().is_some_and(is_compose))
     }
 
     fn load(&mut self, path: &Utf8Path) {
@@ -229,6 +250,7 @@ impl Reader<'_> {
             self.kustomizations
                 .insert(path.to_owned(), kustomization::read(text, path.file_name().unwrap_or_default()));
         }
+        self.found.has_unseen |= self.kustomizations[path].has_unseen;
         let folder = path.parent().unwrap_or(Utf8Path::new(""));
         let mut named = Vec::new();
         for name in &self.kustomizations[path].names {

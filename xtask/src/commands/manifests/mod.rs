@@ -1,5 +1,7 @@
 //! `manifests`: pins the images of the workspace's manifests to the digest record.
 
+#[cfg(test)]
+mod corpus;
 mod deployed;
 pub(crate) mod files;
 mod init;
@@ -148,8 +150,8 @@ fn plan_texts(
     images: Images<'_>,
     adopt: bool,
 ) -> Result<PinPlan> {
-    let repositories = repositories(workspace, record);
     let settings = &workspace.packages.settings;
+    let repositories = repositories(workspace, record);
     check_settings(workspace)?;
     let pin_all = |manifests: Vec<ManifestFile>, adopted: &BTreeSet<String>| {
         let scope = Scope { repositories: &repositories, image_paths: &settings.image_paths, adopted };
@@ -158,7 +160,7 @@ fn plan_texts(
             (manifest, result)
         }))
     };
-    let Manifests { files, values, unreadable, missing: mut notes, .. } = manifests;
+    let Manifests { files, values, unreadable, missing: mut notes, has_unseen, .. } = manifests;
     let is_placeholder = matches!(images, Images::Placeholder);
     let pinned = values.into_iter().filter_map(|file| {
         let named: Vec<_> = settings.values().filter(|value| tidy(&value.file) == file.path).collect();
@@ -175,7 +177,7 @@ fn plan_texts(
     planned.extend(of_values);
     // What a file that cannot be read names, nobody knows.
     let mut undeployed = match record.filter(|_| refused.is_empty()) {
-        Some(record) => undeployed(workspace, record, &planned),
+        Some(record) => undeployed(workspace, record, &planned, !has_unseen),
         None => Vec::new(),
     };
     if let Some(record) = record.filter(|_| adopt && !undeployed.is_empty()) {
@@ -185,7 +187,7 @@ fn plan_texts(
         let again = pin_all(near.into_iter().map(|file| file.manifest).collect(), &adopted);
         planned = [others, again.0].into_iter().flatten().collect();
         refused = again.1;
-        undeployed = deployed::undeployed(workspace, record, &planned);
+        undeployed = deployed::undeployed(workspace, record, &planned, !has_unseen);
     }
     planned.sort_by(|a, b| a.manifest.path.cmp(&b.manifest.path));
     notes.extend(planned.iter().flat_map(deployed::notes));

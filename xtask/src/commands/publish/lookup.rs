@@ -62,6 +62,8 @@ pub(crate) fn look_up(client: &Client, wanted: &Wanted<'_>, rebuild: bool) -> Re
             }
             // Somebody built the same inputs before, with another compiler patch, say: the tag stays.
             _ => match client.find(&reference)? {
+                // Tagging shows whether what is built is that very image.
+                Found::Whole(image) if rebuild && is_of(&image, wanted) => settled_by,
                 Found::Whole(image) if settled_by.is_none() && is_of(&image, wanted) => {
                     let why = format!("`{}` has the same inputs", tag.tag);
                     let named_by = BTreeSet::from([tag.tag.clone()]);

@@ -245,8 +245,11 @@ pub(crate) fn client(options: &RegistryOptions) -> Result<Client> {
 
 /// HEAD, its branch, tag or pull request, and whether the tree differs.
 pub(crate) fn ci_state(workspace: &Workspace) -> Result<CiState> {
-    let own: Vec<&Utf8Path> = workspace.packages.settings.manifests.iter().map(ManifestSource::path).collect();
-    CiState::gather(workspace.root(), &[&[Utf8Path::new(OUTPUT)], own.as_slice()].concat())
+    // Kustomizations lead to files elsewhere. What cannot be read is told when it is pinned.
+    let manifests = manifests::read(workspace).unwrap_or_default();
+    let own = workspace.packages.settings.manifests.iter().map(ManifestSource::path);
+    let own = own.chain(manifests.files.iter().map(|file| file.path.as_path()));
+    CiState::gather(workspace.root(), &own.chain([Utf8Path::new(OUTPUT)]).collect::<Vec<_>>())
 }
 
 /// The tags of this build.

@@ -53,8 +53,7 @@ pub(super) fn dry_run(kubectl: &Kubectl, plan: &Plan) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// The namespace that kubectl is told: it would refuse objects that name another, so none where there are several.
+/// The namespace that kubectl is told, unless the objects name theirs: it would refuse those that name another.
 fn named_namespace<'a>(plan: &'a Plan, entry: &Entry) -> Option<&'a str> {
-    let is_one = plan.manifests.namespaces(entry).len() < 2;
-    plan.named_namespace.as_deref().filter(|_| is_one)
+    plan.named_namespace.as_deref().filter(|_| !plan.manifests.name_their_namespaces(entry))
 }

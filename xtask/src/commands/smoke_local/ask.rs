@@ -1,19 +1,51 @@
 //! Questions to programs on this machine, as the kubelet asks them.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
 
+use camino::Utf8Path;
 use ureq::Agent;
 use ureq::http::Request;
 use ureq::tls::TlsConfig;
 
+use crate::kubernetes::local::plan::Program;
 use crate::kubernetes::local::probes::{Ask, Question};
+use crate::system::program::Started;
+use crate::system::sockets::listens;
 
-/// Asks once.
+/// Asks `program`, which runs, once.
 ///
 /// # Errors
-/// What is wrong with the answer, as a sentence.
-pub(super) fn ask(question: &Question) -> Result<(), String> {
+/// What is wrong with the answer, as a sentence; that another program gave it.
+pub(super) fn ask(question: &Question, program: &Program, running: &Started, log: &Utf8Path) -> Result<(), String> {
+    send(question, program, log)?;
+    match question.port() {
+        Some(port) if !listens(running.id(), port) => {
+            Err(format!("it was answered, but not by this program: another one listens on port {port}"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn send(question: &Question, program: &Program, log: &Utf8Path) -> Result<(), String> {
     match &question.ask {
+        Ask::Exec(command) => {
+            let (executable, arguments) = command.split_first().ok_or("there is no command")?;
+            let started =
+                Started::start(executable.as_str().into(), arguments, &program.variables, &program.folder, log);
+            let mut started = started.map_err(|error| format!("{error:#}"))?;
+            let deadline = Instant::now() + question.timeout;
+            loop {
+                match started.ended().map_err(|error| format!("{error:#}"))? {
+                    Some(status) if status.success() => return Ok(()),
+                    Some(status) => return Err(format!("{status}: {}", started.log_end(1).concat())),
+                    None if Instant::now() >= deadline => {
+                        return Err(format!("no end within {:.1} s", question.timeout.as_secs_f64()));
+                    }
+                    None => std::thread::sleep(Duration::from_millis(10)),
+                }
+            }
+        }
         Ask::Tcp(port) => {
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, *port));
             TcpStream::connect_timeout(&address, question.timeout).map(drop).map_err(|error| error.to_string())
@@ -55,7 +87,6 @@ pub(super) fn ask(question: &Question) -> Result<(), String> {
 mod tests {
     use std::io::{Read, Write};
     use std::net::TcpListener;
-    use std::time::Duration;
 
     use super::*;
 
@@ -71,7 +102,11 @@ mod tests {
             String::from_utf8_lossy(&request[..length]).into_owned()
         });
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let result = ask(&Question { ask: Ask::Http { url, headers }, timeout: Duration::from_secs(5) });
+        let result = send(
+            &Question { ask: Ask::Http { url, headers }, timeout: Duration::from_secs(5) },
+            &Program::default(),
+            "".into(),
+        );
         (result, server.join().unwrap())
     }
 
@@ -95,12 +130,15 @@ mod tests {
     fn what_does_not_answer_is_told() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let question = |ask| Question { ask, timeout: Duration::from_millis(200) };
+        let ask = |ask| {
+            let question = Question { ask, timeout: Duration::from_millis(200) };
+            send(&question, &Program::default(), "".into())
+        };
         let url = format!("http://127.0.0.1:{port}/");
-        ask(&question(Ask::Tcp(port))).unwrap();
-        assert!(ask(&question(Ask::Http { url: url.clone(), headers: Vec::new() })).unwrap_err().contains("timeout"));
+        ask(Ask::Tcp(port)).unwrap();
+        assert!(ask(Ask::Http { url: url.clone(), headers: Vec::new() }).unwrap_err().contains("timeout"));
         drop(listener);
-        ask(&question(Ask::Tcp(port))).unwrap_err();
-        ask(&question(Ask::Http { url, headers: Vec::new() })).unwrap_err();
+        ask(Ask::Tcp(port)).unwrap_err();
+        ask(Ask::Http { url, headers: Vec::new() }).unwrap_err();
     }
 }

@@ -10,7 +10,7 @@ use flate2::read::MultiGzDecoder;
 use tar::{Archive, EntryType};
 
 use crate::assemble::blobs::open_blob;
-use crate::assemble::layout::read_document;
+use crate::assemble::layout::{SOURCES, read_document};
 use crate::image::manifest::{AnyManifest, ConfigFile, Descriptor, Index, Manifest, REF_NAME};
 use crate::image::platform::{Platform, PlatformObject};
 use crate::kubernetes::local::plan::LocalImage;
@@ -20,11 +20,12 @@ const WHITEOUT: &str = ".wh.";
 /// In a folder whose lower layers' content a layer removes.
 const OPAQUE: &str = ".wh..wh..opq";
 
-/// Unpacks the image `component` of the layout `dir` for this machine below `root`.
+/// Unpacks the image `component` of the layout `dir` for this machine below `root`. Also gives what it was made
+/// from: [`SOURCES`].
 ///
 /// # Errors
 /// It is not there, not for this machine, or damaged.
-pub(super) fn unpack(dir: &Utf8Path, component: &str, root: &Utf8Path) -> Result<LocalImage> {
+pub(super) fn unpack(dir: &Utf8Path, component: &str, root: &Utf8Path) -> Result<(LocalImage, Option<String>)> {
     let missing = || format!("no image `{component}` in `{dir}`; `cargo xtask docker-build {component}` makes it");
     let index = fs::read(dir.join("index.json")).with_context(missing)?;
     let index: Index = serde_json::from_slice(&index).with_context(|| format!("`{dir}/index.json` is damaged"))?;
@@ -47,11 +48,12 @@ pub(super) fn unpack(dir: &Utf8Path, component: &str, root: &Utf8Path) -> Result
         unpack_layer(dir, layer, root, &mut paths)
             .with_context(|| format!("cannot unpack layer `{}`", layer.digest))?;
     }
-    Ok(LocalImage { digest, config: config.config, root: root.to_owned(), paths })
+    let made_from = top.annotations.get(&format!("{SOURCES}.{own}")).cloned();
+    Ok((LocalImage { digest, config: config.config, root: root.to_owned(), paths, is_outdated: false }, made_from))
 }
 
 /// This machine, as OCI writes it.
-fn own_platform() -> Result<Platform> {
+pub(super) fn own_platform() -> Result<Platform> {
     let architecture = match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",
@@ -188,7 +190,7 @@ mod tests {
         let upper = layer(dir, &[("app", "new"), ("data/.wh..wh..opq", ""), ("data/c", "5"), (".wh.gone", "")]);
         let own = own_platform().unwrap();
         put(dir, vec![lower.clone(), upper], own.architecture());
-        let image = unpack(dir, "app", &dir.join("root")).unwrap();
+        let (image, _) = unpack(dir, "app", &dir.join("root")).unwrap();
         let read = |path: &str| fs::read_to_string(dir.join("root").join(path)).ok();
         assert_eq!(read("app").as_deref(), Some("new"));
         assert_eq!(

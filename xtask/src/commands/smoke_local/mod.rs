@@ -9,31 +9,40 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
+use xshell::cmd;
 
-use super::manifests;
+use super::manifests::{self, files::Manifests};
 use super::table::table;
 use super::{Outcome, print};
 use crate::cli::SmokeArgs;
 use crate::gather::workspace::Workspace;
+use crate::kubernetes::kustomization::Entry;
 use crate::kubernetes::local::plan::{LocalImages, LocalPorts, Pod, components, listening, pods};
 use crate::kubernetes::local::read::read;
 use crate::kubernetes::local::values::Ports;
 use crate::kubernetes::local::verdict::{LocalVerdict, State};
 use crate::system::files::TemporaryFolder;
-use crate::system::parallel;
 use crate::system::progress::Progress;
-use watch::Run;
+use crate::system::{parallel, process};
+use crate::workspace::components::Component;
+use watch::{Hearing, Run};
 
 /// Loads the workspace, runs, prints the verdicts.
 pub(crate) fn smoke(manifest: Option<&Utf8Path>, arguments: &SmokeArgs) -> Result<Outcome> {
-    let workspace = Workspace::load(manifest, &[])?;
-    let verdicts = run(&workspace, arguments.timeout, arguments.ready_within)?;
-    if arguments.json {
-        print(&(serde_json::to_string_pretty(&verdicts)? + "\n"))?;
-    } else {
-        print(&table_of(&verdicts))?;
-    }
+    let workspace = Workspace::load(manifest, &[images::own_platform()?])?;
+    let show = |verdicts: &[LocalVerdict]| match arguments.json {
+        true => print(&(serde_json::to_string_pretty(verdicts)? + "\n")),
+        false => print(&table_of(verdicts)),
+    };
+    let kept = |verdicts: &[LocalVerdict]| {
+        show(verdicts)?;
+        eprintln!("all of them run until Ctrl-C");
+        Ok(())
+    };
+    let kept = arguments.keep_running.then_some(&kept as &Hearing<'_>);
+    let verdicts = run(&workspace, arguments.timeout, arguments.ready_within, kept)?;
+    show(&verdicts)?;
     for verdict in verdicts.iter().filter(|verdict| !verdict.state.passes()) {
         eprintln!("{}: {}{}", verdict.name, verdict.state.name(), after_colon(&verdict.message));
         for line in &verdict.log {
@@ -49,7 +58,8 @@ pub(crate) fn smoke(manifest: Option<&Utf8Path>, arguments: &SmokeArgs) -> Resul
 }
 
 /// Runs the programs of the workspace's manifests out of the images in its layout, asks their probes until all are
-/// ready or `timeout` is over, and stops them. One verdict for each container, by workload.
+/// ready or `timeout` is over, and stops them; with `keep_running`, which hears that all are well, only when one
+/// ends. One verdict for each container, by workload.
 ///
 /// # Errors
 /// Manifests that cannot be read or run nothing of ours; another system than Linux.
@@ -57,17 +67,18 @@ pub(crate) fn run(
     workspace: &Workspace,
     timeout: Duration,
     ready_within: Option<Duration>,
+    keep_running: Option<&Hearing<'_>>,
 ) -> Result<Vec<LocalVerdict>> {
     ensure!(
         cfg!(target_os = "linux"),
         "the programs of images run on Linux alone; use `cargo xtask smoke` with a cluster"
     );
+    let settings = &workspace.packages.settings;
     let found = manifests::read(workspace)?;
     if !found.is_empty() {
-        found.check_applicable(&workspace.packages.settings)?;
+        found.check_applicable(settings)?;
     }
-    let texts: Vec<_> =
-        found.files.into_iter().filter(|file| file.is_applied).map(|file| (file.path, file.text)).collect();
+    let texts = texts(workspace.root(), found)?;
     let record = manifests::recorded(workspace.root())?;
     let application = read(&texts, &manifests::repositories(workspace, record.as_ref()))?;
     let needed = components(&application);
@@ -88,7 +99,7 @@ pub(crate) fn run(
     let logs = logs(workspace);
     std::fs::create_dir_all(&logs).with_context(|| format!("cannot create `{logs}`"))?;
     let progress = Progress::new();
-    let run = Run { deadline: Instant::now() + timeout, ready_within, logs, progress: &progress };
+    let run = Run { deadline: Instant::now() + timeout, ready_within, logs, progress: &progress, keep_running };
     // Now the programs may have their ports.
     drop(reserved.listeners);
     let mut verdicts = run.pods(&pods)?;
@@ -100,17 +111,51 @@ pub(crate) fn run(
     Ok(verdicts)
 }
 
+/// The texts that are applied, by path: of a kustomization what kubectl makes of it, and its files as they are where
+/// there is no kubectl.
+fn texts(root: &Utf8Path, manifests: Manifests) -> Result<Vec<(Utf8PathBuf, String)>> {
+    let has_kubectl = which::which("kubectl").is_ok();
+    let mut texts = Vec::new();
+    for entry in &manifests.entries {
+        match entry {
+            Entry::Kustomization(folder, _) if has_kubectl => {
+                let shell = process::shell_in(root)?;
+                let rendered = process::read(cmd!(shell, "kubectl kustomize {folder}").quiet());
+                texts.push((
+                    folder.clone(),
+                    rendered.with_context(|| format!("cannot use the kustomization `{folder}`"))?,
+                ));
+            }
+            _ => {
+                let files = manifests.files.iter().filter(|file| entry.files().contains(&file.path));
+                texts.extend(files.map(|file| (file.path.clone(), file.text.clone())));
+            }
+        }
+    }
+    Ok(texts)
+}
+
 fn logs(workspace: &Workspace) -> camino::Utf8PathBuf {
     workspace.output().join("smoke-local")
 }
 
 fn unpacked(workspace: &Workspace, needed: &BTreeSet<String>, folder: &Utf8Path) -> LocalImages {
     let layout = workspace.output().join("oci");
-    let unpack = |component: &String| {
-        let image = images::unpack(&layout, component, &folder.join(component));
-        (component.clone(), image.map_err(|error| format!("{error:#}")))
+    let unpack = |name: &String| {
+        let image = images::unpack(&layout, name, &folder.join(name)).and_then(|(mut image, made_from)| {
+            let component = workspace.components.iter().find(|component| component.name == *name);
+            let now = component.map(|component| sources_hash(workspace, component)).transpose()?;
+            image.is_outdated = now != made_from;
+            Ok(image)
+        });
+        (name.clone(), image.map_err(|error| format!("{error:#}")))
     };
     parallel::map(needed.iter().collect(), parallel::processors(), unpack).into_iter().collect()
+}
+
+/// What the sources of a component are on this machine, whoever builds it.
+fn sources_hash(workspace: &Workspace, component: &Component) -> Result<String> {
+    Ok(workspace.inputs(component)?.for_build(&images::own_platform()?, []).hash().to_string())
 }
 
 /// Ports of this machine, held until the programs are started.

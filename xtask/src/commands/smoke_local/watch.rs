@@ -1,11 +1,12 @@
 //! Programs started, asked, and stopped.
 
 use std::net::{Ipv4Addr, TcpListener};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use super::ask::ask;
 use crate::kubernetes::local::plan::{Pod, Program};
@@ -18,8 +19,13 @@ use crate::system::progress::{Progress, Task};
 const PAUSE: Duration = Duration::from_millis(50);
 /// What nobody can ask counts as ready when it has run for so long.
 const ALIVE: Duration = Duration::from_secs(1);
+/// All programs run on for so long after the last one got ready.
+const SETTLE: Duration = Duration::from_secs(1);
 /// Lines of a failed program's log that are shown.
 const LOG_LINES: usize = 20;
+
+/// What hears verdicts.
+pub(super) type Hearing<'a> = dyn Fn(&[LocalVerdict]) -> Result<()> + Sync + 'a;
 
 /// All pods of a run.
 pub(super) struct Run<'a> {
@@ -31,6 +37,17 @@ pub(super) struct Run<'a> {
     pub(super) logs: Utf8PathBuf,
     /// Where progress is shown.
     pub(super) progress: &'a Progress,
+    /// Hears the verdicts when all programs run on after them.
+    pub(super) keep_running: Option<&'a Hearing<'a>>,
+}
+
+/// How far all programs are together.
+struct Together {
+    /// Those without a verdict, and who else wants them to run.
+    open: AtomicUsize,
+    /// One has failed.
+    is_bad: AtomicBool,
+    verdicts: Mutex<Vec<LocalVerdict>>,
 }
 
 /// What is asked of a program, and how far it is.
@@ -49,20 +66,48 @@ impl Run<'_> {
     /// The system fails us; not what is wrong with a program.
     pub(super) fn pods(&self, pods: &[Pod]) -> Result<Vec<LocalVerdict>> {
         // Programs that need each other run until the last one has its verdict.
-        let open = AtomicUsize::new(pods.iter().map(|pod| pod.programs.len()).sum());
-        let verdicts: Vec<Result<Vec<LocalVerdict>>> = std::thread::scope(|scope| {
-            let threads: Vec<_> = pods.iter().map(|pod| scope.spawn(|| self.pod(pod, &open))).collect();
-            threads
+        let programs = pods.iter().map(|pod| pod.programs.len()).sum();
+        let together =
+            Together { open: AtomicUsize::new(programs), is_bad: AtomicBool::new(false), verdicts: Mutex::default() };
+        // It holds the others until it has looked whether they stay.
+        let own = together.closing_more();
+        let (verdicts, settled) = std::thread::scope(|scope| {
+            let threads: Vec<_> = pods.iter().map(|pod| scope.spawn(|| self.pod(pod, &together))).collect();
+            let settled = self.settle(&together, own);
+            let verdicts: Vec<Result<Vec<LocalVerdict>>> = threads
                 .into_iter()
                 .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-                .collect()
+                .collect();
+            (verdicts, settled)
         });
+        settled?;
         Ok(verdicts.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
     }
 
-    fn pod(&self, pod: &Pod, open: &AtomicUsize) -> Result<Vec<LocalVerdict>> {
+    /// Waits until all have their verdicts, and then whether they stay; for ever, when they are to run on.
+    fn settle(&self, together: &Together, _own: Closing<'_>) -> Result<()> {
+        let is_bad = || together.is_bad.load(Ordering::SeqCst);
+        while together.open.load(Ordering::SeqCst) > 1 {
+            std::thread::sleep(PAUSE);
+        }
+        let end = Instant::now() + SETTLE;
+        while Instant::now() < end && !is_bad() {
+            std::thread::sleep(PAUSE);
+        }
+        if let Some(hear) = self.keep_running.filter(|_| !is_bad()) {
+            let verdicts = together.verdicts.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            hear(&verdicts)?;
+            while !is_bad() {
+                std::thread::sleep(PAUSE);
+            }
+        }
+        Ok(())
+    }
+
+    fn pod(&self, pod: &Pod, together: &Together) -> Result<Vec<LocalVerdict>> {
         let mut verdicts = pod.unrun.clone();
-        let mut closing: Vec<Closing<'_>> = pod.programs.iter().map(|_| Closing(open)).collect();
+        verdicts.iter().for_each(|verdict| together.hear(verdict));
+        let mut closing: Vec<Closing<'_>> = pod.programs.iter().map(|_| Closing(&together.open)).collect();
         let mut failed: Option<String> = pod.blocked.clone();
         for program in &pod.first {
             let verdict = match &failed {
@@ -72,6 +117,7 @@ impl Run<'_> {
             if verdict.state != State::Completed && failed.is_none() {
                 failed = Some(program.name.clone());
             }
+            together.hear(&verdict);
             verdicts.push(verdict);
         }
         if let Some(name) = failed {
@@ -81,7 +127,7 @@ impl Run<'_> {
         let watched: Vec<Result<LocalVerdict>> = std::thread::scope(|scope| {
             let started = pod.programs.iter().zip(closing.drain(..));
             let threads: Vec<_> =
-                started.map(|(program, closing)| scope.spawn(|| self.watched(program, closing, open))).collect();
+                started.map(|(program, closing)| scope.spawn(|| self.watched(program, closing, together))).collect();
             threads
                 .into_iter()
                 .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
@@ -122,23 +168,28 @@ impl Run<'_> {
     }
 
     /// Runs a program until all programs have their verdicts.
-    fn watched(&self, program: &Program, closing: Closing<'_>, open: &AtomicUsize) -> Result<LocalVerdict> {
+    fn watched(&self, program: &Program, closing: Closing<'_>, together: &Together) -> Result<LocalVerdict> {
         let task = self.progress.task(&program.name, "starting");
         let mut started = match self.start(program) {
             Ok(started) => started,
-            Err(error) => return Ok(told(task, cannot_start(program, &error))),
+            Err(error) => {
+                let verdict = told(task, cannot_start(program, &error));
+                together.hear(&verdict);
+                return Ok(verdict);
+            }
         };
         let mut found = self.until_ready(program, &mut started, task)?;
+        together.hear(&found);
         drop(closing);
-        while open.load(Ordering::SeqCst) > 0 && found.state.passes() {
+        while together.open.load(Ordering::SeqCst) > 0 && found.state.passes() {
             exited(&mut started, &mut found)?;
             std::thread::sleep(PAUSE);
         }
-        if found.state.passes() {
-            exited(&mut started, &mut found)?;
-        }
-        if !found.state.passes() && found.log.is_empty() {
-            found.log = started.log_end(LOG_LINES);
+        if !found.state.passes() {
+            together.is_bad.store(true, Ordering::SeqCst);
+            if found.log.is_empty() {
+                found.log = started.log_end(LOG_LINES);
+            }
         }
         started.stop(program.grace);
         Ok(found)
@@ -152,13 +203,15 @@ impl Run<'_> {
             if exited(started, &mut found)? {
                 return Ok(told(task, found));
             }
-            so_far.asked(program, began);
+            so_far.asked(program, started, &self.log(program, ".probe"), began);
             if so_far.ready.is_some() {
                 let mut found = verdict(program, State::Ready, &so_far);
                 let limit = self.ready_within.filter(|limit| so_far.ready.is_some_and(|ready| ready > *limit));
                 if let Some(limit) = limit {
                     found.state = State::Slow;
                     found.message = format!("it should be ready within {:.1} s", limit.as_secs_f64());
+                } else {
+                    found.message = program.notes.join("; ");
                 }
                 return Ok(told(task, found));
             }
@@ -187,15 +240,19 @@ impl Run<'_> {
                 )
             })?;
         }
-        let log = self.logs.join(format!("{}.log", program.name.replace('/', ".")));
+        let log = self.log(program, "");
         Started::start(&program.executable, &program.arguments, &program.variables, &program.folder, &log)
+    }
+
+    fn log(&self, program: &Program, more: &str) -> Utf8PathBuf {
+        self.logs.join(format!("{}{more}.log", program.name.replace('/', ".")))
     }
 }
 
 impl Progressed {
     /// Asks what is still open.
-    fn asked(&mut self, program: &Program, began: Instant) {
-        let mut good = |question: &Question| match ask(question) {
+    fn asked(&mut self, program: &Program, started: &Started, log: &Utf8Path, began: Instant) {
+        let mut good = |question: &Question| match ask(question, program, started, log) {
             Ok(()) => true,
             Err(answer) => {
                 self.answer = format!("{}: {answer}", question.shown());
@@ -213,6 +270,21 @@ impl Progressed {
             None => !program.health.is_empty() || began.elapsed() >= ALIVE,
         };
         self.ready = ready.then(|| began.elapsed());
+    }
+}
+
+impl Together {
+    /// One more that wants all to run on.
+    fn closing_more(&self) -> Closing<'_> {
+        self.open.fetch_add(1, Ordering::SeqCst);
+        Closing(&self.open)
+    }
+
+    fn hear(&self, verdict: &LocalVerdict) {
+        if !verdict.state.passes() {
+            self.is_bad.store(true, Ordering::SeqCst);
+        }
+        self.verdicts.lock().unwrap_or_else(PoisonError::into_inner).push(verdict.clone());
     }
 }
 

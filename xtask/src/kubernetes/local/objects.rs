@@ -183,9 +183,9 @@ object! {
         /// A TCP connection.
         tcp_socket: Option<TcpSocket>,
         /// A program in the container.
-        exec: Option<Value>,
+        exec: Option<Exec>,
         /// A gRPC call.
-        grpc: Option<Value>,
+        grpc: Option<TcpSocket>,
         /// Seconds until an answer must be there; 1 when it is not said.
         timeout_seconds: Option<u64>,
     }
@@ -212,6 +212,14 @@ object! {
     TcpSocket {
         /// A number or a container port's name.
         port: Value,
+    }
+}
+
+object! {
+    /// A program in the container.
+    Exec {
+        /// The program and its arguments.
+        command: Vec<String>,
     }
 }
 

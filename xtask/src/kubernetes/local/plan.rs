@@ -6,9 +6,9 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::objects::{Container, FilesSource, PodSpec, Service, Volume};
-use super::probes::{Question, question};
+use super::probes::{Ask, Question, question};
 use super::read::{Application, Workload, component_of};
-use super::values::{Ports, Replacements, expand};
+use super::values::{Ports, Replacements, expand, pairs};
 use super::variables::{last, missing, pod_name, variables};
 use super::verdict::{LocalVerdict, State};
 use crate::image::manifest::ContainerConfig;
@@ -29,6 +29,8 @@ pub(crate) struct LocalImage {
     pub(crate) root: Utf8PathBuf,
     /// All its paths, absolute.
     pub(crate) paths: BTreeSet<Utf8PathBuf>,
+    /// Whether its sources have changed since.
+    pub(crate) is_outdated: bool,
 }
 
 /// Images by component, or why one is not there.
@@ -55,7 +57,7 @@ pub(crate) struct Pod {
 }
 
 /// A program to start.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Program {
     /// As [`LocalVerdict::name`].
     pub(crate) name: String,
@@ -75,6 +77,8 @@ pub(crate) struct Program {
     pub(crate) health: Vec<Question>,
     /// The readiness probe.
     pub(crate) ready: Option<Question>,
+    /// What should be known even when all is well.
+    pub(crate) notes: Vec<String>,
     /// Ports that it will listen on without having been told.
     pub(crate) untold: Vec<u16>,
     /// Its first port here.
@@ -100,7 +104,13 @@ pub(crate) fn listening(application: &Application, images: &LocalImages) -> Vec<
             };
             let Ok(environment) = environment(application, workload, container, image, &[]) else { return false };
             let (command, arguments) = command(container, image, &environment);
-            environment.iter().any(|(name, value)| only.apply(name, value) != *value)
+            // Another program's port may have the same number.
+            let services = |host: &str| {
+                application.services.iter().any(|service| host.split('.').next() == Some(&*service.metadata.name))
+            };
+            let others: BTreeSet<String> = pairs(&environment, services).into_iter().map(|(_, port)| port).collect();
+            let mut own = environment.iter().filter(|(name, _)| !others.contains(name));
+            own.any(|(name, value)| only.apply(name, value) != *value)
                 || only.apply_all(&arguments) != arguments
                 || only.apply_all(&command) != command
         })
@@ -117,7 +127,8 @@ fn ports_of(application: &Application, workload: &Workload) -> BTreeSet<u16> {
         ports.extend(container.ports.iter().map(|port| port.container_port));
         for probe in container.probes() {
             let asked = probe.http_get.as_ref().filter(|get| get.host.is_empty()).map(|get| &get.port);
-            let asked = asked.or(probe.tcp_socket.as_ref().map(|socket| &socket.port));
+            let socket = probe.tcp_socket.as_ref().or(probe.grpc.as_ref());
+            let asked = asked.or(socket.map(|socket| &socket.port));
             ports.extend(asked.and_then(|port| container.port(port)));
         }
         let services = application.services.iter().filter(|service| selects(service, workload));
@@ -269,7 +280,7 @@ impl Planner<'_> {
             return Err("neither its image nor its manifest says what to run".to_owned());
         }
         let program = command.remove(0);
-        let executable = executable(&program, image, &variables)
+        let file = executable(&program, image, &variables)
             .or_else(|| replacements.path(Utf8Path::new(&program)))
             .ok_or_else(|| format!("`{program}` is not in the image"))?;
         let folder = [&container.working_dir, image.config.working_dir.as_ref().unwrap_or(&String::new())]
@@ -277,29 +288,46 @@ impl Planner<'_> {
             .find(|folder| !folder.is_empty())
             .and_then(|folder| replacements.path(Utf8Path::new(folder)))
             .unwrap_or_else(|| image.root.clone());
-        let ask = |probe: &Option<super::objects::Probe>| match probe {
-            Some(probe) => question(container, probe, self.ports),
-            None => Ok(None),
+        let ask = |probe: &Option<super::objects::Probe>| {
+            let Some(probe) = probe else { return Ok(None) };
+            let mut question = question(container, probe, self.ports)?;
+            if let Some(Question { ask: Ask::Exec(words), .. }) = &mut question {
+                let program = words.first().ok_or("a probe runs no command")?;
+                let here = executable(program, image, &variables)
+                    .ok_or_else(|| format!("a probe runs `{program}`, which is not in the image"))?;
+                *words = replacements.apply_all(words);
+                words[0] = here.into_string();
+            }
+            Ok::<_, String>(question)
         };
         let health = [ask(&container.startup_probe)?, ask(&container.liveness_probe)?];
         let own = container.ports.iter().map(|port| port.container_port);
         let own: BTreeSet<u16> =
             own.chain(container.probes().filter_map(|probe| container.port(&probe.http_get.as_ref()?.port))).collect();
         let seconds = self.workload.template.spec.termination_grace_period_seconds.unwrap_or(GRACE_SECONDS);
-        let local: BTreeMap<String, String> =
-            variables.iter().map(|(name, value)| (name.clone(), replacements.apply(name, value))).collect();
         let words: Vec<String> = command.iter().chain(&arguments).cloned().collect();
+        let mut notes = Vec::new();
+        if image.is_outdated {
+            notes.push(format!("its image is older than its sources: `cargo xtask docker-build {component}`"));
+        }
+        if container.probes().any(|probe| matches!(question(container, probe, self.ports), Ok(None))) {
+            notes.push("a probe of it asks another host, which was not done".to_owned());
+        }
+        if container.probes().any(|probe| probe.grpc.is_some()) {
+            notes.push("of its gRPC probe the connection alone was asked".to_owned());
+        }
         Ok(Program {
             name,
             component: component.to_owned(),
             digest: image.digest.clone(),
-            executable,
+            executable: file,
             arguments: replacements.apply_all(&words),
-            variables: local,
+            variables: replacements.apply_variables(&variables),
             folder,
             health: health.into_iter().flatten().collect(),
             ready: ask(&container.readiness_probe)?,
             untold: own.iter().copied().filter(|port| self.told.get(port) == Some(&false)).collect(),
+            notes,
             port: own.iter().find_map(|port| self.ports.get(port)).copied(),
             grace: Duration::from_secs(seconds).min(MOST_GRACE),
         })

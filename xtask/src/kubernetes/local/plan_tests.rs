@@ -76,6 +76,7 @@ fn image(name: &str) -> LocalImage {
         },
         root: format!("/images/{name}").into(),
         paths: [&format!("/usr/local/bin/{name}"), "/app/static"].into_iter().map(Utf8PathBuf::from).collect(),
+        is_outdated: false,
     }
 }
 
@@ -117,7 +118,7 @@ fn programs_run_as_their_manifests_say() {
     assert_eq!((program.port, program.untold.len(), program.grace), (Some(40001), 0, Duration::from_secs(3)));
     let url = |question: &Question| match &question.ask {
         Ask::Http { url, .. } => url.clone(),
-        Ask::Tcp(_) => panic!("an HTTP question"),
+        Ask::Tcp(_) | Ask::Exec(_) => panic!("an HTTP question"),
     };
     assert_eq!(program.health.iter().map(url).collect::<Vec<_>>(), ["http://127.0.0.1:40001/health"]);
     assert_eq!(program.ready.as_ref().map(url).unwrap(), "http://127.0.0.1:40001/ready");

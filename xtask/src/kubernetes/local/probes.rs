@@ -26,9 +26,11 @@ pub(crate) enum Ask {
     },
     /// A connection to this port is good.
     Tcp(u16),
+    /// This command in the container is good when it ends with 0.
+    Exec(Vec<String>),
 }
 
-/// The question of a probe; `None` for kinds that are not asked here (exec, gRPC) and for other hosts.
+/// The question of a probe. Of gRPC the connection alone is asked; `None` for other hosts.
 ///
 /// # Errors
 /// A port that the container does not have.
@@ -49,6 +51,10 @@ pub(crate) fn question(container: &Container, probe: &Probe, ports: &Ports) -> R
         Ask::Http { url, headers: headers.collect() }
     } else if let Some(socket) = &probe.tcp_socket {
         Ask::Tcp(local(&socket.port)?)
+    } else if let Some(grpc) = &probe.grpc {
+        Ask::Tcp(local(&grpc.port)?)
+    } else if let Some(exec) = &probe.exec {
+        Ask::Exec(exec.command.clone())
     } else {
         return Ok(None);
     };
@@ -61,6 +67,19 @@ impl Question {
         match &self.ask {
             Ask::Http { url, .. } => format!("GET {url}"),
             Ask::Tcp(port) => format!("a connection to port {port}"),
+            Ask::Exec(command) => format!("`{}`", command.join(" ")),
+        }
+    }
+
+    /// The port that has to be the program's own.
+    pub(crate) fn port(&self) -> Option<u16> {
+        match &self.ask {
+            Ask::Http { url, .. } => {
+                let digits = url.split_once("://127.0.0.1:")?.1;
+                digits.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+            }
+            Ask::Tcp(port) => Some(*port),
+            Ask::Exec(_) => None,
         }
     }
 }
@@ -83,7 +102,9 @@ mod tests {
         let ports = Ports::from([(80, 40000)]);
         let asked: Vec<_> = container.probes().map(|probe| question(&container, probe, &ports).unwrap()).collect();
         let live = Ask::Http { url: "http://127.0.0.1:40000/live?a".into(), headers: vec![("X".into(), "y".into())] };
-        assert_eq!(asked[0], None);
+        let command = Question { ask: Ask::Exec(vec!["x".into()]), timeout: Duration::from_secs(1) };
+        assert_eq!((asked[0].clone(), command.port()), (Some(command), None));
+        assert_eq!(asked[1].as_ref().and_then(Question::port), Some(40000));
         assert_eq!(asked[1], Some(Question { ask: live, timeout: Duration::from_secs(1) }));
         assert_eq!(asked[2], Some(Question { ask: Ask::Tcp(40000), timeout: Duration::from_secs(3) }));
         let wrong: Probe = serde_json::from_value(json!({"httpGet": {"port": "admin"}})).unwrap();

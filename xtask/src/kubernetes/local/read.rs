@@ -9,8 +9,8 @@ use serde_json::Value;
 
 use super::objects::{PodTemplate, Service};
 use crate::kubernetes::ours::Repositories;
-use crate::kubernetes::pinning::naming::{Namer, Scope};
-use crate::kubernetes::pinning::workload::Site;
+use crate::kubernetes::pinning::naming::{Namer, Scope, is_placeholder};
+use crate::kubernetes::pinning::workload::{NAMES, Site};
 use crate::kubernetes::yaml::document::{Document, NodeId};
 use crate::kubernetes::yaml::json::to_json;
 use crate::kubernetes::yaml::parse::parse;
@@ -129,7 +129,9 @@ impl Reader<'_> {
                 .line(document, line, &sites)
                 .map_err(|refusal| anyhow::anyhow!("line {}: {}", refusal.line, refusal.message))?;
             for (site, component) in named.sites {
-                let Some(component) = component else { continue };
+                // What kustomize rendered has no comments: then the container's name says whose a placeholder is.
+                let unsaid = || is_placeholder(document, site).then(|| namer.unsaid(document, site)).flatten();
+                let Some(component) = component.or_else(|| unsaid().map(str::to_owned)) else { continue };
                 match site {
                     Site::Image(id) => drop(components.insert(document.target(id), component)),
                     Site::Kustomization(entry) => {
@@ -145,8 +147,6 @@ impl Reader<'_> {
 
     /// The files to read, each with the namespace that its kustomization sets.
     fn chosen(&self) -> Result<Vec<(Utf8PathBuf, Option<String>)>> {
-        let is_kustomization =
-            |path: &Utf8Path| matches!(path.file_name(), Some("kustomization.yaml" | "kustomization.yml"));
         let roots: Vec<&Utf8PathBuf> = self.files.keys().filter(|path| is_kustomization(path)).collect();
         let governed = |path: &Utf8Path| {
             let folders = path.ancestors().skip(1);
@@ -182,15 +182,13 @@ impl Reader<'_> {
         for document in self.files.get(path).into_iter().flatten() {
             let unknown = document.as_object().into_iter().flatten().map(|(key, _)| key.as_str());
             if let Some(key) = unknown.into_iter().find(|key| !HARMLESS.contains(key)) {
-                bail!(
-                    "`{path}`: `{key}` is not understood without a cluster; `cargo xtask smoke` without `--local` is"
-                );
+                bail!("`{path}`: `{key}` is not understood without kubectl, which is not installed");
             }
         }
         let own = self.files.get(path).into_iter().flatten().find_map(|document| document["namespace"].as_str());
         let namespace = namespace.or(own);
         for named in self.named_by(path)? {
-            if matches!(named.file_name(), Some("kustomization.yaml" | "kustomization.yml")) {
+            if is_kustomization(&named) {
                 self.follow(&named, namespace, depth + 1, chosen)?;
             } else {
                 chosen.push((named, namespace.map(str::to_owned)));
@@ -209,8 +207,8 @@ impl Reader<'_> {
             let lists = ["resources", "bases"].into_iter().filter_map(|key| document[key].as_array());
             for entry in lists.flatten().filter_map(Value::as_str) {
                 let wanted = tidy(&folder.join(entry));
-                let candidates = [wanted.clone(), wanted.join("kustomization.yaml"), wanted.join("kustomization.yml")];
-                let found = candidates.into_iter().find(|path| self.files.contains_key(path));
+                let mut candidates = std::iter::once(wanted.clone()).chain(NAMES.iter().map(|name| wanted.join(name)));
+                let found = candidates.find(|path| self.files.contains_key(path));
                 files.push(
                     found.with_context(|| format!("`{path}` names `{entry}`, which is not among the manifests"))?,
                 );
@@ -271,6 +269,10 @@ impl Reader<'_> {
     }
 }
 
+fn is_kustomization(path: &Utf8Path) -> bool {
+    path.file_name().is_some_and(|name| NAMES.contains(&name))
+}
+
 /// Config maps that a kustomization makes of literals.
 fn generated(value: &Value, application: &mut Application) -> Result<()> {
     for map in value["configMapGenerator"].as_array().into_iter().flatten() {
@@ -278,7 +280,7 @@ fn generated(value: &Value, application: &mut Application) -> Result<()> {
         let unknown =
             map.as_object().into_iter().flatten().find(|(key, _)| !["name", "literals"].contains(&key.as_str()));
         if let Some((key, _)) = unknown {
-            bail!("config map `{name}`: `{key}` is not understood without a cluster, only `literals` is");
+            bail!("config map `{name}`: `{key}` is not understood without kubectl, only `literals` is");
         }
         let literals = map["literals"].as_array().into_iter().flatten().filter_map(Value::as_str);
         let entries = literals.filter_map(|literal| literal.split_once('='));

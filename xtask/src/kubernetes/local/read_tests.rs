@@ -71,7 +71,7 @@ fn a_kustomization_decides_what_is_read() {
     assert_eq!(found, [("a", "outer"), ("b", "own")]);
     for (kustomization, reason) in [
         ("resources: [missing.yaml]", "names `missing.yaml`, which is not among the manifests"),
-        ("patches: [{path: x}]", "`patches` is not understood without a cluster"),
+        ("patches: [{path: x}]", "`patches` is not understood without kubectl"),
         ("components: [x]", "`components` is not understood"),
         ("configMapGenerator: [{name: a, files: [b]}]", "config map `a`: `files` is not understood"),
         ("resources: [.]", "leads to itself"),

@@ -4,8 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use super::variables::last;
+
 /// Hosts under which a program listens, or talks to its own pod.
 const OWN_HOSTS: &[&str] = &["", "0.0.0.0", "127.0.0.1", "localhost", "[::]", "[::1]", "*"];
+
+/// A name with one of these words may hold a port.
+const PORT_WORDS: &[&str] = &["port", "ports", "listen", "bind", "addr", "address"];
+
+/// What the variable with another program's host is called, where another with its port has `_PORT`.
+const HOST_ENDINGS: &[&str] = &["_HOST", "_HOSTNAME", "_ADDR", "_ADDRESS", "_SERVER"];
 
 /// Ports by number: that of the manifest, and the one here.
 pub(crate) type Ports = BTreeMap<u16, u16>;
@@ -56,6 +64,21 @@ impl Replacements {
         self.addresses(&self.paths(value))
     }
 
+    /// Variables as they must read here.
+    pub(crate) fn apply_variables(&self, variables: &[(String, String)]) -> BTreeMap<String, String> {
+        let mut all: BTreeMap<String, String> =
+            variables.iter().map(|(name, value)| (name.clone(), self.apply(name, value))).collect();
+        for (host, port) in pairs(variables, |name| self.services.contains_key(name)) {
+            let number = last(variables, &port).and_then(|value| value.parse::<u16>().ok());
+            let ports = last(variables, &host).and_then(|name| self.services.get(name.trim_end_matches('.')));
+            if let Some(local) = number.and_then(|number| ports?.get(&number)) {
+                all.insert(port, local.to_string());
+                all.insert(host, "127.0.0.1".to_owned());
+            }
+        }
+        all
+    }
+
     /// Arguments as they must read here.
     pub(crate) fn apply_all(&self, arguments: &[String]) -> Vec<String> {
         let flags = std::iter::once("").chain(arguments.iter().map(String::as_str));
@@ -71,8 +94,8 @@ impl Replacements {
     /// the name must say it.
     fn bare_port(&self, name: &str, value: &str) -> Option<String> {
         let (before, number) = value.rsplit_once('=').map_or(("", value), |(name, _)| value.split_at(name.len() + 1));
-        let name = format!("{name} {before}").to_ascii_lowercase();
-        if !["port", "listen", "bind", "addr"].iter().any(|word| name.contains(word)) && name.trim() != "-p" {
+        let name = format!("{name} {before}");
+        if !words(&name).any(|word| PORT_WORDS.contains(&word.as_str())) && name.trim() != "-p" {
             return None;
         }
         let port = number.parse().ok().filter(|_| !number.starts_with(['+', '0']))?;
@@ -165,6 +188,31 @@ impl Replacements {
     }
 }
 
+/// Pairs of variables that hold the host and the port of a Service: `BETA_HOST` and `BETA_PORT`.
+pub(crate) fn pairs(variables: &[(String, String)], is_service: impl Fn(&str) -> bool) -> Vec<(String, String)> {
+    let hosts = variables.iter().filter(|(_, value)| is_service(value.trim_end_matches('.')));
+    let pair = |(host, _): &(String, String)| {
+        let prefix = HOST_ENDINGS.iter().find_map(|ending| host.strip_suffix(ending))?;
+        let port = format!("{prefix}_PORT");
+        variables.iter().any(|(name, _)| *name == port).then(|| (host.clone(), port))
+    };
+    hosts.filter_map(pair).collect()
+}
+
+/// The words of a name, in small letters: `HTTP_PORT`, `--listenAddr`, `serverPort`.
+fn words(name: &str) -> impl Iterator<Item = String> {
+    let mut text = String::new();
+    let mut was_small = false;
+    for c in name.chars() {
+        if c.is_ascii_uppercase() && was_small {
+            text.push(' ');
+        }
+        was_small = c.is_ascii_lowercase() || c.is_ascii_digit();
+        text.push(if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { ' ' });
+    }
+    text.split_whitespace().map(str::to_owned).collect::<Vec<_>>().into_iter()
+}
+
 /// How long the host is that `text` begins with.
 fn host_length(text: &str) -> usize {
     if text.starts_with('[') {
@@ -216,6 +264,22 @@ mod tests {
     }
 
     #[test]
+    fn a_host_and_its_port_may_be_two_variables() {
+        let variables =
+            [("A_HOST", "engine"), ("A_PORT", "8081"), ("B_HOST", "example.com"), ("B_PORT", "8081"), ("PORT", "3000")];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let found = replacements().apply_variables(&variables);
+        let expected = [
+            ("A_HOST", "127.0.0.1"),
+            ("A_PORT", "40001"),
+            ("B_HOST", "example.com"),
+            ("B_PORT", "8081"),
+            ("PORT", "50000"),
+        ];
+        assert_eq!(found, expected.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+    }
+
+    #[test]
     fn own_ports_become_local_ones_where_the_program_listens() {
         becomes("0.0.0.0:3000", "127.0.0.1:50000");
         becomes("[::]:9090", "127.0.0.1:50001");
@@ -228,7 +292,12 @@ mod tests {
         }
         becomes("--timeout=3000", "--timeout=3000");
         assert_eq!(replacements().apply("HTTP_PORT", "3000"), "50000");
-        assert_eq!(replacements().apply("TIMEOUT", "3000"), "3000");
+        for name in ["TIMEOUT", "SUPPORT", "REPORT_EVERY", "--transport-limit", "IMPORT_MAX", "BINDINGS"] {
+            assert_eq!(replacements().apply(name, "3000"), "3000", "{name}");
+        }
+        for name in ["PORT", "serverPort", "--listen", "METRICS_ADDR", "server.port", "HTTP2Port"] {
+            assert_eq!(replacements().apply(name, "3000"), "50000", "{name}");
+        }
         let arguments = ["-p", "3000", "--limit", "3000", "--bind-port", "9090"].map(str::to_owned);
         assert_eq!(replacements().apply_all(&arguments), ["-p", "50000", "--limit", "3000", "--bind-port", "50001"]);
     }

@@ -235,7 +235,7 @@ fn image_of(document: &Document<'_>, site: Site) -> Option<NodeId> {
 }
 
 /// Whether this is the placeholder, spelled as pinning writes it: a mark at the end of its line tells whose.
-pub(super) fn is_placeholder(document: &Document<'_>, site: Site) -> bool {
+pub(crate) fn is_placeholder(document: &Document<'_>, site: Site) -> bool {
     let Some(text) = image_of(document, site).and_then(|id| document.text(id)) else { return false };
     match site {
         Site::Image(_) => text == placeholder::reference(),

@@ -7,6 +7,7 @@ use super::mark::{FOREIGN, Mark};
 use super::naming::{Named, Namer, NearMiss, Refusal, Scope, is_placeholder, no_yaml, refusal};
 use super::workload::{Site, sites};
 use crate::image::record::{DigestRecord, RecordedImage};
+use crate::kubernetes::ours::without_selector;
 use crate::kubernetes::placeholder;
 use crate::kubernetes::yaml::document::{Document, NodeId, Value};
 use crate::kubernetes::yaml::parse::parse;
@@ -32,8 +33,10 @@ pub(crate) struct Pinned {
     pub(crate) left: Vec<(usize, String)>,
     /// Foreign images that look like ours.
     pub(crate) near: Vec<NearMiss>,
-    /// Image names that a kustomization's entries of ours replace.
-    pub(crate) replaced: Vec<String>,
+    /// All image names that containers and kustomizations' entries give, without tags and digests.
+    pub(crate) names: BTreeSet<String>,
+    /// Image names that a kustomization's entries replace by foreign images.
+    pub(crate) overridden: BTreeSet<String>,
 }
 
 impl Pinned {
@@ -55,6 +58,8 @@ pub(crate) struct PinnedImage {
     pub(crate) from: String,
     /// The reference now; the same when there was nothing to do.
     pub(crate) to: String,
+    /// The name of the images that it replaces, for a kustomization's entry.
+    pub(crate) replaces: Option<String>,
 }
 
 /// Replaces the images of our components in `text`, whose file has the name `file`.
@@ -71,7 +76,8 @@ pub(crate) fn pin(text: &str, file: &str, scope: Scope<'_>, images: Images<'_>) 
         edits: Edits::default(),
         found: Vec::new(),
         near: Vec::new(),
-        replaced: Vec::new(),
+        names: BTreeSet::new(),
+        overridden: BTreeSet::new(),
     };
     let mut refusals = Vec::new();
     for (number, document) in documents.iter().enumerate() {
@@ -86,12 +92,12 @@ pub(crate) fn pin(text: &str, file: &str, scope: Scope<'_>, images: Images<'_>) 
         return Err(refusals);
     }
     let left = documents.iter().flat_map(|document| others(document, &pinning.namer)).collect();
-    let Pinning { edits, found, near, replaced, .. } = pinning;
+    let Pinning { edits, found, near, names, overridden, .. } = pinning;
     let new = edits.apply(text);
     edits.check(&documents, &new).map_err(|line| {
         vec![refusal(line, "replacing images here would change more than images; write each on a line of its own")]
     })?;
-    Ok(Pinned { text: new, images: found, left, near, replaced })
+    Ok(Pinned { text: new, images: found, left, near, names, overridden })
 }
 
 /// Lines and texts of scalars that name our images, whole or as an argument's value, and are no sites.
@@ -142,7 +148,8 @@ struct Pinning<'a> {
     edits: Edits,
     found: Vec<PinnedImage>,
     near: Vec<NearMiss>,
-    replaced: Vec<String>,
+    names: BTreeSet<String>,
+    overridden: BTreeSet<String>,
 }
 
 impl Pinning<'_> {
@@ -152,7 +159,17 @@ impl Pinning<'_> {
         self.near.extend(near);
         let mut left = Vec::new();
         for (site, component) in named {
+            self.names.extend(match site {
+                Site::Image(id) => document.text(id).map(|text| without_selector(text.trim()).to_owned()),
+                Site::Kustomization(entry) => {
+                    document.get(entry, "newName").and_then(|id| document.text(id)).map(str::to_owned)
+                }
+            });
             let Some(component) = component else {
+                if let Site::Kustomization(entry) = site {
+                    let name = document.get(entry, "name").and_then(|id| document.text(id));
+                    self.overridden.extend(name.map(str::to_owned));
+                }
                 left.extend(is_placeholder(document, site).then(|| FOREIGN.to_owned()));
                 continue;
             };
@@ -210,7 +227,7 @@ impl Pinning<'_> {
             Images::Placeholder => placeholder::reference(),
         };
         self.scalar(number, document, id, &to)?;
-        self.found.push(PinnedImage { line, component: component.to_owned(), from, to });
+        self.found.push(PinnedImage { line, component: component.to_owned(), from, to, replaces: None });
         Ok(matches!(self.images, Images::Placeholder))
     }
 
@@ -231,7 +248,6 @@ impl Pinning<'_> {
         let line = document.nodes[site].line;
         let text = |entry: Option<(NodeId, NodeId)>| entry.and_then(|(_, value)| document.text(value));
         let repository = text(Some((key, site))).unwrap_or_default();
-        self.replaced.extend(text(name).map(str::to_owned));
         let from = match (text(digest), text(tag)) {
             (Some(digest), _) => format!("{repository}@{digest}"),
             (None, Some(tag)) => format!("{repository}:{tag}"),
@@ -275,7 +291,8 @@ impl Pinning<'_> {
             let addition = Addition { document: number, mapping: entry, key, after: site, content: range };
             self.edits.add(document, self.text, addition, &added);
         }
-        self.found.push(PinnedImage { line, component: component.to_owned(), from, to });
+        let replaces = text(name).map(str::to_owned);
+        self.found.push(PinnedImage { line, component: component.to_owned(), from, to, replaces });
         Ok(matches!(self.images, Images::Placeholder) && new_name.is_some())
     }
 

@@ -100,12 +100,18 @@ impl Values<'_> {
                 };
                 // A tag with a digest is read as one.
                 let from = if from.ends_with(&recorded.digest.to_string()) { recorded.image.to_string() } else { from };
-                PinnedImage { line, component: component.to_owned(), from, to: recorded.image.to_string() }
+                PinnedImage {
+                    line,
+                    component: component.to_owned(),
+                    from,
+                    to: recorded.image.to_string(),
+                    replaces: None,
+                }
             }
             Value::Scalar(ref old, _) => {
-                let (component, new) = self.new(line, old)?;
+                let (component, new) = self.replacement(line, old)?;
                 set(id, &new)?;
-                PinnedImage { line, component, from: old.to_string(), to: new }
+                PinnedImage { line, component, from: old.to_string(), to: new, replaces: None }
             }
             _ => return Err(refusal(line, format!("`{key}` is no text"))),
         };
@@ -135,9 +141,9 @@ impl Values<'_> {
         }
         let (line, range) = found.ok_or_else(|| self.missing())?;
         let old = &self.text[range.clone()];
-        let (component, new) = self.new(line, old)?;
+        let (component, new) = self.replacement(line, old)?;
         let text = format!("{}{new}{}", &self.text[..range.start], &self.text[range.end..]);
-        Ok((text, PinnedImage { line, component, from: old.to_owned(), to: new }))
+        Ok((text, PinnedImage { line, component, from: old.to_owned(), to: new, replaces: None }))
     }
 
     fn missing(&self) -> Refusal {
@@ -148,7 +154,7 @@ impl Values<'_> {
     }
 
     /// The component that the value is about, and what comes in its place.
-    fn new(&self, line: usize, old: &str) -> Result<(String, String), Refusal> {
+    fn replacement(&self, line: usize, old: &str) -> Result<(String, String), Refusal> {
         if self.value.value == ValueKind::Tag && self.value.component.is_none() {
             return self.common_tag(line);
         }

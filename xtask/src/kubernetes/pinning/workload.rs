@@ -36,6 +36,7 @@ pub(crate) fn sites(document: &Document<'_>, file: &str, further: &[String]) -> 
             let containers = list.map(|list| document.items(list)).unwrap_or_default();
             found.extend(containers.iter().filter_map(|container| document.get(*container, "image")).map(Site::Image));
         }
+        found.extend(patched_image(document, id).map(Site::Image));
         for path in further {
             found.extend(at_path(document, id, path).into_iter().map(Site::Image));
         }
@@ -45,7 +46,7 @@ pub(crate) fn sites(document: &Document<'_>, file: &str, further: &[String]) -> 
     if is_kustomization(document, file) {
         let images = at_root("images").map(|images| document.items(images)).unwrap_or_default();
         found.extend(images.iter().map(|entry| Site::Kustomization(document.target(*entry))));
-    } else if at_root("kind").is_none() && at_root("apiVersion").is_none() {
+    } else if is_compose(document) {
         let services = at_root("services").and_then(|services| document.entries(services)).unwrap_or_default();
         found.extend(services.iter().filter_map(|(_, service)| document.get(*service, "image")).map(Site::Image));
     }
@@ -54,6 +55,13 @@ pub(crate) fn sites(document: &Document<'_>, file: &str, further: &[String]) -> 
         Site::Image(id) | Site::Kustomization(id) => *id,
     });
     found
+}
+
+/// The image that an operation of a JSON patch writes.
+fn patched_image(document: &Document<'_>, operation: NodeId) -> Option<NodeId> {
+    document.get(operation, "op")?;
+    let path = document.text(document.get(operation, "path")?)?;
+    document.get(operation, "value").filter(|_| path.contains("ontainers/") && path.ends_with("/image"))
 }
 
 /// What `path`, keys with dots between them, leads to from `start`; lists on the way are gone through.
@@ -80,6 +88,12 @@ pub(crate) fn container_of<'a>(document: &'a Document<'_>, site: Site) -> Option
     let services = document.get(document.root()?, "services")?;
     let (name, _) = document.entries(services)?.iter().find(|(_, service)| *service == container)?;
     document.text(*name)
+}
+
+/// Whether `document` is of a Compose file, which kubectl does not take.
+pub(crate) fn is_compose(document: &Document<'_>) -> bool {
+    let has = |key: &str| document.root().is_some_and(|root| document.get(root, key).is_some());
+    has("services") && !has("kind") && !has("apiVersion")
 }
 
 /// Whether `document` of `file` is a kustomization: by its kind, or without one by the file's name.
@@ -138,6 +152,13 @@ mod tests {
             "kind: ConfigMap\ndata: {image: a, containers: 'image: b'}\nspec: {image: c, containers: {image: d}}";
         assert!(images(text, "x.yaml").is_empty());
         assert!(images("kind: Service\nservices: {a: {image: b}}", "x.yaml").is_empty());
+    }
+
+    #[test]
+    fn operations_of_json_patches_write_images() {
+        let text = "- {op: replace, path: /spec/template/spec/initContainers/0/image, value: x}\n\
+                    - {op: add, path: /metadata/labels/image, value: y}\n- {path: /a/containers/0/image, value: z}\n";
+        assert_eq!(images(text, "patch.yaml"), ["x"]);
     }
 
     #[test]

@@ -202,13 +202,16 @@ impl Places {
                 let start = self.byte_of(start);
                 let line = 1 + text[..start].matches('\n').count();
                 let lines = text[start..start + quoted_length(&text[start..])].matches('\n').count();
-                (line + 1..=line + lines).fold(false, |any, line| self.padded.insert(line) || any)
+                let before = self.padded.len();
+                self.padded.extend(line + 1..=line + lines);
+                self.padded.len() > before
             }
             Mend::Tabs(end) => {
                 let before = &text[..self.byte_of(end)];
                 let start = before.trim_end_matches([' ', '\t']).len();
-                let tabs = before[start..].match_indices('\t');
-                tabs.fold(false, |any, (at, _)| self.read_as.insert(start + at, ' ').is_none() || any)
+                let known = self.read_as.len();
+                self.read_as.extend(before[start..].match_indices('\t').map(|(at, _)| (start + at, ' ')));
+                self.read_as.len() > known
             }
             Mend::Dash(at) => self.read_as.insert(self.byte_of(at), DASH).is_none(),
         }

@@ -134,6 +134,12 @@ impl World {
         text + &libraries.filter(|need| need.kind == Kind::Library).map(|need| self.said(need)).collect::<String>()
     }
 
+    /// The variables that all builds see.
+    fn passed(&self) -> BTreeSet<&str> {
+        let used = self.components().flat_map(|component| self.closure(component));
+        self.passes.iter().chain(used.flat_map(|package| &package.passes)).map(String::as_str).collect()
+    }
+
     fn content(&self, path: &str) -> String {
         self.tree.text(path).unwrap_or_default().to_owned()
     }
@@ -145,9 +151,7 @@ impl World {
 
     /// What a build sees under this name.
     fn variable(&self, name: &str) -> String {
-        let is_passed =
-            self.passes.iter().chain(self.packages.iter().flat_map(|package| &package.passes)).any(|one| one == name);
-        let passed = self.variables.get(name).filter(|_| is_passed);
+        let passed = self.variables.get(name).filter(|_| self.passed().contains(name));
         let configured = self.configs.iter().find_map(|config| config.variables.get(name));
         passed.or(configured).cloned().unwrap_or_else(|| "unset".to_owned())
     }
@@ -251,9 +255,9 @@ impl World {
             if package.reads.contains(&Read::Vendored) {
                 files.extend(self.tree.files_below("ws/vendor", &|_| true));
             }
-            for name in self.passes.iter().chain(&package.passes) {
-                let _ = writeln!(rest, "{name}={:?}", self.variables.get(name));
-            }
+        }
+        for name in self.passed() {
+            let _ = writeln!(rest, "{name}={:?}", self.variables.get(name));
         }
         for path in files {
             let _ = writeln!(rest, "{path} {} {}", self.tree.is_executable(&path), self.content(&path));
