@@ -31,7 +31,7 @@ pub(crate) struct Place {
 /// # Errors
 /// It is neither; the message names the line.
 pub(crate) fn places(text: &str) -> Result<Vec<Place>, String> {
-    let documents = parse(text).map_err(|error| format!("{error:?}"))?;
+    let documents = parse(text).map_err(|error| error.to_string())?;
     let mut places = Vec::new();
     for document in &documents {
         if let Some(root) = document.root() {
@@ -94,6 +94,8 @@ pub(crate) struct Expectations {
     all: Vec<Expected>,
     /// Containers of components whose image is given by tag alone, with no record to tell the digest.
     pub(crate) unpinned: Vec<(String, Place)>,
+    /// Components that the manifests have a placeholder for.
+    placeholders: BTreeSet<String>,
     /// Components that the record has, and no manifest.
     pub(crate) undeployed: Vec<String>,
     /// Pins of manifests that the record does not know: those of another release.
@@ -104,7 +106,6 @@ impl Expectations {
     /// What the manifests' containers name; without any of ours among them, what the record names.
     pub(crate) fn new(repositories: Repositories, places: Vec<Place>, record: &DigestRecord) -> Self {
         let mut expectations = Expectations { repositories, ..Expectations::default() };
-        let mut placeholders = BTreeSet::new();
         for place in places {
             let named = |name: &str| expectations.repositories.named(name).map(str::to_owned);
             let by_container = named(&place.container);
@@ -115,15 +116,18 @@ impl Expectations {
                     let component = component.to_owned();
                     expectations.add(component, place, record);
                 }
-                _ if is_placeholder(&place.image) => placeholders.extend(by_container.or(named(&place.workload))),
+                _ if is_placeholder(&place.image) => {
+                    let component = by_container.or(named(&place.workload));
+                    expectations.placeholders.extend(component);
+                }
                 _ => {}
             }
         }
         let from_manifests =
-            !expectations.all.is_empty() || !expectations.unpinned.is_empty() || !placeholders.is_empty();
+            !expectations.all.is_empty() || !expectations.unpinned.is_empty() || !expectations.placeholders.is_empty();
         for (component, image) in &record.images {
             let is_named = expectations.all.iter().any(|expected| expected.component == *component);
-            if is_named || placeholders.contains(component) {
+            if is_named || expectations.placeholders.contains(component) {
                 continue;
             }
             // Should it run all the same, it is compared.
@@ -163,7 +167,7 @@ impl Expectations {
 
     /// Whether nothing is known of what should run.
     pub(crate) fn is_empty(&self) -> bool {
-        self.all.is_empty() && self.unpinned.is_empty()
+        self.all.is_empty() && self.unpinned.is_empty() && self.placeholders.is_empty()
     }
 
     /// Whose image a container should run: its image's repository says so. Where that says nothing, as the
@@ -218,11 +222,11 @@ impl Expectations {
     /// Components that should run, with the namespace of the manifest that says so, where it says one.
     pub(crate) fn components(&self) -> BTreeSet<(&str, Option<&str>)> {
         let run = self.all.iter().filter(|expected| !self.undeployed.contains(&expected.component));
-        run.map(|expected| {
+        let run = run.map(|expected| {
             let place = expected.place.as_ref();
             (expected.component.as_str(), place.and_then(|place| place.namespace.as_deref()))
-        })
-        .collect()
+        });
+        run.chain(self.placeholders.iter().map(|component| (component.as_str(), None))).collect()
     }
 }
 

@@ -108,6 +108,15 @@ fn a_tag_alone_is_no_expectation() {
 }
 
 #[test]
+fn a_placeholder_stands_for_its_component() {
+    let manifests = pinned("Deployment", "engine", "engine", "nginx:alpine");
+    let expectations = expectations(&manifests, &record(&["engine"]));
+    assert!(!expectations.is_empty() && expectations.undeployed.is_empty());
+    assert_eq!(expectations.components(), BTreeSet::from([("engine", None)]));
+    assert!(expectations.all_images().is_empty());
+}
+
+#[test]
 fn containers_are_found_in_all_kinds_and_lists() {
     let text = "kind: CronJob\nmetadata: { name: a }\nspec: { jobTemplate: { spec: { template: { spec: { containers: \
                 [{ name: c, image: x }] } } } } }\n---\nkind: List\nitems:\n- kind: Pod\n  metadata: { name: b }\n  \
