@@ -149,6 +149,18 @@ fn a_placeholder_hides_no_crash_and_a_real_nginx_is_none() {
 
 #[test]
 #[ignore = "needs a cluster, a registry and skopeo"]
+fn what_failed_for_good_ends_the_waiting_for_the_rest() {
+    let stage = Stage::new("lost");
+    stage.record(&[("alpha", alpha()), ("beta", beta())]);
+    stage.deploy(Workload::new("alpha", "Not-A-Name!"));
+    stage.deploy(Workload::new("beta", &beta().pinned()).env("NEVER_READY", "1"));
+    let (output, _) = stage.fails_with("--timeout 120s", "rollout", "invalid-image-name");
+    assert!(find(&output.json(), "rollout", "undecided").is_some(), "{}", output.stdout);
+    assert!(output.json()["seconds"].as_f64().unwrap() < 40.0, "{}", output.stdout);
+}
+
+#[test]
+#[ignore = "needs a cluster, a registry and skopeo"]
 fn selectors_and_excludes_narrow() {
     let stage = Stage::new("narrow");
     stage.deploy(named("alpha"));

@@ -63,6 +63,15 @@ impl<'a> Identities<'a> {
         self.known.extend(found.until(times.deadline).into_iter().flatten());
     }
 
+    /// Whether something runs what it should not.
+    pub(super) fn has_mismatch(&self, rollouts: &Rollouts<'_>) -> bool {
+        let is_bad = |workload: &Workload| {
+            let pods = rollouts.namespace.pods_of(workload);
+            self.checks(workload, &pods, false, 0.0).iter().any(|check| check.verdict == "mismatch")
+        };
+        rollouts.workloads().iter().any(|workload| is_bad(workload))
+    }
+
     /// The component that a container should run, and its images.
     fn expected(&self, workload: &Workload, container: &Container) -> Option<(&str, Vec<&RecordedImage>)> {
         let Owner::Component(component) = self.plan.expectations.owner(workload, container) else { return None };

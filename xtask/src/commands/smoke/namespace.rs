@@ -80,6 +80,8 @@ pub(super) fn look(
     let mut identities = Identities::new(client, plan, &api.namespace, arguments.allow_unverifiable);
     identities.look_up(&rollouts, times);
     steps.end("identity");
+    let is_lost = rollouts.has_failed() || identities.has_mismatch(&rollouts);
+    let times = if is_lost { rollouts.hurry() } else { times };
     let mut health = Health::new(arguments.fail_fast);
     while health.ask(api, &rollouts, times) {
         if health.is_doubtful {

@@ -21,6 +21,8 @@ use crate::kubernetes::smoke::workload::{Kind, Workload};
 
 /// How often graces are looked at while nothing happens.
 const TICK: Duration = Duration::from_millis(200);
+/// How much longer the rest is waited for once something failed for good: the run fails anyway.
+const REST: Duration = Duration::from_secs(10);
 /// How long further missing rights are collected once one is missing.
 const COLLECT: Duration = Duration::from_secs(2);
 
@@ -47,6 +49,10 @@ pub(super) struct Rollouts<'a> {
     watched: BTreeSet<&'static str>,
     away: BTreeMap<&'static str, String>,
     lost: BTreeMap<&'static str, String>,
+    /// Whether what failed for good makes no haste.
+    is_patient: bool,
+    /// Whether it has.
+    is_hurried: bool,
     times: Times,
 }
 
@@ -65,8 +71,19 @@ impl<'a> Rollouts<'a> {
             watched: BTreeSet::new(),
             away: BTreeMap::new(),
             lost: BTreeMap::new(),
+            is_patient: strictness == Strictness::Tolerate,
+            is_hurried: false,
             times,
         }
+    }
+
+    /// Times of a run that cannot pass any more, when something failed for good: the rest is told soon.
+    pub(super) fn hurry(&mut self) -> Times {
+        if !(self.is_patient || self.is_hurried) {
+            self.times.decide = self.times.decide.min(Instant::now() + REST);
+            self.is_hurried = true;
+        }
+        self.times
     }
 
     /// Waits until each workload's rollout is done or failed, or time is up.
@@ -80,6 +97,9 @@ impl<'a> Rollouts<'a> {
             let silence = self.silence();
             if silence.is_none() && self.judge_all(view, is_up) {
                 return Ok(());
+            }
+            if self.has_failed() {
+                self.hurry();
             }
             if is_up {
                 let why = silence.unwrap_or_default();
@@ -164,6 +184,11 @@ impl<'a> Rollouts<'a> {
         self.workloads().into_iter().filter(is_done).collect()
     }
 
+    /// Whether something failed for good.
+    pub(super) fn has_failed(&self) -> bool {
+        self.decided.values().any(|decided| !decided.troubles.is_empty())
+    }
+
     /// Whether its rollout is done.
     pub(super) fn is_done(&self, workload: &Workload) -> bool {
         self.decided.get(&workload.shown()).is_some_and(|decided| decided.troubles.is_empty())
@@ -233,7 +258,7 @@ impl<'a> Rollouts<'a> {
     fn judge_all(&mut self, view: &View, is_up: bool) -> bool {
         let elapsed = self.times.started.elapsed();
         let now = Moment { elapsed, cluster: self.api.cluster_time().unwrap_or(0) };
-        let Self { namespace, decided, judge, plan, .. } = self;
+        let Self { namespace, decided, judge, plan, is_hurried, .. } = self;
         let mut all = true;
         let workloads = namespace.workloads();
         let names: BTreeSet<String> = workloads.iter().map(|workload| workload.shown()).collect();
@@ -248,9 +273,15 @@ impl<'a> Rollouts<'a> {
             let standing = judge.judge(namespace, workload, &skipped, now);
             let troubles = match standing {
                 Standing::Done => Vec::new(),
-                Standing::Settling if is_up => Vec::new(),
+                Standing::Settling if is_up => judge.unsettled(namespace, workload, &skipped, now),
                 Standing::Failed(troubles) => troubles,
-                Standing::Waiting(text) if is_up => judge.timed_out(namespace, workload, &skipped, &text),
+                Standing::Waiting(text) if is_up => {
+                    let mut troubles = judge.timed_out(namespace, workload, &skipped, &text);
+                    // It might have got ready, had there been a point in waiting.
+                    let unready = troubles.iter_mut().filter(|trouble| *is_hurried && trouble.verdict == "not-ready");
+                    unready.for_each(|trouble| trouble.verdict = "undecided");
+                    troubles
+                }
                 Standing::Settling | Standing::Waiting(_) => {
                     let text = match &standing {
                         Standing::Waiting(text) => text,

@@ -219,6 +219,33 @@ impl Judge {
         vec![unready(namespace, &pods, "not-ready", waiting.to_owned())]
     }
 
+    /// What to say of a rollout that is settling when time is up: that is as long as it can be watched, unless
+    /// a container was restarted, and may well end again.
+    pub(crate) fn unsettled(
+        &mut self,
+        namespace: &Namespace,
+        workload: &Workload,
+        skipped: &[&str],
+        now: Moment,
+    ) -> Vec<Trouble> {
+        let mut troubles = Vec::new();
+        for pod in namespace.pods_of(workload) {
+            let restarts = restarts_of(pod);
+            if restarts == 0 || self.is_settled(pod, now) {
+                continue;
+            }
+            let fault = fault_of(pod, &namespace.events_of(&pod.metadata.uid), self.since, skipped);
+            let mut trouble =
+                fault.map_or_else(|| Trouble::of_workload("restarted", ""), |fault| Trouble::of_pod(pod, fault));
+            trouble.pod = Some(pod.metadata.name.clone());
+            let message = format!("{restarts} restarts so far, and time is up a moment after the last");
+            trouble.message =
+                [trouble.message, message].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; ");
+            troubles.push(trouble);
+        }
+        troubles
+    }
+
     fn is_final(&mut self, uid: &str, fault: &Fault, workload: &Workload, now: Moment) -> bool {
         let first = *self.faults.entry((uid.to_owned(), fault.kind.word().to_owned())).or_insert(now);
         let age = now.elapsed.saturating_sub(first.elapsed);
@@ -273,7 +300,7 @@ impl Judge {
 
     /// Whether the pod has been ready for long enough to be believed.
     fn is_settled(&mut self, pod: &Pod, now: Moment) -> bool {
-        let restarts: i64 = pod.status.container_statuses.iter().map(|status| status.restart_count).sum();
+        let restarts = restarts_of(pod);
         let ready = condition(&pod.status.conditions, "Ready", "True");
         let since = ready.and_then(|ready| seconds(ready.last_transition_time.as_ref()));
         // One that was unready for a while begins anew.
@@ -294,6 +321,10 @@ impl Judge {
         };
         least.max(self.settle)
     }
+}
+
+fn restarts_of(pod: &Pod) -> i64 {
+    pod.status.container_statuses.iter().map(|status| status.restart_count).sum()
 }
 
 /// What a node said that refused a pod, when no other came after it.

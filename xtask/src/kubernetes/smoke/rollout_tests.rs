@@ -220,6 +220,32 @@ fn fresh_pods_are_believed_after_a_while() {
 }
 
 #[test]
+fn a_restart_right_before_time_is_up_does_not_pass() {
+    let mut namespace = ready();
+    let ended = crate::image::time::rfc3339(LATER);
+    for pod in namespace.pods.values_mut() {
+        let condition = pod.status.conditions.iter_mut().find(|condition| condition.kind == "Ready").unwrap();
+        condition.last_transition_time = Some(ended.clone());
+    }
+    let unsettled = |namespace: &Namespace| {
+        let mut judge = judge(8);
+        assert_eq!(verdict(&judged(&mut judge, namespace, "ready", 1)), "settling");
+        judge.unsettled(namespace, &deployments(namespace)["ready"], &[], at(2))
+    };
+    // Watched for as long as there was time.
+    assert_eq!(unsettled(&namespace), []);
+    let status = &mut namespace.pods.first_entry().unwrap().into_mut().status.container_statuses[0];
+    status.restart_count = 1;
+    assert_eq!(unsettled(&namespace)[0].verdict, "restarted");
+    let status = &mut namespace.pods.first_entry().unwrap().into_mut().status.container_statuses[0];
+    let terminated = json!({ "terminated": { "exitCode": 9, "finishedAt": ended } });
+    status.last_state = serde_json::from_value(terminated).unwrap();
+    let troubles = unsettled(&namespace);
+    assert_eq!((troubles.len(), troubles[0].verdict), (1, "failing-exit"));
+    assert!(troubles[0].message.starts_with("exited with code 9; 1 restarts so far"), "{troubles:?}");
+}
+
+#[test]
 fn when_time_is_up_what_is_known_is_said() {
     let namespace = recorded();
     let judge = judge(0);
