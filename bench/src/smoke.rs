@@ -88,6 +88,8 @@ impl Smoke<'_> {
         if !self.bench.cli.wants(name) {
             return Ok(());
         }
+        // Long enough to be believed at once.
+        thread::sleep(Duration::from_secs(15));
         let smoke = || Ok(run_child(&mut self.command(&[]))?.taken);
         let wait = || Ok(run_child(&mut self.stage.wait_command())?.taken);
         let peer = Side::new("kubectl wait", &wait);
@@ -181,7 +183,9 @@ impl Smoke<'_> {
 
     /// Runs `smoke --apply`, and calls `beside` as soon as everything is applied.
     fn apply<T>(&self, beside: impl FnOnce() -> T) -> Result<(Applied, T)> {
-        let mut smoke = self.command(&["--apply"]);
+        let context = run_child(command("kubectl", &self.bench.source).args(["config", "current-context"]))?;
+        // Pods are believed as soon as they are ready, as `kubectl wait` believes them.
+        let mut smoke = self.command(&["--apply", "--context", context.stdout.trim(), "--settle", "0s"]);
         let mut child =
             smoke.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().context("cannot run `cargo xtask smoke`")?;
         interrupt::watch(child.id());

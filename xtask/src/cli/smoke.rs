@@ -5,12 +5,16 @@ use std::time::Duration;
 use camino::Utf8PathBuf;
 use clap::Args;
 
+use crate::kubernetes::smoke::selection::Selector;
+use crate::workspace::duration::{duration, duration_or_none};
+
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     cargo xtask smoke                                        check what runs now\n  \
-    cargo xtask smoke --apply                                apply the manifests, then check\n  \
+    cargo xtask smoke --apply --context kind-ci              apply the manifests, then check\n  \
     cargo xtask smoke --apply --dry-run                      let the API server validate them\n  \
-    cargo xtask smoke --context kind-ci --namespace staging --ready-within 30s\n  \
+    cargo xtask smoke --context kind-ci --namespace shop --namespace jobs --ready-within 30s\n  \
+    cargo xtask smoke --selector app=shop --exclude job/seed --fail-fast\n  \
     cargo xtask smoke --report smoke.json --report smoke.xml\n  \
     cargo xtask smoke --local                                no cluster: run the images' programs here\n  \
     cargo xtask smoke --local --keep-running                 and let them run on\n\n\
@@ -18,22 +22,33 @@ use clap::Args;
     In GitHub's CI the table is added to the step summary as well.")]
 pub(crate) struct SmokeArgs {
     /// Run the manifests' programs here, out of the images that `docker-build` made, without a cluster.
-    #[arg(long, conflicts_with_all = ["namespace", "context", "apply", "digests", "report", "allow_unverifiable"])]
+    #[arg(long, conflicts_with_all = [
+        "namespace", "selector", "exclude", "context", "apply", "digests", "settle", "fail_fast", "tolerate_failures",
+        "report", "allow_unverifiable",
+    ])]
     pub(crate) local: bool,
 
     /// With --local: let the programs run on, at the addresses shown, until Ctrl-C.
     #[arg(long, requires = "local")]
     pub(crate) keep_running: bool,
 
-    /// Namespace to check [default: that of the manifests, else that of the kubectl context].
+    /// Namespace to check; may be repeated [default: those of the manifests, else that of the kubectl context].
     #[arg(long, short, value_name = "NAME")]
-    pub(crate) namespace: Option<String>,
+    pub(crate) namespace: Vec<String>,
+
+    /// Check only workloads with these labels, written as for kubectl, e.g. `app=shop,tier!=db`.
+    #[arg(long, short = 'l', value_name = "LABELS", value_parser = Selector::parse)]
+    pub(crate) selector: Option<Selector>,
+
+    /// Leave out a workload or Service, `NAME` or `KIND/NAME`, a final `*` for any ending; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) exclude: Vec<String>,
 
     /// kubectl context to use [default: the current one].
     #[arg(long, value_name = "NAME")]
     pub(crate) context: Option<String>,
 
-    /// Apply the manifests first.
+    /// Apply the manifests first: to the context that `--context` or the setting `smoke.contexts` names.
     #[arg(long)]
     pub(crate) apply: bool,
 
@@ -41,13 +56,25 @@ pub(crate) struct SmokeArgs {
     #[arg(long, requires = "apply")]
     pub(crate) dry_run: bool,
 
-    /// The digest record [default: artifacts/docker/docker-image-digests.json].
+    /// Expect the images of this digest record [default: those that the manifests pin].
     #[arg(long, value_name = "FILE")]
     pub(crate) digests: Option<Utf8PathBuf>,
 
-    /// How long to wait for everything, e.g. `90s`, `2m`, `1m30s`.
+    /// How long the whole run may take, e.g. `90s`, `2m`, `1m30s`.
     #[arg(long, value_name = "TIME", default_value = "120s", value_parser = duration)]
     pub(crate) timeout: Duration,
+
+    /// How long pods must have been ready [default: the setting `smoke.settle`, 8s]; `0s`: not at all.
+    #[arg(long, value_name = "TIME", value_parser = duration_or_none)]
+    pub(crate) settle: Option<Duration>,
+
+    /// Decide at the first sign of trouble, also of one that may heal.
+    #[arg(long, conflicts_with = "tolerate_failures")]
+    pub(crate) fail_fast: bool,
+
+    /// Decide only when time is up, also on trouble that never heals.
+    #[arg(long)]
+    pub(crate) tolerate_failures: bool,
 
     /// Fail when a pod took longer from its creation to being ready, e.g. `30s`.
     #[arg(long, value_name = "TIME", value_parser = duration)]
@@ -66,35 +93,6 @@ pub(crate) struct SmokeArgs {
     pub(crate) json: bool,
 }
 
-/// Reads `500ms`, `30s`, `2m`, `1h`, and these joined, largest first: `1m30s`.
-fn duration(text: &str) -> Result<Duration, String> {
-    let invalid = || format!("`{text}` is no time; write for example `30s` or `2m`");
-    let (mut rest, mut total, mut last) = (text, Duration::ZERO, u64::MAX);
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(invalid)?;
-        let number: u64 = rest[..digits].parse().map_err(|_| invalid())?;
-        rest = &rest[digits..];
-        let end = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
-        let unit = match &rest[..end] {
-            "ms" => 1,
-            "s" => 1_000,
-            "m" | "min" => 60_000,
-            "h" => 3_600_000,
-            _ => return Err(invalid()),
-        };
-        if unit >= last {
-            return Err(invalid());
-        }
-        (rest, last) = (&rest[end..], unit);
-        let part = number.checked_mul(unit).map(Duration::from_millis);
-        total = part.and_then(|part| total.checked_add(part)).ok_or_else(invalid)?;
-    }
-    if total.is_zero() {
-        return Err(invalid());
-    }
-    Ok(total)
-}
-
 /// A path whose ending names a format we write.
 fn report_file(text: &str) -> Result<Utf8PathBuf, String> {
     let path = Utf8PathBuf::from(text);
@@ -107,17 +105,6 @@ fn report_file(text: &str) -> Result<Utf8PathBuf, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_are_read_as_people_write_them() {
-        let cases = [("30s", 30_000), ("2m", 120_000), ("1m30s", 90_000), ("500ms", 500), ("1h1m", 3_660_000)];
-        for (text, milliseconds) in cases {
-            assert_eq!(duration(text), Ok(Duration::from_millis(milliseconds)), "{text}");
-        }
-        for text in ["", "30", "s", "0s", "-1s", "30s1m", "1 m", "1.5m", "99999999999999999999h"] {
-            assert!(duration(text).is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn reports_are_told_by_their_ending() {

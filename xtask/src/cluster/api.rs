@@ -1,9 +1,9 @@
 //! Questions to the API server, and its answers sorted by what can be done about them.
 
 use std::fmt;
-use std::io::BufRead;
+use std::io::{BufRead, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -14,9 +14,11 @@ use super::pace::Pace;
 use super::proxy::Proxy;
 use super::{Forward, Kubectl};
 use crate::image::time::parse_http_date;
-use crate::kubernetes::smoke::objects::{List, Status};
+use crate::kubernetes::smoke::objects::{List, Metadata, Status};
 use crate::kubernetes::smoke::probes::PodRequest;
 
+/// CronJobs before Kubernetes 1.21, which knows them by another version.
+pub(super) const OLD_CRON_JOBS: &str = "cronjobs of v1beta1";
 /// Longer than any list that smoke is made for.
 const MAX_LIST: u64 = 256 * 1024 * 1024;
 /// As much of an error's or a probe's body as is read.
@@ -24,15 +26,66 @@ const MAX_START: u64 = 64 * 1024;
 /// Without a byte of an answer.
 const SILENCE: Duration = Duration::from_secs(15);
 /// The API server ends a watch after this, so that one that died unnoticed is replaced.
-const WATCH_SECONDS: u64 = 30;
+const WATCH_SECONDS: u64 = 20;
+/// Between two questions whether the API server is there, while nothing else is heard.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+/// An API server that says nothing for so long is not there.
+pub(crate) const SILENT: Duration = Duration::from_secs(6);
 
 /// The API server, for one namespace.
+#[derive(Clone)]
 pub(crate) struct Api {
+    shared: Arc<Shared>,
+    /// The namespace that is looked at.
+    pub(crate) namespace: String,
+}
+
+/// What is the same for all namespaces.
+struct Shared {
     proxy: Proxy,
     pace: Pace,
     clock: Mutex<Option<(Instant, i64)>>,
-    /// The namespace that is looked at.
-    pub(crate) namespace: String,
+    heard: Mutex<Instant>,
+    deadline: Instant,
+}
+
+/// A connection that ends with the run's time.
+struct Bounded {
+    stream: UnixStream,
+    silence: Duration,
+    deadline: Instant,
+}
+
+impl Bounded {
+    fn left(&self) -> std::io::Result<Option<Duration>> {
+        let left = self.deadline.saturating_duration_since(Instant::now()).min(self.silence);
+        if left.is_zero() {
+            Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "time is up"))
+        } else {
+            Ok(Some(left))
+        }
+    }
+}
+
+impl Read for Bounded {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.stream.set_read_timeout(self.left()?)?;
+        self.stream.read(buffer).map_err(|error| match error.kind() {
+            std::io::ErrorKind::WouldBlock => std::io::Error::new(std::io::ErrorKind::TimedOut, "it does not answer"),
+            _ => error,
+        })
+    }
+}
+
+impl Write for Bounded {
+    fn write(&mut self, buffer: &[u8]) -> std::io::Result<usize> {
+        self.stream.set_write_timeout(self.left()?)?;
+        self.stream.write(buffer)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.stream.flush()
+    }
 }
 
 /// Why there is no answer to use.
@@ -68,6 +121,25 @@ impl fmt::Display for ApiFailure {
 
 impl std::error::Error for ApiFailure {}
 
+/// Whether a namespace is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NamespaceState {
+    /// It is.
+    There,
+    /// It is being deleted, with all that is in it.
+    Terminating,
+    /// It is not.
+    Missing,
+    /// We may not ask.
+    Unknown,
+}
+
+/// A namespace, as far as it is read.
+#[derive(Default, serde::Deserialize)]
+struct NamespaceObject {
+    metadata: Metadata,
+}
+
 /// What a probe was answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Probed {
@@ -80,41 +152,76 @@ pub(crate) enum Probed {
 }
 
 impl Api {
-    /// Starts the proxy; the API server is not asked yet.
-    pub(crate) fn open(kubectl: Kubectl, namespace: &str) -> Result<Self> {
-        let proxy = Proxy::start(kubectl)?;
-        Ok(Api { proxy, pace: Pace::default(), clock: Mutex::new(None), namespace: namespace.to_owned() })
+    /// Starts the proxy; the API server is not asked yet. No request goes on beyond the deadline.
+    pub(crate) fn open(kubectl: Kubectl, namespace: &str, deadline: Instant) -> Result<Self> {
+        let proxy = Proxy::start(kubectl, deadline)?;
+        let (pace, clock, heard) = (Pace::default(), Mutex::new(None), Mutex::new(Instant::now()));
+        let shared = Arc::new(Shared { proxy, pace, clock, heard, deadline });
+        Ok(Api { shared, namespace: namespace.to_owned() })
+    }
+
+    /// The same API server for another namespace.
+    pub(crate) fn in_namespace(&self, namespace: &str) -> Self {
+        Api { shared: Arc::clone(&self.shared), namespace: namespace.to_owned() }
     }
 
     /// Ends the proxy. Watches still hold the API at a run's end, so dropping it would not.
     pub(crate) fn close(&self) {
-        self.proxy.close();
+        self.shared.proxy.close();
     }
 
     /// The kubectl that it was opened with.
     pub(crate) fn kubectl(&self) -> &Kubectl {
-        self.proxy.kubectl()
+        self.shared.proxy.kubectl()
+    }
+
+    /// For how long nothing was heard of the API server.
+    pub(crate) fn silence(&self) -> Duration {
+        self.shared.heard.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+
+    /// From now on, an API server of which nothing is heard is asked whether it is there: idle watches do not
+    /// tell.
+    pub(crate) fn keep_asking(&self) {
+        let api = self.clone();
+        std::thread::spawn(move || {
+            while Instant::now() < api.shared.deadline {
+                std::thread::sleep(HEARTBEAT);
+                if api.silence() >= HEARTBEAT {
+                    // Who asks for the time of silence sees what came of it.
+                    let _ = api.ask_patiently("/version", SILENT);
+                }
+            }
+        });
+    }
+
+    fn has_answered(&self) {
+        *self.shared.heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
     /// Unix seconds by the API server's clock; nothing before its first answer.
     pub(crate) fn cluster_time(&self) -> Option<i64> {
-        let clock = *self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        let clock = *self.shared.clock.lock().unwrap_or_else(PoisonError::into_inner);
         clock.map(|(at, seconds)| seconds.saturating_add(i64::try_from(at.elapsed().as_secs()).unwrap_or(i64::MAX)))
     }
 
-    /// Whether the namespace exists; nothing when we may not ask.
-    pub(crate) fn namespace_exists(&self) -> Result<Option<bool>, ApiFailure> {
+    /// Whether the namespace is there.
+    pub(crate) fn namespace_state(&self) -> Result<NamespaceState, ApiFailure> {
         match self.ask(&format!("/api/v1/namespaces/{}", self.namespace)) {
-            Ok(_) => Ok(Some(true)),
-            Err(ApiFailure::NotFound(_)) => Ok(Some(false)),
-            Err(ApiFailure::Forbidden(_)) => Ok(None),
+            Ok(answer) => {
+                let found: NamespaceObject = serde_json::from_slice(&answer.read_start(MAX_START)).unwrap_or_default();
+                let is_leaving = found.metadata.is_terminating();
+                Ok(if is_leaving { NamespaceState::Terminating } else { NamespaceState::There })
+            }
+            Err(ApiFailure::NotFound(_)) => Ok(NamespaceState::Missing),
+            Err(ApiFailure::Forbidden(_)) => Ok(NamespaceState::Unknown),
             Err(failure) => Err(failure),
         }
     }
 
     /// All objects of a kind in the namespace, read past any cache: what was applied a moment ago is there.
     pub(crate) fn list<T: DeserializeOwned>(&self, resource: &str) -> Result<List<T>, ApiFailure> {
-        self.pace.wait();
+        self.shared.pace.wait();
         let answer = self.ask(&self.path_of(resource))?;
         let bytes = answer.read(MAX_LIST).map_err(|error| self.away(&error))?;
         serde_json::from_slice(&bytes).map_err(|error| ApiFailure::Other(format!("cannot read {resource}: {error}")))
@@ -129,7 +236,7 @@ impl Api {
         is_open: impl FnOnce() -> bool,
         mut on_line: impl FnMut(&str) -> bool,
     ) -> Result<(), ApiFailure> {
-        self.pace.wait();
+        self.shared.pace.wait();
         let path = format!(
             "{}?watch=1&allowWatchBookmarks=true&resourceVersion={version}&timeoutSeconds={WATCH_SECONDS}",
             self.path_of(resource)
@@ -140,6 +247,7 @@ impl Api {
         }
         for line in answer.into_reader().lines() {
             let line = line.map_err(|error| self.away(&error.into()))?;
+            self.has_answered();
             if !on_line(&line) {
                 break;
             }
@@ -160,8 +268,13 @@ impl Api {
     ///
     /// # Errors
     /// Rights, credentials: what another try does not mend.
-    pub(crate) fn probe(&self, path: &str, headers: &[(String, String)]) -> Result<Probed, ApiFailure> {
-        let answer = match self.send(path, headers, SILENCE) {
+    pub(crate) fn probe(
+        &self,
+        path: &str,
+        headers: &[(String, String)],
+        timeout: Duration,
+    ) -> Result<Probed, ApiFailure> {
+        let answer = match self.send(path, headers, timeout.max(SILENCE)) {
             Ok(answer) => answer,
             Err(error) => return Ok(Probed::Unreachable(format!("{error:#}"))),
         };
@@ -180,7 +293,14 @@ impl Api {
 
     /// Asks a pod through a port-forward of its own.
     pub(crate) fn probe_forwarded(&self, pod: &str, request: &PodRequest) -> Result<Probed, ApiFailure> {
-        let forward = Forward::start(self.kubectl(), self.proxy.folder(), &self.namespace, pod, request.port);
+        let forward = Forward::start(
+            self.kubectl(),
+            self.shared.proxy.folder(),
+            &self.namespace,
+            pod,
+            request.port,
+            self.shared.deadline,
+        );
         match forward.and_then(|forward| forward.get(request)) {
             Ok((status, body)) => Ok(Probed::Answered(status, start_of(&body))),
             Err(error) => {
@@ -194,23 +314,29 @@ impl Api {
     }
 
     fn path_of(&self, resource: &str) -> String {
-        let group = if ["deployments", "replicasets"].contains(&resource) { "/apis/apps/v1" } else { "/api/v1" };
+        let group = match resource {
+            "deployments" | "replicasets" | "statefulsets" | "daemonsets" => "/apis/apps/v1",
+            "jobs" | "cronjobs" => "/apis/batch/v1",
+            OLD_CRON_JOBS => return format!("/apis/batch/v1beta1/namespaces/{}/cronjobs", self.namespace),
+            "rollouts" => "/apis/argoproj.io/v1alpha1",
+            _ => "/api/v1",
+        };
         format!("{group}/namespaces/{}/{resource}", self.namespace)
     }
 
-    fn ask(&self, path: &str) -> Result<Answer<UnixStream>, ApiFailure> {
+    fn ask(&self, path: &str) -> Result<Answer<Bounded>, ApiFailure> {
         self.ask_patiently(path, SILENCE)
     }
 
     /// Sends a GET; answers other than 200 are failures.
-    fn ask_patiently(&self, path: &str, silence: Duration) -> Result<Answer<UnixStream>, ApiFailure> {
+    fn ask_patiently(&self, path: &str, silence: Duration) -> Result<Answer<Bounded>, ApiFailure> {
         let answer = self.send(path, &[], silence).map_err(|error| self.away(&error))?;
         let status = answer.status;
         // A 502 is the proxy's, with this machine's time.
         if status < 500
             && let Some(seconds) = answer.date.as_deref().and_then(parse_http_date)
         {
-            *self.clock.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), seconds));
+            *self.shared.clock.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), seconds));
         }
         if status == 200 {
             return Ok(answer);
@@ -228,11 +354,14 @@ impl Api {
         })
     }
 
-    fn send(&self, path: &str, headers: &[(String, String)], silence: Duration) -> Result<Answer<UnixStream>> {
-        let stream = self.proxy.connect()?;
-        stream.set_read_timeout(Some(silence))?;
-        stream.set_write_timeout(Some(SILENCE))?;
-        http::get(stream, "localhost", path, headers)
+    fn send(&self, path: &str, headers: &[(String, String)], silence: Duration) -> Result<Answer<Bounded>> {
+        let stream = Bounded { stream: self.shared.proxy.connect()?, silence, deadline: self.shared.deadline };
+        let answer = http::get(stream, "localhost", path, headers)?;
+        // A 502 without a word is the proxy's, of an API server that is away.
+        if answer.status != 502 {
+            self.has_answered();
+        }
+        Ok(answer)
     }
 
     fn away(&self, error: &anyhow::Error) -> ApiFailure {
@@ -240,7 +369,7 @@ impl Api {
     }
 
     fn why_away(&self) -> String {
-        self.proxy.last_words().unwrap_or_else(|| "`kubectl proxy` answered 502".to_owned())
+        self.shared.proxy.last_words().unwrap_or_else(|| "`kubectl proxy` answered 502".to_owned())
     }
 }
 

@@ -4,7 +4,8 @@ use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 use std::process::ChildStdout;
-use std::time::Duration;
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use ureq::Agent;
@@ -14,7 +15,7 @@ use super::Kubectl;
 use crate::kubernetes::smoke::probes::PodRequest;
 use crate::system::background::Background;
 
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(30);
 /// As much of a body as is read.
 const MAX_BODY: u64 = 64 * 1024;
 
@@ -24,11 +25,20 @@ pub(crate) struct Forward {
     /// Kept open: it says there of each connection, and a closed pipe would end it.
     _stdout: BufReader<ChildStdout>,
     port: u16,
+    deadline: Instant,
 }
 
 impl Forward {
     /// Starts it and waits for its port. What it complains of goes through a file in `folder`.
-    pub(super) fn start(kubectl: &Kubectl, folder: &Path, namespace: &str, pod: &str, port: u16) -> Result<Self> {
+    pub(super) fn start(
+        kubectl: &Kubectl,
+        folder: &Path,
+        namespace: &str,
+        pod: &str,
+        port: u16,
+        deadline: Instant,
+    ) -> Result<Self> {
+        let deadline = deadline.min(Instant::now() + PATIENCE);
         let log = folder.join(format!("forward-{pod}-{port}"));
         let file = File::create(&log).context("cannot write in a temporary folder")?;
         let namespace = format!("--namespace={namespace}");
@@ -37,16 +47,25 @@ impl Forward {
         let shell = kubectl.shell()?;
         let mut child = Background::start(kubectl.command(&shell, command), file)?;
         let stdout = child.stdout().context("a piped output is there")?;
-        let mut stdout = BufReader::new(stdout);
-        let mut line = String::new();
-        stdout.read_line(&mut line).context("cannot read what `kubectl port-forward` prints")?;
+        let (sender, first) = channel();
+        // Ends with the child.
+        std::thread::spawn(move || {
+            let (mut stdout, mut line) = (BufReader::new(stdout), String::new());
+            let read = stdout.read_line(&mut line);
+            // Nobody waits any more once time is up.
+            let _ = sender.send(read.map(|_| (line, stdout)));
+        });
+        let Ok(read) = first.recv_timeout(deadline.saturating_duration_since(Instant::now())) else {
+            bail!("`kubectl port-forward` opened no port in time");
+        };
+        let (line, stdout) = read.context("cannot read what `kubectl port-forward` prints")?;
         // `Forwarding from 127.0.0.1:41234 -> 8080`
         let local = line.split("127.0.0.1:").nth(1).and_then(|rest| rest.split(' ').next()?.parse().ok());
         let Some(port) = local else {
             let why = std::fs::read_to_string(&log).unwrap_or_default();
             bail!("`kubectl port-forward` failed: {}", why.trim().trim_start_matches("error: "));
         };
-        Ok(Forward { _child: child, _stdout: stdout, port })
+        Ok(Forward { _child: child, _stdout: stdout, port, deadline })
     }
 
     /// Sends the request; redirects are not followed, certificates not checked, as the kubelet does.
@@ -58,7 +77,7 @@ impl Forward {
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
-            .timeout_global(Some(PATIENCE))
+            .timeout_global(Some(self.deadline.saturating_duration_since(Instant::now())))
             .tls_config(TlsConfig::builder().disable_verification(true).build())
             .build()
             .into();

@@ -110,6 +110,11 @@ impl Kubectl {
         }
     }
 
+    /// Whether it runs in a pod, where there is but one cluster.
+    pub(crate) fn is_in_cluster(&self) -> bool {
+        self.server.is_empty() && std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()
+    }
+
     /// A shell for its commands.
     pub(crate) fn shell(&self) -> Result<Shell> {
         process::shell_in(&self.folder)
@@ -128,6 +133,11 @@ impl Kubectl {
         let program = self.program.as_std_path();
         let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
         cmd!(shell, "{program}").args(arguments).quiet()
+    }
+
+    /// `kubectl kustomize`: what applying the kustomization of a folder would apply.
+    pub(crate) fn kustomize_command<'a>(&self, shell: &'a Shell, folder: &Utf8Path) -> Cmd<'a> {
+        self.bare_command(shell, ["kustomize", folder.as_str()])
     }
 
     /// `kubectl apply` for `what`: arguments that name files or a kustomization.

@@ -11,6 +11,6 @@ mod pace;
 mod proxy;
 pub(crate) mod watch;
 
-pub(crate) use api::{Api, ApiFailure, Probed};
+pub(crate) use api::{Api, ApiFailure, NamespaceState, Probed, SILENT};
 use forward::Forward;
 pub(crate) use kubectl::Kubectl;

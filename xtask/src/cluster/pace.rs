@@ -1,37 +1,34 @@
 //! Lists and watches at a pace that a busy API server does not notice.
 
-use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// As many requests as may begin within [`SPAN`].
-const MOST: usize = 5;
-const SPAN: Duration = Duration::from_millis(1_050);
+/// As many requests as may begin at once: the lists and watches of a few namespaces.
+const BURST: u32 = 40;
+/// Between two further ones.
+const PAUSE: Duration = Duration::from_millis(200);
 
-/// Lets callers through, at most five within any second.
-#[derive(Default)]
-pub(super) struct Pace(Mutex<VecDeque<Instant>>);
+/// Lets callers through: a burst, and then five in a second.
+pub(super) struct Pace(Mutex<Instant>);
+
+impl Default for Pace {
+    fn default() -> Self {
+        let now = Instant::now();
+        Pace(Mutex::new(now.checked_sub(PAUSE * BURST).unwrap_or(now)))
+    }
+}
 
 impl Pace {
     /// Waits until it is this caller's turn.
     pub(super) fn wait(&self) {
-        loop {
-            let wait = {
-                let mut begun = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-                let now = Instant::now();
-                while begun.front().is_some_and(|at| now.duration_since(*at) >= SPAN) {
-                    begun.pop_front();
-                }
-                match begun.front() {
-                    Some(oldest) if begun.len() >= MOST => SPAN - now.duration_since(*oldest),
-                    _ => {
-                        begun.push_back(now);
-                        return;
-                    }
-                }
-            };
-            std::thread::sleep(wait);
-        }
+        let turn = {
+            let mut next = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = Instant::now();
+            // What was not used is kept, up to a burst.
+            *next = (*next).max(now.checked_sub(PAUSE * BURST).unwrap_or(now)) + PAUSE;
+            *next
+        };
+        std::thread::sleep(turn.saturating_duration_since(Instant::now()));
     }
 }
 
@@ -40,12 +37,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sixth_request_waits_for_the_next_second() {
-        let pace = Pace::default();
+    fn after_a_burst_requests_wait() {
+        // One that was not used for long.
+        let pace = Pace(Mutex::new(Instant::now().checked_sub(Duration::from_secs(60)).unwrap()));
         let started = Instant::now();
-        (0..MOST).for_each(|_| pace.wait());
+        (0..BURST).for_each(|_| pace.wait());
         assert!(started.elapsed() < Duration::from_millis(500));
-        pace.wait();
-        assert!(started.elapsed() >= Duration::from_secs(1), "{:?}", started.elapsed());
+        (0..5).for_each(|_| pace.wait());
+        assert!(started.elapsed() >= Duration::from_millis(900), "{:?}", started.elapsed());
     }
 }

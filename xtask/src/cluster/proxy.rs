@@ -21,6 +21,7 @@ pub(super) struct Proxy {
     kubectl: Kubectl,
     folder: PrivateFolder,
     child: Mutex<State>,
+    deadline: Instant,
 }
 
 enum State {
@@ -31,8 +32,9 @@ enum State {
 
 impl Proxy {
     /// Starts it and waits for its socket. The API server is not asked yet.
-    pub(super) fn start(kubectl: Kubectl) -> Result<Self> {
-        let proxy = Proxy { kubectl, folder: PrivateFolder::create()?, child: Mutex::new(State::NotStarted) };
+    pub(super) fn start(kubectl: Kubectl, deadline: Instant) -> Result<Self> {
+        let (folder, child) = (PrivateFolder::create()?, Mutex::new(State::NotStarted));
+        let proxy = Proxy { kubectl, folder, child, deadline };
         proxy.revive()?;
         Ok(proxy)
     }
@@ -94,14 +96,15 @@ impl Proxy {
         option.push(self.socket());
         let shell = self.kubectl.shell()?;
         let mut started = Background::start(self.kubectl.command(&shell, ["proxy".into(), option]), log)?;
-        let deadline = Instant::now() + START;
+        let begun = Instant::now();
+        let deadline = self.deadline.min(begun + START);
         while UnixStream::connect(self.socket()).is_err() {
             let why = || self.last_words().unwrap_or_else(|| "it said nothing".to_owned());
             if started.has_ended()? {
                 bail!("`kubectl proxy` ended: {}", why());
             }
             if Instant::now() > deadline {
-                bail!("`kubectl proxy` opened no socket within {} s: {}", START.as_secs(), why());
+                bail!("`kubectl proxy` opened no socket within {} s: {}", begun.elapsed().as_secs(), why());
             }
             std::thread::sleep(Duration::from_millis(10));
         }

@@ -1,6 +1,5 @@
 //! Keeps sending what changes in the namespace: a list, then a watch, and again when that ends.
 
-use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
@@ -8,29 +7,30 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::api::OLD_CRON_JOBS;
 use super::{Api, ApiFailure};
-use crate::kubernetes::smoke::objects::{Deployment, Event, Pod, ReplicaSet};
+use crate::kubernetes::smoke::objects::{Event, Pod, Service};
 use crate::kubernetes::smoke::state::{Change, Object};
+use crate::kubernetes::smoke::workload::{Kind, Workload};
 
 /// Between two tries while the API server is away.
 const PAUSE: Duration = Duration::from_millis(500);
-/// Events only explain; the others' first requests go before theirs.
-const EVENTS_LATER: Duration = Duration::from_millis(300);
 
 /// News of the namespace.
+#[expect(clippy::large_enum_variant, reason = "one at a time, and soon taken apart")]
 #[derive(Debug)]
 pub(crate) enum News {
-    /// Of Deployments.
-    Deployments(Change<Deployment>),
-    /// Of ReplicaSets.
-    ReplicaSets(Change<ReplicaSet>),
+    /// Of workloads of a kind.
+    Workloads(Kind, Change<Workload>),
     /// Of pods.
     Pods(Change<Pod>),
+    /// Of Services.
+    Services(Change<Service>),
     /// Of events.
     Events(Change<Event>),
     /// Of this resource nothing is heard: the API server cannot be reached. It is asked again soon.
     Away(&'static str, String),
-    /// This resource is watched again.
+    /// This resource is watched, for the first time or again.
     Back(&'static str),
     /// Nothing more will come of this resource.
     Lost(&'static str, ApiFailure),
@@ -45,31 +45,41 @@ struct Line {
 }
 
 /// Begins to watch; each resource in a thread of its own, until `news` has no receiver any more.
-pub(crate) fn follow(api: &Arc<Api>, news: &Sender<News>) {
-    spawn(api, news, "deployments", Duration::ZERO, News::Deployments);
-    spawn(api, news, "pods", Duration::ZERO, News::Pods);
-    spawn(api, news, "replicasets", Duration::ZERO, News::ReplicaSets);
-    spawn(api, news, "events", EVENTS_LATER, News::Events);
+pub(crate) fn follow(api: &Api, news: &Sender<News>) {
+    for kind in Kind::LISTED {
+        spawn(api, news, kind.resource(), move |change| News::Workloads(kind, change));
+    }
+    spawn(api, news, "pods", News::Pods);
+    spawn(api, news, "services", News::Services);
+    spawn(api, news, "events", News::Events);
 }
 
 fn spawn<T: Object + DeserializeOwned + Send + 'static>(
-    api: &Arc<Api>,
+    api: &Api,
     news: &Sender<News>,
     resource: &'static str,
-    later: Duration,
-    wrap: fn(Change<T>) -> News,
+    wrap: impl Fn(Change<T>) -> News + Send + 'static,
 ) {
-    let (api, news) = (Arc::clone(api), news.clone());
+    let (api, news) = (api.clone(), news.clone());
     std::thread::spawn(move || {
-        std::thread::sleep(later);
         let mut version: Option<String> = None;
+        let mut asked = resource;
         loop {
-            let failure = match round(&api, &news, resource, wrap, &mut version) {
+            let failure = match round(&api, &news, resource, asked, &wrap, &mut version) {
                 Ok(()) => continue,
                 Err(None) => return,
                 Err(Some(failure)) => failure,
             };
             let sent = match failure {
+                ApiFailure::NotFound(_) if asked == "cronjobs" => {
+                    asked = OLD_CRON_JOBS;
+                    Ok(())
+                }
+                // Not installed; or nobody thought of the right, since it is not. What a Rollout makes is seen.
+                ApiFailure::NotFound(_) | ApiFailure::Forbidden(_) if resource == "rollouts" => {
+                    let _ = news.send(News::Back(resource));
+                    return;
+                }
                 ApiFailure::Expired => {
                     version = None;
                     Ok(())
@@ -97,17 +107,18 @@ fn round<T: Object + DeserializeOwned>(
     api: &Api,
     news: &Sender<News>,
     resource: &'static str,
-    wrap: fn(Change<T>) -> News,
+    asked: &'static str,
+    wrap: &impl Fn(Change<T>) -> News,
     version: &mut Option<String>,
 ) -> Result<(), Option<ApiFailure>> {
     let Some(from) = version.clone() else {
-        let list = api.list::<T>(resource)?;
+        let list = api.list::<T>(asked)?;
         *version = Some(list.metadata.resource_version);
         return news.send(wrap(Change::All(list.items.unwrap_or_default()))).map_err(|_| None);
     };
     let mut end = Ok(());
     let is_open = || news.send(News::Back(resource)).is_ok();
-    api.watch(resource, &from, is_open, |line| {
+    api.watch(asked, &from, is_open, |line| {
         match read::<T>(line) {
             Ok((change, newest)) => {
                 *version = Some(newest);

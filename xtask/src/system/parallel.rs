@@ -1,7 +1,9 @@
 //! Work on several things at once, with scoped threads.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 /// Runs `work` on every item, at most `jobs` at once; results in the items' order.
 pub(crate) fn map<T: Send, R: Send>(items: Vec<T>, jobs: usize, work: impl Fn(T) -> R + Sync) -> Vec<R> {
@@ -20,6 +22,24 @@ pub(crate) fn map<T: Send, R: Send>(items: Vec<T>, jobs: usize, work: impl Fn(T)
         }
     });
     done.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
+}
+
+/// Work that goes on by itself.
+pub(crate) struct Later<T>(Receiver<T>);
+
+/// Begins `work`, which nobody has to wait for.
+pub(crate) fn start<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Later<T> {
+    let (sender, receiver) = channel();
+    // Nobody waits any more once time is up.
+    std::thread::spawn(move || drop(sender.send(work())));
+    Later(receiver)
+}
+
+impl<T> Later<T> {
+    /// What came of it, if it comes until `deadline`.
+    pub(crate) fn until(&self, deadline: Instant) -> Option<T> {
+        self.0.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok()
+    }
 }
 
 /// Threads worth having for work that keeps a processor busy.

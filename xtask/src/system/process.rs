@@ -6,9 +6,9 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use camino::Utf8Path;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
@@ -49,6 +49,43 @@ pub(crate) fn read(cmd: Cmd<'_>) -> Result<String> {
     let output = output(cmd)?;
     if !output.status.success() {
         return Err(failure(&shown, output.status, &output.stderr));
+    }
+    let mut text = String::from_utf8(output.stdout).with_context(|| format!("`{shown}` printed no UTF-8"))?;
+    text.truncate(text.trim_end_matches(['\n', '\r']).len());
+    Ok(text)
+}
+
+/// As [`read`], with the child ended when it has not ended by `deadline`.
+///
+/// # Errors
+/// As [`read`]; it took too long.
+pub(crate) fn read_until(cmd: Cmd<'_>, deadline: Instant) -> Result<String> {
+    let shown = cmd.to_string();
+    let mut command = prepared(cmd);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let (child, _guard) = spawn(&mut command)?;
+    let group = Pid::from_raw(i32::try_from(child.id()).context("a process id too large")?);
+    let (sender, ended) = std::sync::mpsc::channel::<()>();
+    let (output, is_late) = std::thread::scope(|scope| {
+        let watch = scope.spawn(move || {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let is_late = ended.recv_timeout(left) == Err(std::sync::mpsc::RecvTimeoutError::Timeout);
+            if is_late {
+                // A group that ended by itself is just what we want.
+                let _ = killpg(group, Signal::SIGKILL);
+            }
+            is_late
+        });
+        let output = child.wait_with_output();
+        drop(sender);
+        (output, watch.join().unwrap_or_default())
+    });
+    let output = output.context("cannot wait for a child process")?;
+    if is_late {
+        bail!("`{shown}` had not ended when time was up");
+    }
+    if !output.status.success() {
+        return Err(failure(&shown, output.status, &String::from_utf8_lossy(&output.stderr)));
     }
     let mut text = String::from_utf8(output.stdout).with_context(|| format!("`{shown}` printed no UTF-8"))?;
     text.truncate(text.trim_end_matches(['\n', '\r']).len());
@@ -391,8 +428,6 @@ pub(crate) fn failure(shown: &str, status: ExitStatus, output: &str) -> anyhow::
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use xshell::cmd;
 
     use super::*;

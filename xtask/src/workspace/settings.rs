@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::manifest_settings::ManifestSource;
 use super::names::did_you_mean;
+use super::smoke::SmokeSettings;
 use crate::image::platform::Platform;
 
 /// How executables are linked, and so which target they are built for.
@@ -92,6 +93,8 @@ pub(crate) struct WorkspaceSettings {
     pub(crate) image_paths: Vec<String>,
     /// Places that images are promoted to, by name.
     pub(crate) environments: BTreeMap<String, Environment>,
+    /// What `smoke` does without being told.
+    pub(crate) smoke: SmokeSettings,
     /// CI runner per platform, for `matrix`.
     pub(crate) runners: BTreeMap<Platform, String>,
     /// Variables of the environment that builds may read, beside those that every build may.
@@ -171,6 +174,7 @@ impl Default for WorkspaceSettings {
             undeployed: Vec::new(),
             image_paths: Vec::new(),
             environments: BTreeMap::new(),
+            smoke: SmokeSettings::default(),
             runners: BTreeMap::new(),
             pass_env: Vec::new(),
             sandbox: SandboxMode::Auto,
@@ -255,6 +259,7 @@ const WORKSPACE_KEYS: &[&str] = &[
     "undeployed",
     "image-paths",
     "environments",
+    "smoke",
     "runners",
     "pass-env",
     "sandbox",

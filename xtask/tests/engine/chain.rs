@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::parts::{Cleanup, tool, unique};
 use crate::project::Shared;
+use crate::stage::context;
 
 /// Answers every request on port 8080 with 200 and its name.
 const SERVER: &str = r#"use std::io::{Read, Write};
@@ -73,7 +74,7 @@ fn a_commit_in_one_service_restarts_no_pod_of_the_others() {
     cleanup.add(&format!("kubectl delete namespace {namespace} --ignore-not-found --wait=false"));
     let deploy = || {
         let published = shared.publish("").ok();
-        let report = shared.run("smoke --apply --timeout 120s --json").ok().json();
+        let report = shared.run(&format!("smoke --apply --context {} --timeout 120s --json", context())).ok().json();
         assert_eq!(report["passed"], true);
         published.stderr
     };

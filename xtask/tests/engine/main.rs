@@ -29,6 +29,8 @@ mod publish_tags;
 mod smoke_cluster;
 mod smoke_faults;
 mod smoke_identity;
+mod smoke_table;
+mod smoke_workloads;
 mod stage;
 mod staleness;
 

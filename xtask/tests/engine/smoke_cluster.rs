@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::parts::{processes, run, wait_for};
-use crate::stage::{Stage, Workload, alpha, beta, find, kubeconfig, kubectl, service};
+use crate::stage::{Stage, Workload, alpha, beta, context, find, kubeconfig, kubectl, service, settings};
 
 /// A way to the API server that can be cut.
 struct Gate {
@@ -102,7 +102,7 @@ fn an_api_server_that_is_away_for_a_while_changes_nothing() {
     assert!(found.is_some(), "{}", output.stdout);
     // Away for good.
     gate.is_shut.store(true, Ordering::SeqCst);
-    let output = stage.smoke("--timeout 3s").env("KUBECONFIG", &config).fails();
+    let output = stage.smoke("--timeout 6s").env("KUBECONFIG", &config).fails();
     output.says("gives no answer to use").says("kubectl cluster-info");
 }
 
@@ -132,8 +132,13 @@ fn user(stage: &Stage, name: &str, rules: Value) -> std::path::PathBuf {
 /// Exactly the rights that the documentation names.
 fn documented_rights() -> Value {
     json!([
-        { "apiGroups": [""], "resources": ["pods", "services", "events"], "verbs": ["get", "list", "watch"] },
-        { "apiGroups": ["apps"], "resources": ["deployments", "replicasets"], "verbs": ["get", "list", "watch"] },
+        { "apiGroups": [""], "resources": ["pods", "services", "events"], "verbs": ["list", "watch"] },
+        {
+            "apiGroups": ["apps"],
+            "resources": ["deployments", "replicasets", "statefulsets", "daemonsets"],
+            "verbs": ["list", "watch"],
+        },
+        { "apiGroups": ["batch"], "resources": ["jobs", "cronjobs"], "verbs": ["list", "watch"] },
         { "apiGroups": [""], "resources": ["pods/log", "pods/proxy", "services/proxy"], "verbs": ["get"] },
     ])
 }
@@ -148,19 +153,31 @@ fn the_documented_rights_suffice_and_missing_ones_are_named() {
     let report = stage.smoke("--json").env("KUBECONFIG", &full).ok().json();
     assert!(find(&report, "health", "ok").is_some(), "{report:#}");
 
+    // Each of them is needed, and named when it is missing.
+    let rules = documented_rights();
+    let all = rules.as_array().unwrap().iter().enumerate();
+    let rights = all.flat_map(|(at, rule)| rule["resources"].as_array().unwrap().iter().map(move |right| (at, right)));
+    let rights: Vec<_> = rights.filter(|(_, right)| *right != "pods/log").collect();
+    for (number, (at, right)) in rights.iter().enumerate() {
+        let mut rules = rules.clone();
+        rules[at]["resources"].as_array_mut().unwrap().retain(|other| other != *right);
+        let user = user(&stage, &format!("less-{number}"), rules);
+        let right = right.as_str().unwrap();
+        let output = stage.smoke("").env("KUBECONFIG", &user).fails();
+        match right.contains('/') {
+            true => output.says(&format!("smoke lacks the right to get on {right}")),
+            false => output.says(&format!("cannot list resource \"{right}\"")).says("smoke needs list and watch"),
+        };
+    }
     let mut rules = documented_rights();
-    rules[0]["resources"] = json!(["pods", "services"]);
-    rules[1]["resources"] = json!(["deployments"]);
-    let blind = user(&stage, "blind", rules);
-    let output = stage.smoke("").env("KUBECONFIG", &blind).fails();
-    output.says("cannot list resource \"events\"").says("cannot list resource \"replicasets\"").says("smoke needs get");
-
-    let mut rules = documented_rights();
-    rules[2]["resources"] = json!(["pods/proxy"]);
+    rules[3]["resources"].as_array_mut().unwrap().retain(|right| right != "pods/log");
     let deaf = user(&stage, "deaf", rules);
-    let output = stage.smoke("--json").env("KUBECONFIG", &deaf).fails();
-    let check = find(&output.json(), "health", "forbidden").expect("a forbidden request");
-    assert!(check["message"].as_str().unwrap().contains("get on services/proxy"), "{check}");
+    for verb in ["list", "watch"] {
+        let mut rules = documented_rights();
+        rules[0]["verbs"] = json!([verb]);
+        let user = user(&stage, &format!("only-{verb}"), rules);
+        stage.smoke("").env("KUBECONFIG", &user).fails().says("smoke needs list and watch");
+    }
     stage.deploy(Workload::new("alpha", &alpha().pinned()).env("EXIT", "1"));
     let output = stage.smoke("").env("KUBECONFIG", &deaf).fails();
     output.says("cannot be read: a right is missing").says("pods/log");
@@ -178,7 +195,7 @@ fn what_is_missing_is_named_with_its_mend() {
     stage.smoke("").env("KUBECONFIG", "/dev/null").fails().says("kubectl knows no cluster").says("use-context");
     stage.smoke("").env("PATH", "/nonexistent").env("CARGO", env!("CARGO")).fails().says("`kubectl` is not installed");
     std::fs::remove_dir_all(stage.fixture.path("artifacts")).unwrap();
-    stage.smoke("").fails().says("there is no digest record").says("cargo xtask publish");
+    stage.smoke("").fails().says("there is no digest record").says("no manifest names an image of ours");
     stage.smoke("--apply").fails().says("there is nothing to apply: no manifest in `k8s`");
 }
 
@@ -212,8 +229,11 @@ fn manifests_are_validated_and_applied() {
     assert!(output.stdout.contains("deployment.apps/alpha created (dry run)"), "{}", output.stdout);
     output.says("does not exist yet, so only kubectl validates");
     let summary = stage.fixture.path("summary.md");
+    // Nobody said that this is the cluster.
+    smoke("--apply").fails().says("is confirmed by nobody").says("--context");
+    stage.fixture.write("Cargo.toml", &settings(&format!("settle = \"1s\"\ncontexts = [\"{}\"]", context())));
     let output = smoke("--apply").env("GITHUB_STEP_SUMMARY", &summary).ok();
-    assert!(output.stdout.contains("alpha       alpha       1     ok       ok        ok"), "{}", output.stdout);
+    assert!(output.stdout.contains("deployment/alpha  alpha       1     ok       ok        ok"), "{}", output.stdout);
     output.says("apply: deployment.apps/alpha created");
     let summary = stage.fixture.read("summary.md");
     assert!(summary.starts_with(&format!("### Smoke passed: namespace `{namespace}`")), "{summary}");
@@ -223,6 +243,9 @@ fn manifests_are_validated_and_applied() {
     stage.fixture.write("k8s/alpha.yaml", &manifest.to_string());
     smoke("--apply --dry-run").fails().says("the manifests are not valid").says("spec.template.spec.containers");
     smoke("--apply").fails().says("not wholly, applied");
+    // Nobody asked for `default`.
+    stage.fixture.write("k8s/kustomization.yaml", "resources:\n  - alpha.yaml\n");
+    smoke("--apply").fails().says("`default` is taken only when it is asked for");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::stage::{Stage, Workload, alpha, beta, detail_lines, kubectl, service};
+use crate::stage::{Stage, Workload, alpha, apply, beta, detail_lines, kubectl, service};
 
 #[test]
 #[ignore = "needs a cluster, a registry and skopeo"]
@@ -13,13 +13,13 @@ fn what_is_well_passes() {
     stage.deploy(Workload::new("alpha", &alpha().pinned()).replicas(2));
     stage.apply(&service("alpha"));
     let report = stage.passes("--ready-within 60s --report smoke.xml --report out/smoke.json");
-    let deployment = &report["deployments"][0];
+    let deployment = &report["workloads"][0];
     assert_eq!((&deployment["name"], &deployment["pods"]), (&json!("alpha"), &json!(2)), "{report:#}");
     let asked: Vec<_> = deployment["checks"].as_array().unwrap().iter().filter(|c| c["name"] == "health").collect();
     // Two paths on two pods, and the Service once.
     assert_eq!(asked.len(), 5, "{report:#}");
     let xml = stage.fixture.read("smoke.xml");
-    assert!(xml.contains("<testsuite name=\"alpha\" tests=\"8\" failures=\"0\""), "{xml}");
+    assert!(xml.contains("<testsuite name=\"deployment/alpha\" tests=\"8\" failures=\"0\""), "{xml}");
     assert!(stage.fixture.read("out/smoke.json").contains("\"passed\": true"));
 }
 
@@ -95,6 +95,7 @@ fn init_containers_count() {
     assert!(check["message"].as_str().unwrap().contains("code 7"), "{check}");
     stage.deploy(Workload::new("alpha", &alpha().pinned()).pod("initContainers", init(&alpha().pinned(), "0")));
     stage.passes("");
+    stage.record(&[("alpha", alpha()), ("init", alpha()), ("beta", beta())]);
     stage.deploy(Workload::new("alpha", &alpha().pinned()).pod("initContainers", init(&beta().pinned(), "0")));
     let (_, check) = stage.fails_with("", "identity", "mismatch");
     assert_eq!(check["subject"], "init");
@@ -182,10 +183,8 @@ fn what_does_not_heal_is_final_after_a_while() {
         .with("volumeMounts", json!([{ "name": "keys", "mountPath": "/keys" }]));
     let env =
         Workload::new("alpha", &alpha().pinned()).with("envFrom", json!([{ "configMapRef": { "name": "none" } }]));
-    let homeless = Workload::new("alpha", &alpha().pinned()).pod("nodeSelector", json!({ "color": "none" }));
     std::thread::scope(|scope| {
         scope.spawn(|| never("no-config", "config-error", env));
-        scope.spawn(|| never("no-node", "unschedulable", homeless));
         let check = never("no-secret", "mount-failed", mounted);
         assert!(check["message"].as_str().unwrap().contains("keys"), "{check}");
     });
@@ -204,25 +203,105 @@ fn paused_and_empty_deployments_are_verdicts_of_their_own() {
     stage.fails_with("", "rollout", "zero-replicas");
 }
 
+/// A quota of so many pods.
+fn quota(pods: u32) -> serde_json::Value {
+    let hard = json!({ "pods": pods.to_string() });
+    json!({ "apiVersion": "v1", "kind": "ResourceQuota", "metadata": { "name": "few" }, "spec": { "hard": hard } })
+}
+
 #[test]
 #[ignore = "needs a cluster, a registry and skopeo"]
-fn a_quota_is_final() {
+fn a_quota_that_is_raised_heals() {
     let stage = Stage::new("quota");
-    stage.apply(&json!({
-        "apiVersion": "v1", "kind": "ResourceQuota", "metadata": { "name": "none" }, "spec": { "hard": { "pods": "0" } },
-    }));
+    stage.apply(&quota(0));
     stage.deploy(Workload::new("alpha", &alpha().pinned()));
-    let (_, check) = stage.fails_with("--timeout 30s", "rollout", "replica-failure");
+    // Told at once, decided when time is up.
+    let (output, check) = stage.fails_with("--timeout 12s", "rollout", "replica-failure");
     assert!(check["message"].as_str().unwrap().contains("exceeded quota"), "{check}");
+    let output = output.says("pod ready; replica-failure: ");
+    assert!(output.json()["seconds"].as_f64().unwrap() > 10.0);
+    let (output, _) = stage.fails_with("--timeout 60s --fail-fast", "rollout", "replica-failure");
+    assert!(output.json()["seconds"].as_f64().unwrap() < 15.0);
+    let namespace = stage.namespace.clone();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            std::thread::sleep(Duration::from_secs(4));
+            apply(&namespace, &quota(9));
+        });
+        stage.passes("--timeout 90s");
+    });
+}
+
+#[test]
+#[ignore = "needs a cluster, a registry and skopeo"]
+fn no_room_is_decided_when_time_is_up() {
+    let stage = Stage::new("no-node");
+    stage.deploy(Workload::new("alpha", &alpha().pinned()).pod("nodeSelector", json!({ "color": "none" })));
+    let (output, _) = stage.fails_with("--timeout 15s", "rollout", "unschedulable");
+    let output = output.says("0 of 1 pod ready; unschedulable: ");
+    assert!(output.json()["seconds"].as_f64().unwrap() > 12.0);
+    let (output, _) = stage.fails_with("--timeout 60s --fail-fast", "rollout", "unschedulable");
+    assert!(output.json()["seconds"].as_f64().unwrap() < 15.0);
+    // A port of the node that another pod has until it goes.
+    let stage = Stage::new("host-port");
+    stage.record(&[("alpha", alpha()), ("beta", beta())]);
+    let port = json!([{ "name": "http", "containerPort": 8080, "hostPort": 39471 }]);
+    stage.deploy(Workload::new("alpha", &alpha().pinned()).with("ports", port.clone()));
+    stage.kubectl("rollout status deployment/alpha --timeout=60s");
+    stage.deploy(Workload::new("beta", &beta().pinned()).with("ports", port));
+    stage.record(&[("beta", beta())]);
+    let namespace = stage.namespace.clone();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            std::thread::sleep(Duration::from_secs(5));
+            kubectl(&["--namespace", &namespace, "delete", "deployment", "alpha"]);
+        });
+        stage.passes("--timeout 90s");
+    });
+}
+
+#[test]
+#[ignore = "needs a cluster, a registry and skopeo"]
+fn a_first_exit_heals_and_fail_fast_does_not_wait() {
+    let stage = Stage::new("first-exit");
+    let first = |path: &str| {
+        Workload::new("alpha", &alpha().pinned())
+            .env("FIRST_LIFE_ENDS", path)
+            .pod("volumes", json!([{ "name": "kept", "emptyDir": {} }]))
+            .with("volumeMounts", json!([{ "name": "kept", "mountPath": "/kept" }]))
+            .pod("securityContext", json!({ "fsGroup": 65532 }))
+    };
+    stage.deploy(first("/kept/one"));
+    stage.passes("--timeout 90s");
+    stage.deploy(first("/kept/two"));
+    stage.fails_with("--timeout 90s --fail-fast", "rollout", "failing-exit|crash-loop");
+    // What does not heal is told all the same when nobody wants to be told early.
+    let missing = format!("{}@sha256:{}", alpha().repository, "0".repeat(64));
+    stage.deploy(Workload::new("alpha", &missing));
+    let (output, _) = stage.fails_with("--timeout 12s --tolerate-failures", "rollout", "image-not-found");
+    assert!(output.json()["seconds"].as_f64().unwrap() > 9.0);
+}
+
+#[test]
+#[ignore = "needs a cluster, a registry and skopeo"]
+fn a_pod_that_dies_after_its_readiness_is_found_out() {
+    let stage = Stage::new("settle");
+    stage.fixture.write("Cargo.toml", &crate::stage::settings(""));
+    stage.deploy(Workload::new("alpha", &alpha().pinned()).env("DIE_AFTER", "6"));
+    stage.fails_with("--timeout 60s", "rollout", "failing-exit|crash-loop");
+    // Who does not want to know is not told.
+    stage.deploy(Workload::new("alpha", &alpha().pinned()).env("DIE_AFTER", "60"));
+    let report = stage.passes("--settle 0s");
+    assert!(report["seconds"].as_f64().unwrap() < 12.0, "{report:#}");
 }
 
 #[test]
 #[ignore = "needs a cluster, a registry and skopeo"]
 fn restarts_during_the_checks_fail() {
-    for (code, name, verdict) in [("0", "health", "restarted"), ("4", "rollout", "failing-exit|crash-loop")] {
+    for code in ["0", "4"] {
         let stage = Stage::new("restarts");
         stage.deploy(Workload::new("alpha", &alpha().pinned()).env("DIE_WHEN_ASKED", code));
-        stage.fails_with("--timeout 40s", name, verdict);
+        stage.fails_with("--timeout 40s", "health", "restarted");
     }
 }
 
@@ -232,6 +311,6 @@ fn twenty_pods_are_asked_each() {
     let stage = Stage::new("twenty");
     stage.deploy(Workload::new("alpha", &alpha().pinned()).replicas(20));
     let report = stage.passes("--timeout 180s");
-    let checks = report["deployments"][0]["checks"].as_array().unwrap();
+    let checks = report["workloads"][0]["checks"].as_array().unwrap();
     assert_eq!(checks.iter().filter(|check| check["name"] == "health").count(), 40, "{report:#}");
 }

@@ -26,6 +26,19 @@ fn main() {
         println!("about to exit with {code}");
         std::process::exit(code.parse().unwrap());
     }
+    if let Some(seconds) = set("DIE_AFTER") {
+        std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_secs_f64(seconds.parse().unwrap()));
+            std::process::exit(9);
+        });
+    }
+    // The first life ends at once.
+    if let Some(marker) = set("FIRST_LIFE_ENDS")
+        && !std::path::Path::new(&marker).exists()
+    {
+        std::fs::write(&marker, "").unwrap();
+        std::process::exit(5);
+    }
     let mut eaten: Vec<Vec<u8>> = Vec::new();
     while set("EAT").is_some() {
         eaten.push(vec![1; 1 << 20]);
@@ -144,7 +157,7 @@ impl Stage {
         let namespace = unique(&format!("smoke-{name}"));
         let mut cleanup = Cleanup::default();
         cleanup.add(&format!("kubectl delete namespace {namespace} --ignore-not-found --wait=false"));
-        let fixture = Fixture::unlocked(&[("Cargo.toml", "[workspace]\nresolver = \"3\"\nmembers = []\n")]);
+        let fixture = Fixture::unlocked(&[("Cargo.toml", &settings("settle = \"1s\""))]);
         let stage = Stage { fixture, namespace, cleanup };
         stage.record(&[("alpha", alpha())]);
         stage
@@ -211,6 +224,16 @@ impl Stage {
     }
 }
 
+/// A workspace without members, with settings of `smoke`.
+pub(crate) fn settings(smoke: &str) -> String {
+    format!("[workspace]\nresolver = \"3\"\nmembers = []\n\n[workspace.metadata.docker.smoke]\n{smoke}\n")
+}
+
+/// kubectl's current context.
+pub(crate) fn context() -> String {
+    kubectl(&["config", "current-context"]).trim().to_owned()
+}
+
 /// A record's entry.
 pub(crate) fn entry(repository: &str, digest: &str, platforms: Value) -> Value {
     json!({
@@ -224,8 +247,8 @@ pub(crate) fn entry(repository: &str, digest: &str, platforms: Value) -> Value {
 
 /// The check of a report that says `verdict`.
 pub(crate) fn find(report: &Value, name: &str, verdict: &str) -> Option<Value> {
-    let deployments = report["deployments"].as_array().expect("a list");
-    let lists = deployments.iter().map(|deployment| &deployment["checks"]).chain([&report["checks"]]);
+    let workloads = report["workloads"].as_array().expect("a list");
+    let lists = workloads.iter().map(|workload| &workload["checks"]).chain([&report["checks"]]);
     let mut checks = lists.flat_map(|checks| checks.as_array().expect("a list"));
     checks.find(|check| check["name"] == name && check["verdict"] == verdict).cloned()
 }
@@ -300,6 +323,27 @@ impl Workload {
     pub(crate) fn pod(mut self, field: &str, value: Value) -> Self {
         self.spec[field] = value;
         self
+    }
+
+    /// The manifest of another kind, whose spec has these fields beside the pods' template.
+    pub(crate) fn of_kind(&self, api_version: &str, kind: &str, more: Value) -> Value {
+        let mut manifest = self.manifest();
+        (manifest["apiVersion"], manifest["kind"]) = (json!(api_version), json!(kind));
+        let spec = manifest["spec"].as_object_mut().expect("a spec");
+        if kind != "StatefulSet" && kind != "ReplicaSet" {
+            spec.remove("replicas");
+        }
+        if kind.ends_with("Job") {
+            spec.remove("selector");
+        }
+        if kind == "CronJob" {
+            let template = spec.remove("template");
+            spec.insert("jobTemplate".into(), json!({ "spec": { "template": template, "backoffLimit": 0 } }));
+        }
+        for (name, value) in more.as_object().into_iter().flatten() {
+            spec.insert(name.clone(), value.clone());
+        }
+        manifest
     }
 
     /// The manifest.

@@ -21,6 +21,8 @@ const DATE: &str = "Fri, 02 Jan 2026 00:00:00 GMT";
 
 /// What the threads share.
 pub(crate) struct Shared {
+    /// The registry's address.
+    registry: String,
     deployments: usize,
     /// Pods are ready from then on; nothing while they never are.
     ready_from: Option<Instant>,
@@ -30,6 +32,12 @@ pub(crate) struct Shared {
     requests: Mutex<Vec<(Instant, String)>>,
     /// Probes at once, now and at most.
     probes: Mutex<(usize, usize)>,
+    /// From then on it accepts connections and says nothing.
+    silent_from: Mutex<Option<Instant>>,
+    /// So many probes are answered 503.
+    busy: Mutex<usize>,
+    /// How long a probe takes.
+    probe_time: Mutex<Duration>,
 }
 
 /// A workspace, a record, and the cluster that runs what it says.
@@ -43,23 +51,28 @@ impl FakeCluster {
     pub(crate) fn new(deployments: usize, ready: Option<Duration>, away: Option<(Duration, Duration)>) -> Self {
         let fixture = Fixture::unlocked(&[("Cargo.toml", "[workspace]\nresolver = \"3\"\nmembers = []\n")]);
         let now = Instant::now();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let registry = listener.local_addr().expect("an address").to_string();
         let shared = Arc::new(Shared {
+            registry: registry.clone(),
             deployments,
             ready_from: ready.map(|ready| now + ready),
             away: away.map(|(from, to)| (now + from, now + to)),
             requests: Mutex::default(),
             probes: Mutex::default(),
+            silent_from: Mutex::default(),
+            busy: Mutex::default(),
+            probe_time: Mutex::new(Duration::from_millis(30)),
         });
         let socket = fixture.beside("api");
         serve_unix(UnixListener::bind(&socket).expect("a socket"), Arc::clone(&shared));
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let registry = listener.local_addr().expect("an address").to_string();
         serve_tcp(listener, Arc::clone(&shared));
         let kubectl = format!(
             "#!/bin/sh\ncase \"$*\" in\n\
              *'config view'*) echo '{{\"current-context\":\"fake\",\"contexts\":[],\"clusters\":[]}}' ;;\n\
              proxy*) for option; do case \"$option\" in --unix-socket=*) ln -s '{}' \"${{option#*=}}\" ;; esac; done\n  \
-             exec sleep 600 ;;\n*) exit 1 ;;\nesac\n",
+             exec sleep 600 ;;\n\
+             apply*) exec sleep 600 ;;\n*) exit 1 ;;\nesac\n",
             socket.display()
         );
         fixture.script("bin/kubectl", &kubectl);
@@ -72,6 +85,24 @@ impl FakeCluster {
     pub(crate) fn smoke(&self, arguments: &str) -> Xtask {
         let bin: PathBuf = self.fixture.path("bin");
         self.fixture.xtask(&format!("smoke --namespace ns --json {arguments}")).path_first(&bin)
+    }
+
+    /// After `time` it accepts connections and says nothing.
+    pub(crate) fn falls_silent(self, time: Duration) -> Self {
+        *self.shared.silent_from.lock().unwrap() = Some(Instant::now() + time);
+        self
+    }
+
+    /// The first so many probes are answered 503.
+    pub(crate) fn answers_busy(self, probes: usize) -> Self {
+        *self.shared.busy.lock().unwrap() = probes;
+        self
+    }
+
+    /// Pods take so long to answer.
+    pub(crate) fn answers_after(self, time: Duration) -> Self {
+        *self.shared.probe_time.lock().unwrap() = time;
+        self
     }
 
     /// When lists and watches came, and for what.
@@ -116,12 +147,16 @@ impl Shared {
         self.ready_from.is_some_and(|from| Instant::now() >= from)
     }
 
+    fn is_silent(&self) -> bool {
+        self.silent_from.lock().unwrap().is_some_and(|from| Instant::now() >= from)
+    }
+
     fn is_away(&self) -> bool {
         self.away.is_some_and(|(from, to)| (from..to).contains(&Instant::now()))
     }
 
     fn objects(&self, resource: &str) -> Vec<Value> {
-        let make: fn(usize, bool) -> Value = match resource {
+        let make: fn(&Shared, usize, bool) -> Value = match resource {
             "deployments" => deployment,
             "replicasets" => replica_set,
             "pods" => pod,
@@ -129,7 +164,7 @@ impl Shared {
             _ => return Vec::new(),
         };
         let ready = self.is_ready();
-        let mut objects: Vec<_> = (0..self.deployments).map(|number| make(number, ready)).collect();
+        let mut objects: Vec<_> = (0..self.deployments).map(|number| make(self, number, ready)).collect();
         for object in &mut objects {
             object["metadata"]["resourceVersion"] = json!(if ready { "2" } else { "1" });
         }
@@ -144,39 +179,39 @@ fn metadata(kind: &str, number: usize, owner: &str) -> Value {
         "generation": 1,
         "creationTimestamp": STARTED,
         "annotations": { "deployment.kubernetes.io/revision": "1", "padding": "x".repeat(2000) },
-        "ownerReferences": [{ "uid": format!("{owner}-{number}"), "controller": true }],
+        "ownerReferences": [{ "kind": owner, "uid": format!("{owner}-{number}"), "controller": true }],
     })
 }
 
-fn spec(number: usize) -> Value {
-    let probe = |path: &str| json!({ "httpGet": { "path": path, "port": 8080 } });
+fn spec(shared: &Shared, number: usize) -> Value {
+    let probe = |path: &str| json!({ "httpGet": { "path": path, "port": 8080 }, "timeoutSeconds": 25 });
     json!({ "containers": [{
         "name": name(number),
-        "image": format!("reg.io/{}@{}", name(number), digest(number)),
+        "image": format!("{}/{}@{}", shared.registry, name(number), digest(number)),
         "readinessProbe": probe("/ready"),
         "livenessProbe": probe("/health"),
     }] })
 }
 
-fn deployment(number: usize, ready: bool) -> Value {
+fn deployment(shared: &Shared, number: usize, ready: bool) -> Value {
     json!({
-        "metadata": metadata("deployment", number, "none"),
-        "spec": { "template": { "metadata": { "labels": { "app": name(number) } }, "spec": spec(number) } },
+        "metadata": metadata("Deployment", number, "none"),
+        "spec": { "template": { "metadata": { "labels": { "app": name(number) } }, "spec": spec(shared, number) } },
         "status": {
             "observedGeneration": 1, "replicas": 1, "updatedReplicas": 1, "availableReplicas": i32::from(ready),
         },
     })
 }
 
-fn replica_set(number: usize, _ready: bool) -> Value {
-    json!({ "metadata": metadata("set", number, "deployment") })
+fn replica_set(_shared: &Shared, number: usize, _ready: bool) -> Value {
+    json!({ "metadata": metadata("ReplicaSet", number, "Deployment") })
 }
 
-fn pod(number: usize, ready: bool) -> Value {
+fn pod(shared: &Shared, number: usize, ready: bool) -> Value {
     let status = if ready { "True" } else { "False" };
     json!({
-        "metadata": metadata("pod", number, "set"),
-        "spec": spec(number),
+        "metadata": metadata("pod", number, "ReplicaSet"),
+        "spec": spec(shared, number),
         "status": {
             "phase": "Running",
             "conditions": [{ "type": "Ready", "status": status, "lastTransitionTime": STARTED }],
@@ -190,7 +225,7 @@ fn pod(number: usize, ready: bool) -> Value {
     })
 }
 
-fn service(number: usize, _ready: bool) -> Value {
+fn service(_shared: &Shared, number: usize, _ready: bool) -> Value {
     json!({
         "metadata": metadata("service", number, "none"),
         "spec": { "selector": { "app": name(number) }, "ports": [{ "name": "web", "port": 80, "targetPort": 8080 }] },
@@ -251,15 +286,26 @@ fn api<S: Write>(shared: &Shared, path: &str, stream: &mut S) {
         let _ = write!(stream, "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n");
         return;
     }
+    if shared.is_silent() {
+        std::thread::sleep(Duration::from_secs(120));
+        return;
+    }
     if path.contains("/proxy/") {
         let at_once = |change: fn(&mut (usize, usize))| change(&mut shared.probes.lock().unwrap());
         at_once(|(now, most)| {
             *now += 1;
             *most = (*most).max(*now);
         });
-        std::thread::sleep(Duration::from_millis(30));
+        let time = *shared.probe_time.lock().unwrap();
+        std::thread::sleep(time);
         // Whoever has the answer may ask again.
         at_once(|(now, _)| *now -= 1);
+        let mut busy = shared.busy.lock().unwrap();
+        if *busy > 0 {
+            *busy -= 1;
+            let _ = write!(stream, "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nbusy");
+            return;
+        }
         let _ = write!(stream, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
         return;
     }
@@ -281,7 +327,7 @@ fn watch<S: Write>(shared: &Shared, resource: &str, mut is_told: bool, stream: &
     }
     let begun = Instant::now();
     while !shared.is_away() && begun.elapsed() < Duration::from_secs(30) {
-        if shared.is_ready() && !is_told {
+        if shared.is_ready() && !is_told && !shared.is_silent() {
             is_told = true;
             for object in shared.objects(resource) {
                 let line = json!({ "type": "MODIFIED", "object": object }).to_string() + "\n";

@@ -8,7 +8,7 @@ use walkdir::{DirEntry, WalkDir};
 
 use crate::kubernetes::kustomization::{self, Entry, Kustomization};
 use crate::kubernetes::pinning::workload::{NAMES, is_compose};
-use crate::kubernetes::smoke::manifests::{name_their_namespaces, namespaces};
+use crate::kubernetes::smoke::manifests::name_their_namespaces;
 use crate::kubernetes::yaml::parse::parse;
 use crate::workspace::manifest_settings::ManifestSource;
 use crate::workspace::settings::{WorkspaceSettings, tidy};
@@ -36,11 +36,6 @@ impl Manifests {
     /// Whether there is none.
     pub(crate) fn is_empty(&self) -> bool {
         self.files.is_empty() && self.values.is_empty() && self.unreadable.is_empty()
-    }
-
-    /// The namespaces that the objects of `entry` say they are for.
-    pub(crate) fn namespaces(&self, entry: &Entry) -> BTreeSet<String> {
-        namespaces(self.texts(entry), matches!(entry, Entry::Kustomization(..)))
     }
 
     /// Whether the objects of `entry` name several namespaces, and each its own.

@@ -14,7 +14,8 @@ pub(super) fn apply(kubectl: &Kubectl, plan: &Plan, view: &View) -> Result<()> {
     let shell = kubectl.shell()?;
     for entry in &plan.manifests.entries {
         let command = kubectl.apply_command(&shell, entry.arguments(), named_namespace(plan, entry), None);
-        let output = process::read(command).context("the manifests are not, or not wholly, applied")?;
+        let output =
+            process::read_until(command, plan.deadline).context("the manifests are not, or not wholly, applied")?;
         output.lines().for_each(|line| view.say(&format!("apply: {line}")));
     }
     Ok(())
@@ -23,7 +24,7 @@ pub(super) fn apply(kubectl: &Kubectl, plan: &Plan, view: &View) -> Result<()> {
 /// Has the API server validate the manifests, or kubectl alone where the namespace is still to be made.
 pub(super) fn dry_run(kubectl: &Kubectl, plan: &Plan) -> Result<Outcome> {
     let shell = kubectl.shell()?;
-    let namespace = &plan.namespace;
+    let namespace = &plan.namespaces[0];
     let asked = process::output(kubectl.command(
         &shell,
         ["get", "namespace", namespace, "--output=name", "--ignore-not-found", "--request-timeout=15s"],
@@ -45,7 +46,7 @@ pub(super) fn dry_run(kubectl: &Kubectl, plan: &Plan) -> Result<Outcome> {
     let mut text = String::new();
     for entry in &plan.manifests.entries {
         let command = kubectl.apply_command(&shell, entry.arguments(), named_namespace(plan, entry), Some(how));
-        text.push_str(&process::read(command).context("the manifests are not valid")?);
+        text.push_str(&process::read_until(command, plan.deadline).context("the manifests are not valid")?);
         text.push('\n');
     }
     print(&text)?;

@@ -1,20 +1,23 @@
 //! What a failure shows beside its reason: the pod's last events, what its readiness path answers, the end of
 //! its logs.
 
+use std::time::Duration;
+
 use crate::cluster::{Api, Probed};
 use crate::kubernetes::smoke::events::last_lines;
-use crate::kubernetes::smoke::objects::{ContainerStatus, Deployment, Pod};
+use crate::kubernetes::smoke::objects::{ContainerStatus, Pod};
 use crate::kubernetes::smoke::probes::{Route, readiness_request};
 use crate::kubernetes::smoke::rollout::Trouble;
 use crate::kubernetes::smoke::state::Namespace;
+use crate::kubernetes::smoke::workload::Workload;
 
 /// The lines for one trouble; what cannot be read is a line that says so.
-pub(super) fn details(api: &Api, namespace: &Namespace, deployment: &Deployment, trouble: &Trouble) -> Vec<String> {
+pub(super) fn details(api: &Api, namespace: &Namespace, workload: &Workload, trouble: &Trouble) -> Vec<String> {
     let events_of = |uid: &str| last_lines(&namespace.events_of(uid)).into_iter().map(|line| format!("event: {line}"));
     let Some(pod) = trouble.pod.as_ref().and_then(|name| namespace.pods.get(name)) else {
         // Why pods are not made, the ReplicaSet is told; why that is not made, the Deployment.
-        let set = namespace.current_replica_set(deployment).map(|set| set.metadata.uid.as_str());
-        return events_of(set.unwrap_or(&deployment.metadata.uid)).collect();
+        let maker = namespace.maker(workload).unwrap_or(workload);
+        return events_of(&maker.metadata.uid).collect();
     };
     let mut lines = vec![format!("pod: {}", pod.metadata.name)];
     lines.extend(events_of(&pod.metadata.uid));
@@ -32,12 +35,13 @@ fn readiness_line(api: &Api, pod: &Pod, status: &ContainerStatus) -> Option<Stri
     }
     let container = pod.spec.all().find(|container| container.name == status.name)?;
     let request = readiness_request(container).filter(|request| request.route == Route::ApiServer)?;
-    let answer = match api.probe(&request.api_path(&api.namespace, &pod.metadata.name), &request.headers) {
-        Ok(Probed::Answered(status, body)) => format!("answers {status}: {body}"),
-        Ok(Probed::Unreachable(why)) => format!("cannot be reached: {why}"),
-        Ok(Probed::Gone) => return None,
-        Err(failure) => format!("cannot be asked: {failure}"),
-    };
+    let answer =
+        match api.probe(&request.api_path(&api.namespace, &pod.metadata.name), &request.headers, Duration::ZERO) {
+            Ok(Probed::Answered(status, body)) => format!("answers {status}: {body}"),
+            Ok(Probed::Unreachable(why)) => format!("cannot be reached: {why}"),
+            Ok(Probed::Gone) => return None,
+            Err(failure) => format!("cannot be asked: {failure}"),
+        };
     Some(format!("readiness path {} on port {} {answer}", request.path, request.port))
 }
 

@@ -1,36 +1,50 @@
-//! What a run is about: the record, the manifests, the namespace.
+//! What a run is about: the images that should run, the manifests, the namespaces.
 
 use std::collections::BTreeSet;
+use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
+use cargo_metadata::Metadata;
 
 use crate::cli::SmokeArgs;
 use crate::cluster::Kubectl;
 use crate::commands::manifests::files::Manifests;
 use crate::commands::manifests::{self, placeholder_variable};
 use crate::image::record::{DigestRecord, RECORD_PATH};
-use crate::system::{cargo, process};
-use crate::workspace::settings::workspace_settings;
+use crate::kubernetes::kustomization::Entry;
+use crate::kubernetes::ours::Repositories;
+use crate::kubernetes::smoke::expected::{Expectations, Place, places};
+use crate::kubernetes::smoke::selection::Selection;
+use crate::system::{cargo, parallel, process};
+use crate::workspace::settings::{WorkspaceSettings, workspace_settings};
 
 /// What a run is about.
 pub(super) struct Plan {
-    /// The namespace to look at.
-    pub(super) namespace: String,
+    /// The namespaces to look at.
+    pub(super) namespaces: Vec<String>,
     /// The namespace that kubectl is told when it applies: only one that the user named.
     pub(super) named_namespace: Option<String>,
     /// Which images must run.
-    pub(super) record: DigestRecord,
+    pub(super) expectations: Expectations,
+    /// Components that the settings let be deployed by nobody.
+    pub(super) undeployed: Vec<String>,
+    /// Which workloads are looked at.
+    pub(super) selection: Selection,
     /// The manifests, and which of them are applied.
     pub(super) manifests: Manifests,
     /// Whether placeholder images pass.
     pub(super) placeholders_pass: bool,
+    /// How long pods must have been ready.
+    pub(super) settle: std::time::Duration,
+    /// When the run must have ended.
+    pub(super) deadline: Instant,
 }
 
 /// Reads all that lies on this machine; kubectl comes with its context chosen.
-pub(super) fn gather(manifest: Option<&Utf8Path>, arguments: &SmokeArgs) -> Result<(Plan, Kubectl)> {
+pub(super) fn gather(manifest: Option<&Utf8Path>, arguments: &SmokeArgs, deadline: Instant) -> Result<(Plan, Kubectl)> {
     let here = Utf8PathBuf::from_path_buf(std::env::current_dir().context("cannot read the current folder")?)
-        .map_err(|path| anyhow::anyhow!("the name of `{}` is no UTF-8", path.display()))?;
+        .map_err(|path| anyhow!("the name of `{}` is no UTF-8", path.display()))?;
     let metadata = cargo::metadata(&process::shell_in(&here)?, manifest)?;
     let root = metadata.workspace_root.clone();
     let settings = workspace_settings(&metadata.workspace_metadata, &root.join("Cargo.toml"))?;
@@ -38,46 +52,122 @@ pub(super) fn gather(manifest: Option<&Utf8Path>, arguments: &SmokeArgs) -> Resu
     if arguments.apply {
         manifests.check_applicable(&settings)?;
     }
+    ensure!(manifests.unreadable.is_empty(), "{}", manifests.unreadable.join("\n"));
     let placeholders_pass = placeholder_variable()?;
-    let record = record(&root, &here, arguments.digests.as_deref(), placeholders_pass || arguments.dry_run)?;
     let kubectl = Kubectl::find(&root, arguments.context.as_deref())?;
-    let namespace = match &arguments.namespace {
-        Some(name) => name.clone(),
-        None => namespace(&manifests, &kubectl)?,
+    let places = all_places(&manifests, &kubectl, deadline)?;
+    let record = record(&root, &here, arguments.digests.as_deref())?;
+    if arguments.apply && !arguments.dry_run {
+        check_context(&kubectl, arguments, &settings)?;
+    }
+    let namespaces = namespaces(&places, arguments, &kubectl)?;
+    let repositories = ours(&metadata, &settings, &record.clone().unwrap_or_default());
+    // A record that is named decides alone.
+    let expected = if arguments.digests.is_some() { Vec::new() } else { places };
+    let has_record = record.is_some();
+    let expectations = Expectations::new(repositories, expected, &record.unwrap_or_default());
+    if expectations.is_empty() && !placeholders_pass && !arguments.dry_run {
+        let why = match has_record {
+            true => "the digest record names no image, so nothing could be told".to_owned(),
+            false => format!(
+                "there is no digest record `{}`, and no manifest names an image of ours, so nobody knows which images \
+                 should run",
+                root.join(RECORD_PATH)
+            ),
+        };
+        bail!("{why}\n`cargo xtask publish` writes it and pins the manifests, `--digests FILE` names another");
+    }
+    let exclude = settings.smoke.exclude.iter().chain(&arguments.exclude).cloned().collect();
+    let plan = Plan {
+        namespaces,
+        named_namespace: arguments.namespace.first().filter(|_| arguments.namespace.len() == 1).cloned(),
+        expectations,
+        undeployed: settings.undeployed,
+        selection: Selection { selector: arguments.selector.clone(), exclude },
+        manifests,
+        placeholders_pass,
+        settle: arguments.settle.unwrap_or(settings.smoke.settle),
+        deadline,
     };
-    let named_namespace = arguments.namespace.clone();
-    Ok((Plan { namespace, named_namespace, record, manifests, placeholders_pass }, kubectl))
+    Ok((plan, kubectl))
 }
 
-/// The record; where it may be missing, an empty one.
-fn record(root: &Utf8Path, here: &Utf8Path, named: Option<&Utf8Path>, may_be_missing: bool) -> Result<DigestRecord> {
+/// Which images are ours. Components are binaries of members that no setting excludes.
+fn ours(metadata: &Metadata, settings: &WorkspaceSettings, record: &DigestRecord) -> Repositories {
+    let mut names = Vec::new();
+    for package in metadata.workspace_packages().into_iter().filter(|package| package.name.as_str() != "xtask") {
+        let binaries = package.targets.iter().filter(|target| target.is_bin()).map(|target| target.name.clone());
+        let is_component =
+            |name: &String| !settings.exclude.iter().any(|excluded| excluded.matches(&package.name, name));
+        names.extend(binaries.filter(is_component));
+    }
+    names.extend(record.images.keys().cloned());
+    manifests::repositories_of(settings, names.iter().map(String::as_str).collect(), Some(record))
+}
+
+/// The record, if there is one.
+fn record(root: &Utf8Path, here: &Utf8Path, named: Option<&Utf8Path>) -> Result<Option<DigestRecord>> {
     let path = named.map_or_else(|| root.join(RECORD_PATH), |path| here.join(path));
     match std::fs::read_to_string(&path) {
-        Ok(text) => {
-            let record = DigestRecord::parse(&text).with_context(|| format!("cannot read `{path}`"))?;
-            if record.images.is_empty() && !may_be_missing {
-                bail!("the digest record `{path}` names no image, so nothing could be told");
-            }
-            Ok(record)
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() && may_be_missing => {
-            Ok(DigestRecord::default())
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => bail!(
-            "there is no digest record `{path}`, so nobody knows which images should run\n`cargo xtask publish` writes \
-             it, `--digests FILE` names another"
-        ),
+        Ok(text) => DigestRecord::parse(&text).with_context(|| format!("cannot read `{path}`")).map(Some),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => Ok(None),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => bail!("there is no digest record `{path}`"),
         Err(error) => Err(error).with_context(|| format!("cannot read `{path}`")),
     }
 }
 
-/// The one namespace of the manifests, else kubectl's.
-fn namespace(manifests: &Manifests, kubectl: &Kubectl) -> Result<String> {
-    let mut found: BTreeSet<String> = manifests.entries.iter().flat_map(|entry| manifests.namespaces(entry)).collect();
-    if found.len() > 1 {
-        let names = found.into_iter().collect::<Vec<_>>().join("`, `");
-        bail!("the manifests are for several namespaces, `{names}`: choose one with `--namespace NAME`");
+/// The containers of all that is applied, as it is applied.
+fn all_places(manifests: &Manifests, kubectl: &Kubectl, deadline: Instant) -> Result<Vec<Place>> {
+    let rendered = parallel::map(manifests.entries.clone(), manifests.entries.len(), |entry| {
+        let shell = kubectl.shell()?;
+        match &entry {
+            Entry::Kustomization(folder, _) => {
+                let text = process::read_until(kubectl.kustomize_command(&shell, folder), deadline)
+                    .with_context(|| format!("cannot render `{folder}`"))?;
+                Ok(vec![(folder.clone(), text)])
+            }
+            Entry::Files(paths) => {
+                let files = manifests.files.iter().filter(|file| paths.contains(&file.path));
+                Ok(files.map(|file| (file.path.clone(), file.text.clone())).collect())
+            }
+        }
+    });
+    let mut all = Vec::new();
+    for (path, text) in rendered.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten() {
+        all.extend(places(&text).map_err(|error| anyhow!("`{path}` is no YAML: {error}"))?);
     }
-    let of_context = || kubectl.namespace.clone().unwrap_or_else(|| "default".to_owned());
-    Ok(found.pop_first().unwrap_or_else(of_context))
+    Ok(all)
+}
+
+/// Applying goes where somebody said that it may.
+fn check_context(kubectl: &Kubectl, arguments: &SmokeArgs, settings: &WorkspaceSettings) -> Result<()> {
+    let Kubectl { context, server, .. } = kubectl;
+    let is_named = arguments.context.is_some() || kubectl.is_in_cluster() || settings.smoke.contexts.contains(context);
+    if is_named {
+        return Ok(());
+    }
+    bail!(
+        "nothing is applied: the current context `{context}` ({server}) is confirmed by nobody\n`--context {context}` \
+         does for this run, `contexts = [\"{context}\"]` in `[workspace.metadata.docker.smoke]` for all"
+    )
+}
+
+/// The namespaces of the manifests' workloads; where these name none, kubectl's.
+fn namespaces(places: &[Place], arguments: &SmokeArgs, kubectl: &Kubectl) -> Result<Vec<String>> {
+    if !arguments.namespace.is_empty() {
+        let mut seen = BTreeSet::new();
+        return Ok(arguments.namespace.iter().filter(|name| seen.insert(*name)).cloned().collect());
+    }
+    let mut found: BTreeSet<String> = places.iter().filter_map(|place| place.namespace.clone()).collect();
+    if found.is_empty() || places.iter().any(|place| place.namespace.is_none()) {
+        let own = kubectl.namespace.clone().unwrap_or_else(|| "default".to_owned());
+        if arguments.apply && own == "default" {
+            bail!(
+                "the manifests name no namespace, and `default` is taken only when it is asked for\n`--namespace NAME` \
+                 chooses one"
+            );
+        }
+        found.insert(own);
+    }
+    Ok(found.into_iter().collect())
 }

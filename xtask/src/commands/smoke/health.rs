@@ -1,21 +1,24 @@
-//! Asks every pod on its probes' paths, each once, and then each Service once.
+//! Asks every pod on its probes' paths, each once, and then each Service once; again where the answer may be a
+//! matter of load.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::rollout::Rollouts;
-use crate::cluster::{Api, ApiFailure, Probed};
-use crate::kubernetes::smoke::objects::{Deployment, Pod, Service};
+use crate::cluster::{Api, ApiFailure, Probed, SILENT};
+use crate::kubernetes::smoke::objects::Pod;
 use crate::kubernetes::smoke::probes::{PodRequest, Route, ServiceRequest, pod_requests, service_requests};
 use crate::kubernetes::smoke::report::Check;
 use crate::kubernetes::smoke::rollout::restarts;
-use crate::kubernetes::smoke::state::{Change, Objects, apply};
+use crate::kubernetes::smoke::workload::Workload;
 use crate::system::parallel;
 
 /// Requests at once.
 const JOBS: usize = 16;
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(500);
+/// So many times a path is asked before an answer counts that no load explains.
+const TRIES: u32 = 3;
 
 /// A request and whom it is for.
 enum Target {
@@ -36,16 +39,29 @@ struct Found {
 pub(super) struct Times {
     /// When smoke began.
     pub(super) started: Instant,
+    /// When verdicts are given: a little earlier, so that there is time to explain them.
+    pub(super) decide: Instant,
     /// When it must end.
     pub(super) deadline: Instant,
+}
+
+impl Times {
+    /// A run that may take so long, from now on.
+    pub(super) fn new(timeout: Duration) -> Self {
+        let started = Instant::now();
+        let explaining = (timeout / 10).min(Duration::from_secs(3));
+        Times { started, decide: started + timeout.saturating_sub(explaining), deadline: started + timeout }
+    }
 }
 
 /// What was asked and found so far.
 #[derive(Default)]
 pub(super) struct Health {
     pods: BTreeMap<String, AskedPod>,
+    /// By the workload that they lead to.
     services: BTreeMap<String, Vec<Check>>,
     has_services: bool,
+    is_fail_fast: bool,
     /// Whether a pod could not be reached for a while: it may have been restarted, which the kubelet reports
     /// only after a moment.
     pub(super) is_doubtful: bool,
@@ -68,41 +84,59 @@ impl AskedPod {
 }
 
 impl Health {
+    /// Nobody is asked yet.
+    pub(super) fn new(is_fail_fast: bool) -> Self {
+        Health { is_fail_fast, ..Health::default() }
+    }
+
     /// Asks the pods of finished rollouts that were not asked before, and once all Services. False when there
     /// was nothing to ask.
-    pub(super) fn ask(&mut self, api: &Api, rollouts: &Rollouts, times: Times) -> bool {
-        let done: Vec<&Deployment> = rollouts.done().collect();
-        let pods = done.iter().flat_map(|deployment| rollouts.namespace.current_pods(deployment));
+    pub(super) fn ask(&mut self, api: &Api, rollouts: &Rollouts<'_>, times: Times) -> bool {
+        let done = rollouts.done();
+        let running = |pod: &&Pod| pod.status.phase == "Running";
+        let pods = done.iter().flat_map(|workload| rollouts.namespace.pods_of(workload)).filter(running);
         let pods: Vec<&Pod> = pods.filter(|pod| !self.pods.contains_key(&pod.metadata.uid)).collect();
+        let mut targets: Vec<(String, Target)> = Vec::new();
         for pod in &pods {
             let asked = AskedPod { restarts: restarts(&[pod]), checks: Vec::new() };
             self.pods.insert(pod.metadata.uid.clone(), asked);
+            let name = &pod.metadata.name;
+            let requests = pod_requests(pod).into_iter();
+            targets.extend(
+                requests.map(|request| (pod.metadata.uid.clone(), Target::Pod { name: name.clone(), request })),
+            );
         }
-        for (uid, found) in ask_pods(api, &pods, times) {
-            self.is_doubtful |= found.was_unreachable;
+        for (uid, found) in self.ask_all(api, targets, times) {
             if let Some(asked) = self.pods.get_mut(&uid) {
-                asked.checks.extend(found.check);
+                asked.checks.extend(found);
             }
         }
         let is_first = !self.has_services && !done.is_empty();
         if is_first {
             self.has_services = true;
-            for (deployment, found) in ask_services(api, &done, times) {
-                self.is_doubtful |= found.was_unreachable;
-                self.services.entry(deployment).or_default().extend(found.check);
+            let targets = service_targets(rollouts);
+            for (workload, found) in self.ask_all(api, targets, times) {
+                self.services.entry(workload).or_default().extend(found);
             }
         }
         !pods.is_empty() || is_first
     }
 
+    fn ask_all(&mut self, api: &Api, targets: Vec<(String, Target)>, times: Times) -> Vec<(String, Option<Check>)> {
+        let is_fail_fast = self.is_fail_fast;
+        let found = parallel::map(targets, JOBS, |(of, target)| (of, ask(api, &target, is_fail_fast, times)));
+        self.is_doubtful |= found.iter().any(|(_, found)| found.was_unreachable);
+        found.into_iter().map(|(of, found)| (of, found.check)).collect()
+    }
+
     /// Whether a container of an asked pod was restarted since.
-    pub(super) fn saw_restart(&self, rollouts: &Rollouts) -> bool {
+    pub(super) fn saw_restart(&self, rollouts: &Rollouts<'_>) -> bool {
         let asked = |pod: &Pod| self.pods.get(&pod.metadata.uid).is_some_and(|asked| !asked.restarted(pod).is_empty());
         rollouts.namespace.pods.values().any(asked)
     }
 
-    /// The checks of a Deployment and its pods.
-    pub(super) fn checks(&self, deployment: &Deployment, pods: &[&Pod], seconds: f64) -> Vec<Check> {
+    /// The checks of a workload and its pods.
+    pub(super) fn checks(&self, workload: &Workload, pods: &[&Pod], seconds: f64) -> Vec<Check> {
         let mut checks = Vec::new();
         for pod in pods {
             let Some(asked) = self.pods.get(&pod.metadata.uid) else { continue };
@@ -113,87 +147,87 @@ impl Health {
                 checks.push(Check::failed("health", subject, "restarted", message, seconds));
             }
         }
-        checks.extend(self.services.get(&deployment.metadata.name).into_iter().flatten().cloned());
+        checks.extend(self.services.get(&workload.shown()).into_iter().flatten().cloned());
         checks
     }
 }
 
-/// Asks the pods; the checks by pod uid.
-fn ask_pods(api: &Api, pods: &[&Pod], times: Times) -> Vec<(String, Found)> {
-    let targets: Vec<_> = pods
-        .iter()
-        .flat_map(|pod| {
-            pod_requests(pod).into_iter().map(|request| {
-                let name = pod.metadata.name.clone();
-                (pod.metadata.uid.clone(), Target::Pod { name, request })
-            })
-        })
-        .collect();
-    parallel::map(targets, JOBS, |(uid, target)| (uid, ask(api, &target, times)))
+/// What is asked of Services whose workloads are all done, with the first of these.
+fn service_targets(rollouts: &Rollouts<'_>) -> Vec<(String, Target)> {
+    let done = rollouts.done();
+    let mut targets = Vec::new();
+    for service in rollouts.services() {
+        let selected: Vec<&Workload> =
+            done.iter().map(AsRef::as_ref).filter(|workload| service.selects(workload.pod_labels())).collect();
+        let Some(first) = selected.first() else { continue };
+        // What is wrong with it by itself is told apart.
+        let requests = service_requests(service, &selected).unwrap_or_default();
+        targets.extend(requests.into_iter().map(|request| (first.shown(), Target::Service(request))));
+    }
+    targets
 }
 
-/// Asks the Services of the Deployments' pods; the checks by Deployment.
-fn ask_services(api: &Api, deployments: &[&Deployment], times: Times) -> Vec<(String, Found)> {
-    let services = match list_services(api, times) {
-        Ok(services) => services,
-        Err(failure) => {
-            let seconds = times.started.elapsed().as_secs_f64();
-            let verdict = if matches!(failure, ApiFailure::Forbidden(_)) { "forbidden" } else { "unreachable" };
-            let check = Check::failed("health", "services", verdict, failure.to_string(), seconds);
-            let found = |deployment: &&Deployment| {
-                let found = Found { check: Some(check.clone()), was_unreachable: false };
-                (deployment.metadata.name.clone(), found)
-            };
-            return deployments.iter().map(found).collect();
-        }
-    };
-    let mut targets: Vec<(String, ServiceRequest)> = Vec::new();
-    for deployment in deployments {
-        for request in service_requests(deployment, &services) {
-            // A Service over several Deployments is asked once.
-            if !targets.iter().any(|(_, other)| *other == request) {
-                targets.push((deployment.metadata.name.clone(), request));
-            }
-        }
-    }
-    parallel::map(targets, JOBS, |(name, request)| (name, ask(api, &Target::Service(request), times)))
-}
-
-fn list_services(api: &Api, times: Times) -> Result<Objects<Service>, ApiFailure> {
-    loop {
-        match api.list::<Service>("services") {
-            Ok(list) => {
-                let mut services = Objects::new();
-                apply(&mut services, Change::All(list.items.unwrap_or_default()));
-                return Ok(services);
-            }
-            Err(ApiFailure::Away(_)) if Instant::now() < times.deadline => std::thread::sleep(PAUSE),
-            Err(failure) => return Err(failure),
-        }
-    }
+/// What is wrong with Services by themselves.
+pub(super) fn service_faults(rollouts: &Rollouts<'_>, seconds: f64) -> Vec<Check> {
+    let workloads = rollouts.namespace.workloads();
+    let faults = rollouts.services().filter_map(|service| {
+        let selected: Vec<&Workload> =
+            workloads.iter().map(AsRef::as_ref).filter(|workload| service.selects(workload.pod_labels())).collect();
+        let (verdict, message) = service_requests(service, &selected).err()?;
+        let check = Check::failed("service", &service.metadata.name, verdict, message, seconds);
+        // An operator's may be there for pods that come later.
+        let passed = verdict == "selects-nothing" && service.metadata.controller().is_some();
+        Some(Check { passed, ..check })
+    });
+    faults.collect()
 }
 
 /// Asks until there is an answer that counts, or time is up.
-fn ask(api: &Api, target: &Target, times: Times) -> Found {
+fn ask(api: &Api, target: &Target, is_fail_fast: bool, times: Times) -> Found {
     let begun = Instant::now();
     let subject = target.shown();
     let mut was_unreachable = false;
+    let (mut tries, mut bad_answers) = (0, 0);
     loop {
         let probed = target.probe(api);
+        tries += 1;
         let seconds = times.started.elapsed().as_secs_f64();
-        let is_up = Instant::now() + PAUSE >= times.deadline;
+        let is_up = Instant::now() + PAUSE >= times.decide;
         let failed = |verdict, message: String| Check::failed("health", &subject, verdict, message, seconds);
         let check = match probed {
             Ok(Probed::Gone) => return Found { check: None, was_unreachable },
-            Ok(Probed::Answered(200..=399, _)) => Check::ok("health", &subject, seconds),
-            Ok(Probed::Answered(status, body)) if is_up || begun.elapsed() >= target.patience() => {
-                let said = if body.is_empty() { String::new() } else { format!(": {body}") };
-                failed("unhealthy", format!("the application answered {status}{said}"))
+            Ok(Probed::Answered(status, _)) if (200..400).contains(&status) || target.is_knock() => {
+                let check = Check::ok("health", &subject, seconds);
+                match bad_answers {
+                    0 => check,
+                    count => Check { message: format!("after {count} answers that were errors"), ..check },
+                }
             }
-            Ok(Probed::Unreachable(why)) if is_up => failed("unreachable", why),
-            Ok(probed) => {
-                was_unreachable |= matches!(probed, Probed::Unreachable(_));
-                std::thread::sleep(PAUSE);
+            Ok(Probed::Answered(status, body)) => {
+                bad_answers += 1;
+                let may_be_load = matches!(status, 429 | 502..=504) && !is_fail_fast;
+                let is_told = tries >= TRIES && begun.elapsed() >= target.patience() && !may_be_load;
+                if !(is_up || is_told) {
+                    pause(tries, times);
+                    continue;
+                }
+                let said = if body.is_empty() { String::new() } else { format!(": {body}") };
+                let often = if tries == 1 { String::new() } else { format!(" {bad_answers} of {tries} times") };
+                failed("unhealthy", format!("the application answered {status}{often}{said}"))
+            }
+            Ok(Probed::Unreachable(why)) if target.is_knock() && !why.contains("refused") && !is_away(&why) => {
+                // Something listens, and speaks something else.
+                Check::ok("health", &subject, seconds)
+            }
+            Ok(Probed::Unreachable(why)) if target.is_knock() && tries >= TRIES => {
+                failed("wrong-port", format!("nothing listens on the port that it leads to: {why}"))
+            }
+            // Nothing was learnt of the pod.
+            Ok(Probed::Unreachable(why)) if is_up && api.silence() >= SILENT => failed("unknown", why),
+            Ok(Probed::Unreachable(why)) if is_up => failed("unreachable", format!("{why} (asked {tries} times)")),
+            Ok(Probed::Unreachable(_)) => {
+                was_unreachable = true;
+                pause(tries, times);
                 continue;
             }
             Err(ApiFailure::Forbidden(why)) => failed("forbidden", target.missing_right(&why)),
@@ -201,6 +235,17 @@ fn ask(api: &Api, target: &Target, times: Times) -> Found {
         };
         return Found { check: Some(check), was_unreachable };
     }
+}
+
+/// Longer and longer, up to 2 s.
+fn pause(tries: u32, times: Times) {
+    let pause = PAUSE * (tries / 4 + 1).min(4);
+    std::thread::sleep(pause.min(times.decide.saturating_duration_since(Instant::now())));
+}
+
+/// Whether it is the way to the API server that failed.
+fn is_away(why: &str) -> bool {
+    ["no endpoints", "time is up", "does not answer", "kubectl proxy", "timeout"].iter().any(|text| why.contains(text))
 }
 
 impl Target {
@@ -211,15 +256,25 @@ impl Target {
         }
     }
 
+    fn is_knock(&self) -> bool {
+        matches!(self, Target::Service(request) if request.is_knock)
+    }
+
     fn probe(&self, api: &Api) -> Result<Probed, ApiFailure> {
         match self {
             Target::Pod { name, request } if request.route == Route::Forward => api.probe_forwarded(name, request),
-            Target::Pod { name, request } => api.probe(&request.api_path(&api.namespace, name), &request.headers),
-            Target::Service(request) => match api.probe(&request.api_path(&api.namespace), &request.headers)? {
-                // A Service does not go as pods do.
-                Probed::Gone => Ok(Probed::Unreachable("the Service is gone".to_owned())),
-                probed => Ok(probed),
-            },
+            Target::Pod { name, request } => {
+                let timeout = Duration::from_secs(request.timeout);
+                api.probe(&request.api_path(&api.namespace, name), &request.headers, timeout)
+            }
+            Target::Service(request) => {
+                let timeout = Duration::from_secs(request.timeout);
+                match api.probe(&request.api_path(&api.namespace), &request.headers, timeout)? {
+                    // A Service does not go as pods do.
+                    Probed::Gone => Ok(Probed::Unreachable("the Service is gone".to_owned())),
+                    probed => Ok(probed),
+                }
+            }
         }
     }
 

@@ -1,10 +1,11 @@
-//! `smoke`: the cluster runs exactly the recorded images, ready and healthy, or why not.
+//! `smoke`: the cluster runs exactly the expected images, ready and healthy, or why not.
 
 mod apply;
 mod details;
 mod gather;
 mod health;
 mod identity;
+mod namespace;
 mod registry;
 mod report;
 mod rollout;
@@ -17,16 +18,17 @@ use camino::Utf8Path;
 use super::{Outcome, smoke_local};
 use crate::cli::SmokeArgs;
 
-/// Checks the namespace; with `--apply` after applying the manifests. With `--local` there is no
+/// Checks the namespaces; with `--apply` after applying the manifests. With `--local` there is no
 /// cluster, and this machine is checked instead.
 pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &SmokeArgs) -> Result<Outcome> {
     if arguments.local {
         return smoke_local::smoke(manifest, arguments);
     }
-    let (plan, kubectl) = gather::gather(manifest, arguments)?;
+    let times = health::Times::new(arguments.timeout);
+    let (plan, kubectl) = gather::gather(manifest, arguments, times.deadline)?;
     if arguments.dry_run {
         return apply::dry_run(&kubectl, &plan);
     }
-    let report = run::run(&plan, kubectl, arguments)?;
+    let report = run::run(&plan, kubectl, arguments, times)?;
     report::report(&report, arguments)
 }

@@ -6,11 +6,11 @@ use camino::Utf8Path;
 use crate::cli::SmokeArgs;
 use crate::commands::table::table;
 use crate::commands::{Outcome, print};
-use crate::kubernetes::smoke::report::Report;
+use crate::kubernetes::smoke::report::{Check, Report};
 use crate::system::environment::variable;
 use crate::system::files::{append, write_atomically};
 
-const HEADER: [&str; 7] = ["DEPLOYMENT", "COMPONENTS", "PODS", "ROLLOUT", "IDENTITY", "HEALTH", "READY AFTER"];
+const HEADER: [&str; 7] = ["WORKLOAD", "COMPONENTS", "PODS", "ROLLOUT", "IDENTITY", "HEALTH", "READY AFTER"];
 
 /// Prints the report and writes its files; the outcome is its own.
 pub(super) fn report(report: &Report, arguments: &SmokeArgs) -> Result<Outcome> {
@@ -27,13 +27,18 @@ pub(super) fn report(report: &Report, arguments: &SmokeArgs) -> Result<Outcome> 
     if arguments.json {
         print(&report.to_json())?;
     } else {
-        let rows: Vec<_> = report.deployments.iter().map(|deployment| deployment.cells().to_vec()).collect();
+        let rows: Vec<_> = report.workloads.iter().map(|workload| report.cells(workload).to_vec()).collect();
         print(&table(&HEADER, &rows))?;
     }
-    for (deployment, check) in report.failures() {
-        let place = [deployment.unwrap_or_default(), &check.name, &check.subject];
+    let line = |workload: Option<String>, check: &Check| {
+        let workload = workload.unwrap_or_default();
+        let place = [workload.as_str(), &check.name, &check.subject];
         let place: Vec<_> = place.into_iter().filter(|part| !part.is_empty()).collect();
-        eprintln!("{}: {}: {}", place.join(" "), check.verdict, check.message);
+        format!("{}: {}: {}", place.join(" "), check.verdict, check.message)
+    };
+    report.warnings().for_each(|(workload, check)| eprintln!("warning: {}", line(workload, check)));
+    for (workload, check) in report.failures() {
+        eprintln!("{}", line(workload, check));
         check.details.iter().for_each(|line| eprintln!("    {line}"));
     }
     let steps: Vec<_> = report.steps.iter().map(|step| format!("{} {:.1} s", step.name, step.seconds)).collect();

@@ -1,22 +1,28 @@
-//! Follows the namespace until every Deployment's rollout is decided.
+//! Follows a namespace until every workload's rollout is decided.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
+use super::gather::Plan;
 use super::health::Times;
 use super::view::View;
-use crate::cluster::Api;
 use crate::cluster::watch::{News, follow};
-use crate::kubernetes::smoke::objects::Deployment;
-use crate::kubernetes::smoke::rollout::{Judge, Moment, Standing, Trouble};
+use crate::cluster::{Api, SILENT};
+use crate::kubernetes::smoke::expected::Owner;
+use crate::kubernetes::smoke::objects::Service;
+use crate::kubernetes::smoke::rollout::{Judge, Moment, Standing, Strictness, Trouble};
 use crate::kubernetes::smoke::state::{Namespace, apply};
+use crate::kubernetes::smoke::workload::{Kind, Workload};
 
 /// How often graces are looked at while nothing happens.
 const TICK: Duration = Duration::from_millis(200);
+/// How much longer the rest is waited for once something failed for good: the run fails anyway.
+const REST: Duration = Duration::from_secs(10);
 /// How long further missing rights are collected once one is missing.
 const COLLECT: Duration = Duration::from_secs(2);
 
@@ -29,59 +35,111 @@ pub(super) struct Decided {
     pub(super) seconds: f64,
 }
 
-/// The namespace as it changes, and what is decided of its Deployments.
-pub(super) struct Rollouts {
+/// The namespace as it changes, and what is decided of its workloads.
+pub(super) struct Rollouts<'a> {
     /// As last seen.
     pub(super) namespace: Namespace,
-    /// By Deployment.
+    /// By kind and name.
     pub(super) decided: BTreeMap<String, Decided>,
-    api: Arc<Api>,
-    news: Receiver<News>,
+    plan: &'a Plan,
+    api: Api,
+    /// Behind a lock only so that others may look at the rest meanwhile.
+    news: Mutex<Receiver<News>>,
     judge: Judge,
-    listed: BTreeSet<&'static str>,
+    watched: BTreeSet<&'static str>,
     away: BTreeMap<&'static str, String>,
     lost: BTreeMap<&'static str, String>,
+    /// Whether what failed for good makes no haste.
+    is_patient: bool,
+    /// Whether it has.
+    is_hurried: bool,
     times: Times,
-    skipped: fn(&Deployment) -> bool,
 }
 
-impl Rollouts {
-    /// Begins to watch. Of containers that ended, those after `since` count; Deployments that `skipped`
-    /// holds for are not waited for.
-    pub(super) fn follow(api: &Arc<Api>, since: i64, times: Times, skipped: fn(&Deployment) -> bool) -> Self {
+impl<'a> Rollouts<'a> {
+    /// Begins to watch. Of containers that ended, those after `since` count.
+    pub(super) fn follow(plan: &'a Plan, api: &Api, since: i64, strictness: Strictness, times: Times) -> Self {
         let (sender, news) = channel();
         follow(api, &sender);
         Rollouts {
             namespace: Namespace::default(),
             decided: BTreeMap::new(),
-            api: Arc::clone(api),
-            news,
-            judge: Judge::new(since),
-            listed: BTreeSet::new(),
+            plan,
+            api: api.clone(),
+            news: Mutex::new(news),
+            judge: Judge::new(since, strictness, plan.settle),
+            watched: BTreeSet::new(),
             away: BTreeMap::new(),
             lost: BTreeMap::new(),
+            is_patient: strictness == Strictness::Tolerate,
+            is_hurried: false,
             times,
-            skipped,
         }
     }
 
-    /// Waits until each Deployment's rollout is done or failed, or time is up.
+    /// Times of a run that cannot pass any more, when something failed for good: the rest is told soon.
+    pub(super) fn hurry(&mut self) -> Times {
+        if !(self.is_patient || self.is_hurried) {
+            self.times.decide = self.times.decide.min(Instant::now() + REST);
+            self.is_hurried = true;
+        }
+        self.times
+    }
+
+    /// Waits until each workload's rollout is done or failed, or time is up.
     ///
     /// # Errors
     /// Rights are missing; the API server was not heard before time was up.
-    pub(super) fn wait(&mut self, view: &mut View) -> Result<()> {
-        self.refresh()?;
+    pub(super) fn wait(&mut self, view: &View) -> Result<()> {
+        self.hear(Duration::ZERO)?;
         loop {
-            let is_up = Instant::now() >= self.times.deadline;
-            let is_known = self.listed.len() >= 3 && self.away.is_empty();
-            if is_known && self.judge_all(view, is_up) {
+            let is_up = Instant::now() >= self.times.decide;
+            let silence = self.silence();
+            if silence.is_none() && self.judge_all(view, is_up) {
                 return Ok(());
             }
-            if is_up && !is_known {
-                let why = self.away.values().next().cloned().unwrap_or_else(|| "it does not answer".to_owned());
-                bail!("the API server cannot be reached, and time is up: {why}");
+            if self.has_failed() {
+                self.hurry();
+            }
+            if is_up {
+                let why = silence.unwrap_or_default();
+                if !self.is_watching() {
+                    bail!("the API server cannot be reached, and time is up: {why}");
+                }
+                self.give_up(view, &why);
+                return Ok(());
             }
             self.hear(TICK)?;
+        }
+    }
+
+    /// Whether all resources are watched. A right that is missing is known by then.
+    fn is_watching(&self) -> bool {
+        self.watched.len() >= Kind::LISTED.len() + 3
+    }
+
+    /// Why what was last seen may be out of date, if so.
+    fn silence(&self) -> Option<String> {
+        let silence = self.api.silence();
+        match self.away.values().next() {
+            Some(why) => Some(why.clone()),
+            None if silence >= SILENT => Some(format!("it has been silent for {} s", silence.as_secs())),
+            None => (!self.is_watching()).then(|| "it does not answer".to_owned()),
+        }
+    }
+
+    /// What was not decided in time is unknown, whatever it looked like when it was last seen.
+    fn give_up(&mut self, view: &View, why: &str) {
+        let seconds = self.elapsed();
+        let names: Vec<String> = self.workloads().iter().map(|workload| workload.shown()).collect();
+        for name in names {
+            let message = format!("the API server cannot be reached, and time is up: {why}");
+            let unknown = || {
+                let troubles = vec![Trouble::of_workload("unknown", message.clone())];
+                view.settle(&name, &format!("unknown: {message}"));
+                Decided { troubles, seconds }
+            };
+            self.decided.entry(name.clone()).or_insert_with(unknown);
         }
     }
 
@@ -94,16 +152,11 @@ impl Rollouts {
 
     /// Takes in what changes for so long, or until it is `enough`.
     pub(super) fn linger(&mut self, time: Duration, enough: impl Fn(&Self) -> bool) -> Result<()> {
-        let end = self.times.deadline.min(Instant::now() + time);
+        let end = self.times.decide.min(Instant::now() + time);
         while Instant::now() < end && !enough(self) {
             self.hear(end.saturating_duration_since(Instant::now()).min(TICK))?;
         }
         Ok(())
-    }
-
-    /// Takes in what has changed meanwhile, without waiting.
-    fn refresh(&mut self) -> Result<()> {
-        self.hear(Duration::ZERO)
     }
 
     /// Seconds since smoke began.
@@ -111,22 +164,44 @@ impl Rollouts {
         self.times.started.elapsed().as_secs_f64()
     }
 
-    /// The Deployments that are not being deleted.
-    pub(super) fn deployments(&self) -> impl Iterator<Item = &Deployment> {
-        self.namespace.deployments.values().filter(|deployment| !deployment.metadata.is_terminating())
+    /// The workloads that are looked at.
+    pub(super) fn workloads(&self) -> Vec<Cow<'_, Workload>> {
+        let all = self.namespace.workloads().into_iter();
+        all.filter(|workload| self.plan.selection.has(workload)).collect()
     }
 
-    /// Those among them whose rollout is done.
-    pub(super) fn done(&self) -> impl Iterator<Item = &Deployment> {
-        self.deployments().filter(|deployment| {
-            self.decided.get(&deployment.metadata.name).is_some_and(|decided| decided.troubles.is_empty())
+    /// The Services that are looked at.
+    pub(super) fn services(&self) -> impl Iterator<Item = &Service> {
+        self.namespace.services.values().filter(|service| {
+            service.has_selector() && !self.plan.selection.excludes("Service", &service.metadata.name)
         })
+    }
+
+    /// Those among them whose rollout is done, and that run no placeholder.
+    pub(super) fn done(&self) -> Vec<Cow<'_, Workload>> {
+        let is_done =
+            |workload: &Cow<'_, Workload>| self.is_done(workload) && placeholders(self.plan, workload).is_empty();
+        self.workloads().into_iter().filter(is_done).collect()
+    }
+
+    /// Whether something failed for good.
+    pub(super) fn has_failed(&self) -> bool {
+        self.decided.values().any(|decided| !decided.troubles.is_empty())
+    }
+
+    /// Whether its rollout is done.
+    pub(super) fn is_done(&self, workload: &Workload) -> bool {
+        self.decided.get(&workload.shown()).is_some_and(|decided| decided.troubles.is_empty())
+    }
+
+    fn next(&mut self, patience: Duration) -> Result<News, RecvTimeoutError> {
+        self.news.get_mut().unwrap_or_else(PoisonError::into_inner).recv_timeout(patience)
     }
 
     fn hear(&mut self, patience: Duration) -> Result<()> {
         let mut patience = patience;
         loop {
-            match self.news.recv_timeout(patience) {
+            match self.next(patience) {
                 Ok(news) => self.take(news),
                 Err(RecvTimeoutError::Timeout) => break,
                 // Every resource is lost; they say why.
@@ -138,13 +213,14 @@ impl Rollouts {
             return Ok(());
         }
         let until = Instant::now() + COLLECT;
-        while let Ok(news) = self.news.recv_timeout(until.saturating_duration_since(Instant::now())) {
+        while let Ok(news) = self.next(until.saturating_duration_since(Instant::now())) {
             self.take(news);
         }
         let lines: Vec<_> = self.lost.values().map(String::as_str).collect();
         bail!(
-            "namespace `{}` cannot be watched:\n{}\nsmoke needs get, list and watch on pods, services, events, \
-             deployments and replicasets, and get on pods/log, pods/proxy and services/proxy",
+            "namespace `{}` cannot be watched:\n{}\nsmoke needs list and watch on pods, services, events, deployments, \
+             replicasets, statefulsets, daemonsets, jobs and cronjobs, and get on pods/log, pods/proxy and \
+             services/proxy",
             self.api.namespace,
             lines.join("\n")
         )
@@ -152,60 +228,67 @@ impl Rollouts {
 
     fn take(&mut self, news: News) {
         let resource = match news {
-            News::Deployments(change) => {
-                apply(&mut self.namespace.deployments, change);
-                "deployments"
-            }
-            News::ReplicaSets(change) => {
-                apply(&mut self.namespace.replica_sets, change);
-                "replicasets"
+            News::Workloads(kind, change) => {
+                self.namespace.apply_workloads(kind, change);
+                kind.resource()
             }
             News::Pods(change) => {
                 apply(&mut self.namespace.pods, change);
                 "pods"
             }
+            News::Services(change) => {
+                apply(&mut self.namespace.services, change);
+                "services"
+            }
             News::Events(change) => {
                 apply(&mut self.namespace.events, change);
-                self.away.remove("events");
-                return;
+                "events"
             }
             News::Back(resource) => {
-                self.away.remove(resource);
-                return;
+                self.watched.insert(resource);
+                resource
             }
-            News::Away(resource, why) => {
-                self.away.insert(resource, why);
-                return;
-            }
-            News::Lost(resource, failure) => {
-                self.lost.insert(resource, failure.to_string());
-                return;
-            }
+            News::Away(resource, why) => return drop(self.away.insert(resource, why)),
+            News::Lost(resource, failure) => return drop(self.lost.insert(resource, failure.to_string())),
         };
-        self.listed.insert(resource);
         self.away.remove(resource);
     }
 
     /// Judges all; whether each is decided.
-    fn judge_all(&mut self, view: &mut View, is_up: bool) -> bool {
+    fn judge_all(&mut self, view: &View, is_up: bool) -> bool {
         let elapsed = self.times.started.elapsed();
         let now = Moment { elapsed, cluster: self.api.cluster_time().unwrap_or(0) };
-        let Self { namespace, decided, judge, skipped, .. } = self;
+        let Self { namespace, decided, judge, plan, is_hurried, .. } = self;
         let mut all = true;
-        decided.retain(|name, _| namespace.deployments.contains_key(name));
-        for deployment in namespace.deployments.values().filter(|d| !d.metadata.is_terminating() && !skipped(d)) {
-            let name = &deployment.metadata.name;
+        let workloads = namespace.workloads();
+        let names: BTreeSet<String> = workloads.iter().map(|workload| workload.shown()).collect();
+        decided.retain(|name, _| names.contains(name));
+        for workload in workloads.iter().filter(|workload| plan.selection.has(workload)) {
+            let name = workload.shown();
             // What failed for good stays so; what was done may have come apart since.
-            if decided.get(name).is_some_and(|decided| !decided.troubles.is_empty()) {
+            if decided.get(&name).is_some_and(|decided| !decided.troubles.is_empty()) {
                 continue;
             }
-            let troubles = match judge.judge(namespace, deployment, now) {
+            let skipped = placeholders(plan, workload);
+            let standing = judge.judge(namespace, workload, &skipped, now);
+            let troubles = match standing {
                 Standing::Done => Vec::new(),
+                Standing::Settling if is_up => judge.unsettled(namespace, workload, &skipped, now),
                 Standing::Failed(troubles) => troubles,
-                Standing::Waiting(text) if is_up => judge.timed_out(namespace, deployment, &text),
-                Standing::Waiting(text) => {
-                    view.update(name, &text);
-                    decided.remove(name);
+                Standing::Waiting(text) if is_up => {
+                    let mut troubles = judge.timed_out(namespace, workload, &skipped, &text);
+                    // It might have got ready, had there been a point in waiting.
+                    let unready = troubles.iter_mut().filter(|trouble| *is_hurried && trouble.verdict == "not-ready");
+                    unready.for_each(|trouble| trouble.verdict = "undecided");
+                    troubles
+                }
+                Standing::Settling | Standing::Waiting(_) => {
+                    let text = match &standing {
+                        Standing::Waiting(text) => text,
+                        _ => "ready; watched for an early end",
+                    };
+                    view.update(&name, text);
+                    decided.remove(&name);
                     all = false;
                     continue;
                 }
@@ -214,10 +297,18 @@ impl Rollouts {
                 None => "ready".to_owned(),
                 Some(trouble) => format!("{}: {}", trouble.verdict, trouble.message),
             };
-            view.settle(name, &text);
+            view.settle(&name, &text);
             let seconds = elapsed.as_secs_f64();
-            decided.entry(name.clone()).or_insert(Decided { troubles: Vec::new(), seconds }).troubles = troubles;
+            decided.entry(name).or_insert(Decided { troubles: Vec::new(), seconds }).troubles = troubles;
         }
         all
     }
+}
+
+/// The containers of components that a placeholder stands in for; nobody answers their probes.
+pub(super) fn placeholders<'w>(plan: &Plan, workload: &'w Workload) -> Vec<&'w str> {
+    let containers = workload.template().spec.all();
+    let placeholders =
+        containers.filter(|container| matches!(plan.expectations.owner(workload, container), Owner::Placeholder(_)));
+    placeholders.map(|container| container.name.as_str()).collect()
 }

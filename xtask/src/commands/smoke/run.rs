@@ -1,35 +1,26 @@
 //! The steps, in their order.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 
 use super::apply::apply;
-use super::details::details;
 use super::gather::Plan;
-use super::health::{Health, Times};
-use super::identity::Identities;
-use super::registry;
-use super::rollout::Rollouts;
+use super::health::Times;
+use super::namespace::{Found, look};
+use super::registry::Lookup;
 use super::view::View;
 use crate::cli::SmokeArgs;
-use crate::cluster::{Api, ApiFailure, Kubectl};
-use crate::kubernetes::placeholder::is_placeholder;
-use crate::kubernetes::smoke::identity::component_of;
-use crate::kubernetes::smoke::objects::{Deployment, Pod};
-use crate::kubernetes::smoke::report::{Check, DeploymentReport, Report, Step};
-use crate::kubernetes::smoke::rollout::ready_seconds;
+use crate::cluster::{Api, ApiFailure, Kubectl, NamespaceState};
+use crate::kubernetes::smoke::report::{Check, Report, Step};
 use crate::registry::{Client, Credentials};
 use crate::system::parallel;
 use crate::system::progress::Progress;
 
 /// How long an API server may be away before its first answer.
 const FIRST_ANSWER: Duration = Duration::from_secs(10);
-/// How long an event may come after the state that it explains.
-const EVENT_REPORT: Duration = Duration::from_millis(700);
-/// How long a busy kubelet may take to report that a container was restarted; it looks every second.
-const RESTART_REPORT: Duration = Duration::from_secs(10);
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -37,91 +28,67 @@ const PAUSE: Duration = Duration::from_millis(500);
 ///
 /// # Errors
 /// No cluster, no namespace, missing rights: nothing can be told.
-pub(super) fn run(plan: &Plan, kubectl: Kubectl, arguments: &SmokeArgs) -> Result<Report> {
-    let started = Instant::now();
-    let times = Times { started, deadline: started + arguments.timeout };
-    let mut view = View::new(Progress::new());
-    let (namespace, context) = (plan.namespace.clone(), kubectl.context.clone());
-    view.say(&format!("smoke: namespace {namespace}, context {context}, {}", kubectl.server));
-    let mut report = Report { namespace, context, ..Report::default() };
-    let mut steps = Steps { started, last: started, steps: Vec::new() };
+pub(super) fn run(plan: &Plan, kubectl: Kubectl, arguments: &SmokeArgs, times: Times) -> Result<Report> {
+    let view = View::new(Progress::new());
+    let (namespaces, context) = (plan.namespaces.clone(), kubectl.context.clone());
+    let word = if namespaces.len() == 1 { "namespace" } else { "namespaces" };
+    view.say(&format!("smoke: {word} {}, context {context}, {}", namespaces.join(", "), kubectl.server));
+    for pin in &plan.expectations.unrecorded {
+        view.say(&format!("note: the manifests pin {pin}, which the digest record does not know"));
+    }
+    let mut report = Report { namespaces, context, ..Report::default() };
+    let mut steps = Steps::new(times.started);
 
-    let client = Client::new(Credentials::from_environment());
-    let (images, connected) = parallel::both(
-        || registry::check(&client, &plan.record, started),
-        || connect(kubectl, &plan.namespace, times.deadline),
-    );
-    let (api, exists) = connected?;
-    let _closing = Closing(Arc::clone(&api));
-    report.checks = images;
-    steps.end("registry");
-    if arguments.apply {
-        // What the cluster could not pull must not replace what runs.
-        if report.checks.iter().any(|check| !check.passed) {
-            view.say("smoke: nothing is applied, since the registry does not have all images");
-            return Ok(steps.finish(report));
-        }
-    } else if exists == Some(false) {
-        bail!(
-            "namespace `{}` does not exist in context `{}`\n`cargo xtask smoke --apply` makes what the manifests \
-             hold, `--namespace NAME` looks elsewhere",
-            plan.namespace,
-            report.context
-        );
+    let client = Arc::new(Client::new(Credentials::from_environment()));
+    let images = plan.expectations.all_images().into_iter();
+    let images = images.map(|(component, image)| (component.to_owned(), image.clone())).collect();
+    let images = Lookup::start(&client, images, times.started);
+    let (api, states) = connect(kubectl, plan, times)?;
+    let _closing = Closing(api.clone());
+    api.keep_asking();
+    steps.end("connect");
+    for (namespace, state) in plan.namespaces.iter().zip(&states) {
+        check_namespace(namespace, *state, &report.context, arguments.apply)?;
     }
     // What ended before now is not this rollout's.
     let since = api.cluster_time().unwrap_or(0);
     if arguments.apply {
+        report.checks = images.checks(times);
+        steps.end("registry");
+        // What the cluster could not pull must not replace what runs.
+        if report.checks.iter().any(|check| !check.passed) {
+            view.say("smoke: nothing is applied, since the registry does not have all images");
+            return Ok(finish(report, steps, times));
+        }
         apply(api.kubectl(), plan, &view)?;
         steps.end("apply");
     }
-    let mut rollouts = Rollouts::follow(&api, since, times, has_placeholder);
-    rollouts.wait(&mut view)?;
-    steps.end("rollout");
-    let mut identities = Identities::new(&client, &plan.record, arguments.allow_unverifiable);
-    identities.look_up(&rollouts);
-    steps.end("identity");
-    let mut health = Health::default();
-    while health.ask(&api, &rollouts, times) {
-        if health.is_doubtful {
-            rollouts.linger(RESTART_REPORT, |rollouts| health.saw_restart(rollouts))?;
-        }
-        // Pods that took the place of others meanwhile are checked as well.
-        rollouts.wait(&mut view)?;
-        if Instant::now() >= times.deadline {
-            break;
-        }
-    }
-    identities.look_up(&rollouts);
-    steps.end("health");
-    rollouts.linger(EVENT_REPORT, |rollouts| !rollouts.lacks_events())?;
+    let found = parallel::map(plan.namespaces.clone(), plan.namespaces.len(), |namespace| {
+        look(plan, &api.in_namespace(&namespace), &client, &view, arguments, times, since)
+    });
     drop(view);
-
-    let seconds = started.elapsed().as_secs_f64();
-    report.checks.extend(missing_components(plan, &rollouts, seconds));
-    for deployment in rollouts.deployments() {
-        let pods = rollouts.namespace.current_pods(deployment);
-        let mut checks = rollout_checks(plan, &api, &rollouts, deployment);
-        let is_done = rollouts.decided.get(&deployment.metadata.name).is_some_and(|d| d.troubles.is_empty());
-        if !has_placeholder(deployment) {
-            checks.extend(identities.checks(deployment, &pods, is_done, seconds));
-            checks.extend(health.checks(deployment, &pods, seconds));
-        }
-        let slowest = if is_done { pods.iter().filter_map(|pod| ready_seconds(pod)).max() } else { None };
-        checks.extend(time_check(slowest, arguments.ready_within, &pods, seconds));
-        report.deployments.push(DeploymentReport {
-            name: deployment.metadata.name.clone(),
-            components: components(plan, deployment),
-            pods: pods.len(),
-            ready_seconds: slowest,
-            checks,
-        });
+    let found = found.into_iter().collect::<Result<Vec<Found>>>()?;
+    // Those of the namespace that took longest.
+    let slowest = found.iter().max_by(|a, b| a.seconds().total_cmp(&b.seconds()));
+    steps.steps.extend(slowest.iter().flat_map(|found| found.steps.steps.iter().cloned()));
+    if !arguments.apply {
+        report.checks = images.checks(times);
     }
-    Ok(steps.finish(report))
+    report.checks.extend(missing(plan, &found, times.started.elapsed().as_secs_f64()));
+    for found in found {
+        report.checks.extend(found.checks);
+        report.workloads.extend(found.workloads);
+    }
+    Ok(finish(report, steps, times))
+}
+
+fn finish(report: Report, steps: Steps, times: Times) -> Report {
+    let passed = report.failures().next().is_none();
+    Report { passed, seconds: times.started.elapsed().as_secs_f64(), steps: steps.steps, ..report }
 }
 
 /// Ends kubectl with the run, however that ends.
-struct Closing(Arc<Api>);
+struct Closing(Api);
 
 impl Drop for Closing {
     fn drop(&mut self) {
@@ -130,37 +97,60 @@ impl Drop for Closing {
 }
 
 /// The run's steps and how long each took.
-struct Steps {
-    started: Instant,
+pub(super) struct Steps {
     last: Instant,
-    steps: Vec<Step>,
+    pub(super) steps: Vec<Step>,
 }
 
 impl Steps {
-    fn end(&mut self, name: &'static str) {
+    /// The first one began then.
+    pub(super) fn new(begun: Instant) -> Self {
+        Steps { last: begun, steps: Vec::new() }
+    }
+
+    /// One ends, the next begins.
+    pub(super) fn end(&mut self, name: &'static str) {
         let now = Instant::now();
         self.steps.push(Step { name, seconds: now.duration_since(self.last).as_secs_f64() });
         self.last = now;
     }
+}
 
-    fn finish(self, report: Report) -> Report {
-        let passed = report.failures().next().is_none();
-        Report { passed, seconds: self.started.elapsed().as_secs_f64(), steps: self.steps, ..report }
+/// Starts the proxy and waits for the API server's first answers: whether the namespaces are there.
+fn connect(kubectl: Kubectl, plan: &Plan, times: Times) -> Result<(Api, Vec<NamespaceState>)> {
+    let whom = unreachable(&kubectl);
+    let first = plan.namespaces.first().context("there is a namespace")?;
+    let api = Api::open(kubectl, first, times.deadline).with_context(|| whom.clone())?;
+    let deadline = times.decide.min(Instant::now() + FIRST_ANSWER);
+    let states = parallel::map(plan.namespaces.clone(), plan.namespaces.len(), |namespace| {
+        let api = api.in_namespace(&namespace);
+        loop {
+            match api.namespace_state() {
+                Err(ApiFailure::Away(_)) if Instant::now() < deadline => std::thread::sleep(PAUSE),
+                state => return state,
+            }
+        }
+    });
+    match states.into_iter().collect::<Result<Vec<_>, _>>() {
+        Ok(states) => Ok((api, states)),
+        Err(failure) => {
+            api.close();
+            Err(anyhow!(failure)).context(whom)
+        }
     }
 }
 
-/// Starts the proxy and waits for the API server's first answer: whether the namespace exists, or nothing
-/// when we may not ask for it.
-fn connect(kubectl: Kubectl, namespace: &str, deadline: Instant) -> Result<(Arc<Api>, Option<bool>)> {
-    let whom = unreachable(&kubectl);
-    let api = Api::open(kubectl, namespace)?;
-    let deadline = deadline.min(Instant::now() + FIRST_ANSWER);
-    loop {
-        match api.namespace_exists() {
-            Ok(exists) => return Ok((Arc::new(api), exists)),
-            Err(ApiFailure::Away(_)) if Instant::now() < deadline => std::thread::sleep(PAUSE),
-            Err(failure) => return Err(anyhow!(failure)).context(whom),
-        }
+fn check_namespace(namespace: &str, state: NamespaceState, context: &str, is_applying: bool) -> Result<()> {
+    match state {
+        NamespaceState::Terminating => bail!(
+            "namespace `{namespace}` in context `{context}` is being deleted, with all that is in it\nrun smoke again \
+             when it is gone, with `--apply`"
+        ),
+        NamespaceState::Missing if !is_applying => bail!(
+            "namespace `{namespace}` does not exist in context `{context}`\n`cargo xtask smoke --apply` makes what the \
+             manifests hold, `--namespace NAME` looks elsewhere"
+        ),
+        _ => Ok(()),
     }
 }
 
@@ -173,65 +163,46 @@ pub(super) fn unreachable(kubectl: &Kubectl) -> String {
     )
 }
 
-/// Whether one of its containers is a placeholder.
-fn has_placeholder(deployment: &Deployment) -> bool {
-    deployment.spec.template.spec.all().any(|container| is_placeholder(&container.image))
-}
-
-fn components(plan: &Plan, deployment: &Deployment) -> Vec<String> {
-    let containers = deployment.spec.template.spec.all();
-    let mut names: Vec<_> =
-        containers.filter_map(|c| component_of(&plan.record, deployment, c)).map(str::to_owned).collect();
-    names.sort_unstable();
-    names.dedup();
-    names
-}
-
-/// Components of the record that no Deployment runs.
-fn missing_components(plan: &Plan, rollouts: &Rollouts, seconds: f64) -> Vec<Check> {
-    let namespace = &plan.namespace;
-    let failed = |name: &str, message: String| Check::failed("component", name, "missing", message, seconds);
-    if rollouts.deployments().next().is_none() {
-        return vec![failed("", format!("namespace {namespace} has no Deployments"))];
+/// Components that should run and do not, or of which nobody knows which image should run.
+fn missing(plan: &Plan, found: &[Found], seconds: f64) -> Vec<Check> {
+    let mut checks = Vec::new();
+    let failed = |name: &str, verdict, message: String| Check::failed("component", name, verdict, message, seconds);
+    for empty in found.iter().filter(|found| found.is_empty) {
+        checks.push(failed("", "missing", format!("namespace {} has no workloads to look at", empty.namespace)));
     }
-    let run: Vec<String> = rollouts.deployments().flat_map(|deployment| components(plan, deployment)).collect();
-    let is_placeholding = plan.placeholders_pass && rollouts.deployments().any(has_placeholder);
-    let missing = plan.record.images.keys().filter(|name| !run.contains(name) && !is_placeholding);
-    missing.map(|name| failed(name, format!("no Deployment in namespace {namespace} runs component {name}"))).collect()
-}
-
-fn rollout_checks(plan: &Plan, api: &Api, rollouts: &Rollouts, deployment: &Deployment) -> Vec<Check> {
-    if has_placeholder(deployment) {
-        let message = "its image is a placeholder; `cargo xtask manifests` puts the recorded one in";
-        let check = Check::failed("rollout", "", "placeholder", message, rollouts.elapsed());
-        return vec![Check { passed: plan.placeholders_pass, ..check }];
+    for (component, place) in &plan.expectations.unpinned {
+        let message = format!(
+            "container {} of {}/{} names `{}`, no digest, so nobody knows which image should run; `cargo xtask \
+             manifests` pins it",
+            place.container,
+            place.kind.name().to_lowercase(),
+            place.workload,
+            place.image
+        );
+        checks.push(failed(component, "unpinned", message));
     }
-    let Some(decided) = rollouts.decided.get(&deployment.metadata.name) else {
-        let message = "it appeared while others were checked";
-        return vec![Check::failed("rollout", "", "not-ready", message, rollouts.elapsed())];
+    let runs = |component: &str, namespace: Option<&str>| {
+        let here = |found: &&Found| namespace.is_none_or(|name| name == found.namespace);
+        found.iter().filter(here).any(|found| found.components.contains(component))
     };
-    if decided.troubles.is_empty() {
-        return vec![Check::ok("rollout", "", decided.seconds)];
+    // Where a selector narrows, others are not expected.
+    let is_narrowed = plan.selection.selector.is_some();
+    let looked_at: BTreeSet<&str> = plan.namespaces.iter().map(String::as_str).collect();
+    let is_meant = |component: &str| plan.undeployed.iter().any(|name| name == component);
+    let wanted = plan.expectations.components().into_iter();
+    for (component, namespace) in wanted.filter(|(component, _)| !is_narrowed && !is_meant(component)) {
+        let namespace = namespace.filter(|name| looked_at.contains(name));
+        if !runs(component, namespace) {
+            let place = namespace.map_or_else(|| plan.namespaces.join(", "), str::to_owned);
+            let mut alike = found.iter().flat_map(|found| &found.alike).filter(|(name, _)| name == component);
+            let alike = alike.next().map(|(_, text)| format!("; {text}")).unwrap_or_default();
+            let message = format!("nothing in namespace {place} runs component {component}{alike}");
+            checks.push(failed(component, "missing", message));
+        }
     }
-    let troubles = decided.troubles.iter().map(|trouble| {
-        let subject = trouble.pod.as_ref().map(|pod| match &trouble.container {
-            Some(container) => format!("pod {pod}, container {container}"),
-            None => format!("pod {pod}"),
-        });
-        let subject = subject.unwrap_or_default();
-        let check = Check::failed("rollout", subject, trouble.verdict, &trouble.message, decided.seconds);
-        Check { details: details(api, &rollouts.namespace, deployment, trouble), ..check }
-    });
-    troubles.collect()
-}
-
-fn time_check(slowest: Option<u64>, within: Option<Duration>, pods: &[&Pod], seconds: f64) -> Option<Check> {
-    let (slowest, within) = (slowest?, within?);
-    if Duration::from_secs(slowest) <= within {
-        return Some(Check::ok("time", "", seconds));
+    for component in plan.expectations.undeployed.iter().filter(|name| !runs(name, None) && !is_meant(name)) {
+        let message = "the digest record has it, and no manifest names it".to_owned();
+        checks.push(Check { passed: true, ..failed(component, "undeployed", message) });
     }
-    let pod =
-        pods.iter().max_by_key(|pod| ready_seconds(pod)).map(|pod| pod.metadata.name.as_str()).unwrap_or_default();
-    let message = format!("pod {pod} was ready {slowest} s after its creation; allowed are {} s", within.as_secs_f64());
-    Some(Check::failed("time", "", "slow", message, seconds))
+    checks
 }

@@ -1,13 +1,14 @@
-//! What is seen while smoke runs: a line per Deployment that updates in place, plain lines elsewhere.
+//! What is seen while smoke runs: a line per workload that updates in place, plain lines elsewhere.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use crate::system::progress::{Progress, Task};
 
-/// The Deployments' lines.
+/// The workloads' lines.
 pub(super) struct View {
     progress: Progress,
-    lines: BTreeMap<String, Line>,
+    lines: Mutex<BTreeMap<String, Line>>,
 }
 
 struct Line {
@@ -19,7 +20,7 @@ struct Line {
 impl View {
     /// Nothing is shown yet.
     pub(super) fn new(progress: Progress) -> Self {
-        View { progress, lines: BTreeMap::new() }
+        View { progress, lines: Mutex::default() }
     }
 
     /// Prints a line that stays.
@@ -27,10 +28,11 @@ impl View {
         self.progress.say(line);
     }
 
-    /// Shows how a Deployment stands, if that is new.
-    pub(super) fn update(&mut self, name: &str, text: &str) {
+    /// Shows how a workload stands, if that is new.
+    pub(super) fn update(&self, name: &str, text: &str) {
         let progress = &self.progress;
-        if let Some(line) = self.lines.get_mut(name) {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(line) = lines.get_mut(name) {
             if line.text == text {
                 return;
             }
@@ -45,18 +47,22 @@ impl View {
         if task.is_none() {
             progress.say(&format!("{name}: {text}"));
         }
-        self.lines.insert(name.to_owned(), Line { text: text.to_owned(), task });
+        lines.insert(name.to_owned(), Line { text: text.to_owned(), task });
     }
 
-    /// Shows a Deployment's verdict, which stays.
-    pub(super) fn settle(&mut self, name: &str, text: &str) {
-        match self.lines.get_mut(name) {
+    /// Shows a workload's verdict, which stays.
+    pub(super) fn settle(&self, name: &str, text: &str) {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        match lines.get_mut(name) {
             Some(line) if line.text == text => {}
             Some(line) if line.task.is_some() => {
                 line.text = text.to_owned();
                 line.task.take().into_iter().for_each(|task| task.done(text));
             }
-            _ => self.update(name, text),
+            _ => {
+                drop(lines);
+                self.update(name, text);
+            }
         }
     }
 }

@@ -3,6 +3,9 @@
 use super::events::{newest, one_line};
 use super::objects::{Container, ContainerStatus, Event, Pod, Terminated, condition, seconds};
 
+/// So many restarts are a loop.
+const CRASH_LOOP_RESTARTS: i64 = 3;
+
 /// What is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
@@ -32,18 +35,22 @@ pub(crate) enum Kind {
     SandboxFailed,
     /// No node takes the pod.
     Unschedulable,
+    /// The node that was chosen for the pod does not take it.
+    Rejected,
 }
 
-/// How long a fault is waited for.
+/// What becomes of a fault that is left alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Patience {
+pub(crate) enum Class {
     /// It does not heal.
-    None,
-    /// It may heal, and its state is always up to date.
-    Grace,
-    /// It may heal, but is retried only every 10 to 15 seconds, and no event tells that a retry worked: final
-    /// once it was reported again after the grace.
-    Retry,
+    Final,
+    /// It hardly heals, but what it lacks may come a moment later, and it is retried only every 10 to 15
+    /// seconds: final once it was reported again after a grace.
+    Retried,
+    /// It heals by itself, when there is room, or a dependency has started.
+    Healing,
+    /// It healed: the container runs again.
+    Healed,
 }
 
 impl Kind {
@@ -63,17 +70,23 @@ impl Kind {
             Kind::MountFailed => "mount-failed",
             Kind::SandboxFailed => "sandbox-failed",
             Kind::Unschedulable => "unschedulable",
+            Kind::Rejected => "rejected",
         }
     }
 
-    /// How long it is waited for.
-    pub(crate) fn patience(self) -> Patience {
+    /// What becomes of it, as far as the kind tells.
+    fn class(self) -> Class {
         match self {
-            Kind::Unschedulable => Patience::Grace,
+            Kind::Unschedulable
+            | Kind::Rejected
+            | Kind::SandboxFailed
+            | Kind::FailingExit
+            | Kind::CrashLoop
+            | Kind::OutOfMemory => Class::Healing,
             // kubelet, `pod_workers.go`: `backOffPeriod` is 10 s, with up to half of it added. Mounts are tried
             // after 0.5 s and then after twice the time each.
-            Kind::PullFailed | Kind::ConfigError | Kind::MountFailed | Kind::SandboxFailed => Patience::Retry,
-            _ => Patience::None,
+            Kind::PullFailed | Kind::ConfigError | Kind::MountFailed => Class::Retried,
+            _ => Class::Final,
         }
     }
 }
@@ -83,6 +96,8 @@ impl Kind {
 pub(crate) struct Fault {
     /// What.
     pub(crate) kind: Kind,
+    /// What becomes of it.
+    pub(crate) class: Class,
     /// In which container; nothing when it is the whole pod's.
     pub(crate) container: Option<String>,
     /// Why, in a sentence.
@@ -98,24 +113,25 @@ pub(crate) struct Fault {
 impl Fault {
     fn new(kind: Kind, container: Option<&str>, message: String) -> Self {
         let container = container.map(str::to_owned);
-        Fault { kind, container, message, reported: 0, is_retrying: false, previous_log: false }
+        Fault { kind, class: kind.class(), container, message, reported: 0, is_retrying: false, previous_log: false }
     }
 }
 
-/// What is wrong with `pod`, if anything. `events` are its own, oldest first; of ends of containers,
-/// those after `since` (unix seconds of the cluster's clock) count.
-pub(crate) fn fault_of(pod: &Pod, events: &[&Event], since: i64) -> Option<Fault> {
+/// What is wrong with `pod`, if anything, containers in `skipped` left aside. `events` are its own, oldest
+/// first; of ends of containers, those after `since` (unix seconds of the cluster's clock) count.
+pub(crate) fn fault_of(pod: &Pod, events: &[&Event], since: i64, skipped: &[&str]) -> Option<Fault> {
     if let Some(unscheduled) = condition(&pod.status.conditions, "PodScheduled", "False")
         && unscheduled.reason == "Unschedulable"
     {
         return Some(Fault::new(Kind::Unschedulable, None, one_line(&unscheduled.message)));
     }
-    let containers = pod.status.all().filter_map(|status| {
+    let looked_at = pod.status.all().filter(|status| !skipped.contains(&status.name.as_str()));
+    let containers = looked_at.filter_map(|status| {
         let container = pod.spec.all().find(|container| container.name == status.name)?;
         container_fault(container, status, events, since)
     });
     // What is final says more than what may heal.
-    let worst = containers.min_by_key(|fault| fault.kind.patience() != Patience::None);
+    let worst = containers.min_by_key(|fault| (fault.class == Class::Healed, fault.class != Class::Final));
     worst.or_else(|| starting_fault(pod, events))
 }
 
@@ -135,7 +151,10 @@ fn starting_fault(pod: &Pod, events: &[&Event]) -> Option<Fault> {
         return None;
     }
     let kind = if found.reason == "FailedCreatePodSandBox" { Kind::SandboxFailed } else { Kind::MountFailed };
-    Some(Fault { reported: found.time(), ..Fault::new(kind, None, one_line(&found.message)) })
+    let fault = Fault::new(kind, None, one_line(&found.message));
+    // A volume that another node still holds, or that is still being made, comes.
+    let class = if found.message.contains("not found") { fault.class } else { Class::Healing };
+    Some(Fault { reported: found.time(), class, ..fault })
 }
 
 fn container_fault(container: &Container, status: &ContainerStatus, events: &[&Event], since: i64) -> Option<Fault> {
@@ -159,34 +178,52 @@ fn container_fault(container: &Container, status: &ContainerStatus, events: &[&E
     }
     let is_failure = |ended: &&Terminated| ended.exit_code != 0;
     if let Some(ended) = status.state.terminated.as_ref().filter(is_failure) {
-        return Some(failing_exit(&status.name, ended, false));
+        return Some(failing_exit(status, ended, false));
     }
     // An end between two looks, the container being restarted already.
     let is_recent = |ended: &&Terminated| seconds(ended.finished_at.as_ref()).is_some_and(|at| at > since);
     let ended = last.filter(is_failure).filter(is_recent)?;
-    Some(failing_exit(&status.name, ended, true))
+    let fault = failing_exit(status, ended, true);
+    Some(if fault.class == Class::Healing { Fault { class: Class::Healed, ..fault } } else { fault })
+}
+
+/// What a node says that refuses a pod; the controller makes others, which it may refuse as well.
+pub(crate) fn rejection_of(pod: &Pod) -> Option<Fault> {
+    let status = &pod.status;
+    let is_rejected = status.phase == "Failed" && !status.reason.is_empty();
+    is_rejected.then(|| Fault::new(Kind::Rejected, None, one_line(&format!("{}: {}", status.reason, status.message))))
+}
+
+/// A program that ends again and again does not heal.
+fn ends_class(status: &ContainerStatus) -> Class {
+    if status.restart_count >= CRASH_LOOP_RESTARTS { Class::Final } else { Class::Healing }
 }
 
 fn crash_loop(status: &ContainerStatus, last: Option<&Terminated>) -> Fault {
     let how = match last {
-        Some(ended) if ended.reason == "OOMKilled" => return failing_exit(&status.name, ended, true),
-        Some(ended) => format!("{}, {} restarts", how_it_ended(ended), status.restart_count),
-        None => format!("it ends again and again, {} restarts", status.restart_count),
+        Some(ended) if ended.reason == "OOMKilled" => return failing_exit(status, ended, true),
+        Some(ended) => format!("{}, {}", how_it_ended(ended), restarts(status)),
+        None => format!("it ends again and again, {}", restarts(status)),
     };
-    Fault { previous_log: true, ..Fault::new(Kind::CrashLoop, Some(&status.name), how) }
+    Fault { previous_log: true, class: ends_class(status), ..Fault::new(Kind::CrashLoop, Some(&status.name), how) }
 }
 
-fn failing_exit(container: &str, ended: &Terminated, previous_log: bool) -> Fault {
+fn restarts(status: &ContainerStatus) -> String {
+    format!("{} restart{}", status.restart_count, if status.restart_count == 1 { "" } else { "s" })
+}
+
+fn failing_exit(status: &ContainerStatus, ended: &Terminated, previous_log: bool) -> Fault {
     let kind = match ended.reason.as_str() {
         "OOMKilled" => Kind::OutOfMemory,
         "ContainerCannotRun" | "StartError" => Kind::CannotStart,
         _ => Kind::FailingExit,
     };
-    Fault { previous_log, ..Fault::new(kind, Some(container), how_it_ended(ended)) }
+    let class = if kind == Kind::CannotStart { Class::Final } else { ends_class(status) };
+    Fault { previous_log, class, ..Fault::new(kind, Some(&status.name), how_it_ended(ended)) }
 }
 
 /// `exited with code 1`, and what else is known.
-fn how_it_ended(ended: &Terminated) -> String {
+pub(crate) fn how_it_ended(ended: &Terminated) -> String {
     let code = ended.exit_code;
     let how = match ended.reason.as_str() {
         "OOMKilled" => "OOMKilled: it took more memory than its limit".to_owned(),

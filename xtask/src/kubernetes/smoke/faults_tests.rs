@@ -2,6 +2,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::kubernetes::smoke::recorded::recorded;
+use crate::kubernetes::smoke::workload::Kind as WorkloadKind;
 
 const IMAGE: &str = "reg.io/not-found/denied:v1";
 
@@ -23,7 +24,7 @@ fn event(reason: &str, message: &str, second: u8) -> Event {
 }
 
 fn kind(pod: &Pod, events: &[Event]) -> Option<Kind> {
-    fault_of(pod, &events.iter().collect::<Vec<_>>(), 0).map(|fault| fault.kind)
+    fault_of(pod, &events.iter().collect::<Vec<_>>(), 0, &[]).map(|fault| fault.kind)
 }
 
 #[test]
@@ -88,7 +89,7 @@ fn a_new_pull_makes_the_last_report_out_of_date() {
     let pod = waiting("ImagePullBackOff", &format!("Back-off pulling image \"{IMAGE}\""));
     let is_retrying = |second: u8| {
         let events = [event("Failed", &failed, 5), event("Pulling", &pulling, second)];
-        fault_of(&pod, &events.iter().collect::<Vec<_>>(), 0).unwrap().is_retrying
+        fault_of(&pod, &events.iter().collect::<Vec<_>>(), 0, &[]).unwrap().is_retrying
     };
     assert!(is_retrying(6) && !is_retrying(5) && !is_retrying(4));
 }
@@ -123,16 +124,40 @@ fn ends_count_when_they_are_failures_of_now() {
         "name": "c", "restartCount": 1, "state": { "running": {} }, "lastState": { "terminated": ended(2, "Error") },
     }));
     let at = seconds(Some(&"2026-01-01T00:00:10Z".to_owned())).unwrap();
-    let fault = fault_of(&restarted, &[], at - 1).unwrap();
-    assert_eq!((fault.kind, fault.previous_log), (Kind::FailingExit, true));
-    assert_eq!(fault_of(&restarted, &[], at), None, "it ended before");
+    let fault = fault_of(&restarted, &[], at - 1, &[]).unwrap();
+    assert_eq!((fault.kind, fault.previous_log, fault.class), (Kind::FailingExit, true, Class::Healed));
+    assert_eq!(fault_of(&restarted, &[], at, &[]), None, "it ended before");
     let looping = pod(json!({
         "name": "c", "restartCount": 3, "state": { "waiting": { "reason": "CrashLoopBackOff" } },
         "lastState": { "terminated": ended(0, "Completed") },
     }));
-    let fault = fault_of(&looping, &[], at).unwrap();
-    assert_eq!(fault.kind, Kind::CrashLoop);
+    let fault = fault_of(&looping, &[], at, &[]).unwrap();
+    assert_eq!((fault.kind, fault.class), (Kind::CrashLoop, Class::Final));
     assert_eq!(fault.message, "exited with code 0, but should keep running, 3 restarts");
+}
+
+#[test]
+fn a_first_exit_may_heal_and_the_third_restart_is_a_loop() {
+    let class = |restarts: i64, reason: &str| {
+        let state = json!({ "terminated": { "exitCode": 1, "reason": reason } });
+        fault_of(&pod(json!({ "name": "c", "restartCount": restarts, "state": state })), &[], 0, &[]).unwrap().class
+    };
+    for reason in ["Error", "OOMKilled"] {
+        assert_eq!([0, 2, 3].map(|restarts| class(restarts, reason)), [Class::Healing, Class::Healing, Class::Final]);
+    }
+    // No such program.
+    assert_eq!(class(0, "ContainerCannotRun"), Class::Final);
+}
+
+#[test]
+fn a_pod_that_its_node_refuses_is_told_with_the_reason() {
+    let refused: Pod = serde_json::from_value(json!({
+        "status": { "phase": "Failed", "reason": "NodePorts", "message": "Predicate NodePorts failed" },
+    }))
+    .unwrap();
+    let fault = rejection_of(&refused).unwrap();
+    assert_eq!((fault.kind, fault.class), (Kind::Rejected, Class::Healing));
+    assert_eq!(fault.message, "NodePorts: Predicate NodePorts failed");
 }
 
 #[test]
@@ -163,10 +188,10 @@ fn recorded_pods_have_their_faults() {
         ("invalid", Some(Kind::InvalidImageName)),
     ];
     for (name, expected) in cases {
-        let pods = namespace.current_pods(&namespace.deployments[name]);
+        let pods = namespace.pods_of(&namespace.workloads[&WorkloadKind::Deployment][name]);
         assert!(!pods.is_empty(), "{name}");
         for pod in pods {
-            let fault = fault_of(pod, &namespace.events_of(&pod.metadata.uid), 0);
+            let fault = fault_of(pod, &namespace.events_of(&pod.metadata.uid), 0, &[]);
             assert_eq!(fault.map(|fault| fault.kind), expected, "{name}");
         }
     }

@@ -1,29 +1,9 @@
-//! Whether a container runs what the record says.
+//! Whether a container runs what it should.
 
 use std::collections::BTreeSet;
 
-use super::objects::{Container, Deployment};
-use crate::image::record::{DigestRecord, RecordedImage};
+use crate::image::record::RecordedImage;
 use crate::image::reference::{Digest, ImageReference};
-
-/// The component that a container should run, by name: the repository of its image says so, and the
-/// container's own name, or its Deployment's where there is but one container. When they disagree the
-/// name decides: an `engine` that runs another component's image is just what must be found.
-pub(crate) fn component_of<'a>(
-    record: &'a DigestRecord,
-    deployment: &Deployment,
-    container: &Container,
-) -> Option<&'a str> {
-    let known = |name: &str| record.images.get_key_value(name).map(|(name, _)| name.as_str());
-    let spec = &deployment.spec.template.spec;
-    let is_only = spec.containers.len() == 1 && spec.containers[0].name == container.name;
-    let by_name = known(&container.name).or_else(|| known(&deployment.metadata.name).filter(|_| is_only));
-    by_name.or_else(|| {
-        let repository = container.image.parse::<ImageReference>().ok()?.name();
-        let image = record.images.iter().find(|(_, image)| image.repository == repository);
-        image.map(|(name, _)| name.as_str())
-    })
-}
 
 /// What a container runtime calls the image that runs.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,6 +53,14 @@ pub(crate) fn is_recorded(image: &RecordedImage, id: &ImageId) -> bool {
     is_manifest || is_config
 }
 
+/// Whether a pod's spec names the very digest: of the index, or of a platform's manifest.
+pub(crate) fn is_named(image: &RecordedImage, spec: &str) -> bool {
+    let digest = spec.parse::<ImageReference>().ok().and_then(|reference| reference.digest);
+    let is_ours =
+        |digest: Digest| image.digest == digest || image.platforms.values().any(|platform| platform.digest == digest);
+    digest.is_some_and(is_ours)
+}
+
 /// The result of asking the registry for a digest that the record does not have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Resolved {
@@ -85,7 +73,7 @@ pub(crate) enum Resolved {
 /// What is known of a container's identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Identity {
-    /// It runs the recorded image.
+    /// It runs the expected image.
     Match,
     /// It runs another one: a sentence that shows both.
     Mismatch(String),
@@ -112,7 +100,7 @@ pub(crate) fn compare(image: &RecordedImage, recorded: &Resolved, id: &ImageId, 
         return Identity::Match;
     }
     if configs.is_disjoint(recorded) {
-        return Identity::Mismatch(format!("runs {shown}, the record says {}", image.image));
+        return Identity::Mismatch(format!("runs {shown}, expected is {}", image.image));
     }
     Identity::Unverifiable(format!("runs {shown}, an index that only shares some platforms with {}", image.image))
 }

@@ -1,7 +1,5 @@
 use std::collections::BTreeMap;
 
-use serde_json::json;
-
 use super::*;
 use crate::image::record::RecordedPlatform;
 
@@ -70,27 +68,11 @@ fn what_a_digest_leads_to_decides() {
 }
 
 #[test]
-fn names_tell_which_component_is_expected() {
-    let record = DigestRecord {
-        images: ["engine", "runtime"].map(|name| (name.to_owned(), recorded(name))).into_iter().collect(),
-    };
-    let found = |name: &str, containers: &[(&str, &str)]| {
-        let containers: Vec<_> =
-            containers.iter().map(|(name, image)| json!({ "name": name, "image": image })).collect();
-        let deployment: Deployment = serde_json::from_value(json!({
-            "metadata": { "name": name }, "spec": { "template": { "spec": { "containers": containers } } },
-        }))
-        .unwrap();
-        let first = &deployment.spec.template.spec.containers[0];
-        component_of(&record, &deployment, first).map(str::to_owned)
-    };
-    let (engine, runtime) = ("localhost:5000/demon-engine:v1", "localhost:5000/demon-runtime:v1");
-    assert_eq!(found("web", &[("app", engine)]).as_deref(), Some("engine"));
-    // An `engine` that runs something else must be found out.
-    assert_eq!(found("web", &[("engine", runtime)]).as_deref(), Some("engine"));
-    assert_eq!(found("engine", &[("app", runtime)]).as_deref(), Some("engine"));
-    assert_eq!(found("engine", &[("app", "evil.io/x")]).as_deref(), Some("engine"));
-    // Beside another container the Deployment's name says nothing.
-    assert_eq!(found("engine", &[("proxy", "envoy:v1"), ("engine", engine)]), None);
-    assert_eq!(found("web", &[("app", "redis:7")]), None);
+fn a_spec_may_name_the_very_digest() {
+    let image = recorded("engine");
+    let named = |text: &str| is_named(&image, &format!("mirror.io/x@{}", digest(text)));
+    assert!(named("engineindex") && named("enginelinux/arm64"));
+    // A config's digest is no manifest's.
+    assert!(!named("enginelinux/arm64c") && !named("runtimeindex"));
+    assert!(!is_named(&image, "mirror.io/x:v1") && !is_named(&image, "Not an image"));
 }

@@ -1,6 +1,7 @@
 //! What a cluster says of its objects, and the verdict on a rollout, its health and its images: `smoke`.
 
 pub(crate) mod events;
+pub(crate) mod expected;
 pub(crate) mod faults;
 pub(crate) mod identity;
 pub(crate) mod manifests;
@@ -10,4 +11,7 @@ pub(crate) mod probes;
 mod recorded;
 pub(crate) mod report;
 pub(crate) mod rollout;
+pub(crate) mod selection;
 pub(crate) mod state;
+pub(crate) mod status;
+pub(crate) mod workload;

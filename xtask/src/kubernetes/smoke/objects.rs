@@ -1,4 +1,4 @@
-//! Kubernetes' objects, as far as smoke reads them (API versions `v1` and `apps/v1`).
+//! Pods, Services, events and what all objects have, as far as smoke reads them (API version `v1`).
 //!
 //! Every field may be absent: the API server leaves out what is empty.
 
@@ -39,6 +39,11 @@ impl Metadata {
         self.owner_references.iter().any(|owner| owner.controller && owner.uid == uid)
     }
 
+    /// The owner that controls it.
+    pub(crate) fn controller(&self) -> Option<&OwnerReference> {
+        self.owner_references.iter().find(|owner| owner.controller)
+    }
+
     /// Whether it is being deleted.
     pub(crate) fn is_terminating(&self) -> bool {
         self.deletion_timestamp.is_some()
@@ -49,6 +54,8 @@ impl Metadata {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct OwnerReference {
+    /// The owner's kind.
+    pub(crate) kind: String,
     /// The owner's uid.
     pub(crate) uid: String,
     /// Whether it is the one owner that controls the object.
@@ -75,74 +82,6 @@ pub(crate) struct Condition {
 /// The condition `kind`, when its status is `status`.
 pub(crate) fn condition<'a>(conditions: &'a [Condition], kind: &str, status: &str) -> Option<&'a Condition> {
     conditions.iter().find(|condition| condition.kind == kind && condition.status == status)
-}
-
-/// An `apps/v1` Deployment.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(crate) struct Deployment {
-    /// Name, uid, generation.
-    pub(crate) metadata: Metadata,
-    /// What is wanted.
-    pub(crate) spec: DeploymentSpec,
-    /// What is.
-    pub(crate) status: DeploymentStatus,
-}
-
-/// What a Deployment wants.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(crate) struct DeploymentSpec {
-    /// Pods wanted; 1 when absent.
-    pub(crate) replicas: Option<i64>,
-    /// Whether rollouts are held back.
-    pub(crate) paused: bool,
-    /// What its pods are made from.
-    pub(crate) template: PodTemplate,
-}
-
-/// What pods are made from.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(crate) struct PodTemplate {
-    /// The pods' labels.
-    pub(crate) metadata: Metadata,
-    /// The pods' spec.
-    pub(crate) spec: PodSpec,
-}
-
-/// How far a Deployment is.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(crate) struct DeploymentStatus {
-    /// The newest generation that the controller has seen.
-    pub(crate) observed_generation: i64,
-    /// Pods of all its ReplicaSets.
-    pub(crate) replicas: i64,
-    /// Pods of the current one.
-    pub(crate) updated_replicas: i64,
-    /// Pods that have been ready for `minReadySeconds`.
-    pub(crate) available_replicas: i64,
-    /// `Progressing`, `ReplicaFailure`, …
-    pub(crate) conditions: Vec<Condition>,
-}
-
-/// An `apps/v1` ReplicaSet.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(crate) struct ReplicaSet {
-    /// Owner and revision.
-    pub(crate) metadata: Metadata,
-    /// How far it is.
-    pub(crate) status: ReplicaSetStatus,
-}
-
-/// How far a ReplicaSet is.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(crate) struct ReplicaSetStatus {
-    /// `ReplicaFailure`.
-    pub(crate) conditions: Vec<Condition>,
 }
 
 /// A pod.
@@ -210,6 +149,8 @@ pub(crate) struct ContainerPort {
 pub(crate) struct Probe {
     /// There when it asks by HTTP.
     pub(crate) http_get: Option<HttpGet>,
+    /// Seconds that an answer may take; 1 when absent.
+    pub(crate) timeout_seconds: Option<u64>,
     /// Seconds before the first time.
     pub(crate) initial_delay_seconds: u64,
     /// Seconds between times; 10 when absent.
@@ -252,6 +193,8 @@ pub(crate) struct PodStatus {
     pub(crate) phase: String,
     /// A word for why it failed (`Evicted`).
     pub(crate) reason: String,
+    /// A sentence for why it failed.
+    pub(crate) message: String,
     /// `Ready`, `PodScheduled`, …
     pub(crate) conditions: Vec<Condition>,
     /// States of the init containers.

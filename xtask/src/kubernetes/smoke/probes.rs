@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::objects::{Container, Deployment, HttpGet, Pod, Probe, Service};
+use super::objects::{Container, HttpGet, Pod, Probe, Service};
+use super::workload::Workload;
 
 /// How a request reaches the pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,6 +32,8 @@ pub(crate) struct PodRequest {
     /// Seconds that a failing answer may be due to the start: none where a readiness or startup probe tells
     /// that it is over, else as long as the liveness probe waits before it has the container restarted.
     pub(crate) patience: u64,
+    /// Seconds that an answer may take, by the probe.
+    pub(crate) timeout: u64,
 }
 
 /// The HTTP requests that a pod's readiness and liveness probes make, each once. Other kinds of probes
@@ -68,6 +71,7 @@ fn pod_request(container: &Container, probe: &Probe) -> Option<PodRequest> {
         headers,
         route,
         patience: patience(container, probe),
+        timeout: probe.timeout_seconds.unwrap_or(1),
     })
 }
 
@@ -115,40 +119,92 @@ pub(crate) struct ServiceRequest {
     pub(crate) path: String,
     /// Sent along.
     pub(crate) headers: Vec<(String, String)>,
+    /// Seconds that an answer may take.
+    pub(crate) timeout: u64,
+    /// Whether any answer will do, since no probe tells what is to be asked: only that something listens.
+    pub(crate) is_knock: bool,
 }
 
-/// The requests to the Services of a Deployment's pods, through each of their ports that leads to a port
-/// with an HTTP readiness probe (else a liveness probe).
-pub(crate) fn service_requests(deployment: &Deployment, services: &BTreeMap<String, Service>) -> Vec<ServiceRequest> {
-    let template = &deployment.spec.template;
-    let selects = |service: &&Service| {
-        let selector = &service.spec.selector;
-        service.spec.kind != "ExternalName"
-            && !selector.is_empty()
-            && selector.iter().all(|(name, value)| template.metadata.labels.get(name) == Some(value))
-    };
+/// What is wrong with a Service by itself: a verdict and a sentence.
+pub(crate) type ServiceFault = (&'static str, String);
+
+impl Service {
+    /// Whether it leads to pods by their labels.
+    pub(crate) fn has_selector(&self) -> bool {
+        self.spec.kind != "ExternalName" && !self.spec.selector.is_empty()
+    }
+
+    /// Whether it leads to pods with these labels.
+    pub(crate) fn selects(&self, labels: &BTreeMap<String, String>) -> bool {
+        self.has_selector() && self.spec.selector.iter().all(|(name, value)| labels.get(name) == Some(value))
+    }
+
+    fn shown_selector(&self) -> String {
+        let pairs: Vec<_> = self.spec.selector.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        pairs.join(",")
+    }
+}
+
+/// The requests to a Service, through each of its ports: on the path of the HTTP readiness probe (else the
+/// liveness probe) of the port that it leads to. `workloads` are those whose pods it selects.
+///
+/// # Errors
+/// It selects no pods, or leads to a named port that none of them has.
+pub(crate) fn service_requests(
+    service: &Service,
+    workloads: &[&Workload],
+) -> Result<Vec<ServiceRequest>, ServiceFault> {
+    if workloads.is_empty() {
+        let selector = service.shown_selector();
+        return Err(("selects-nothing", format!("no pods have the labels of its selector, `{selector}`")));
+    }
     let mut requests = Vec::new();
-    for service in services.values().filter(selects) {
-        for port in service.spec.ports.iter().filter(|port| port.protocol.as_deref().unwrap_or("TCP") == "TCP") {
-            let target = if port.target_port.is_null() { Value::from(port.port) } else { port.target_port.clone() };
-            let request = template.spec.containers.iter().find_map(|container| {
-                let number = container_port(container, &target)?;
-                let probes = [&container.readiness_probe, &container.liveness_probe];
-                let asks = |probe: &Option<Probe>| pod_request(container, probe.as_ref()?);
-                probes.into_iter().filter_map(asks).find(|request| request.port == number)
-            });
+    for port in service.spec.ports.iter().filter(|port| port.protocol.as_deref().unwrap_or("TCP") == "TCP") {
+        let target = if port.target_port.is_null() { Value::from(port.port) } else { port.target_port.clone() };
+        let containers = || workloads.iter().flat_map(|workload| &workload.template().spec.containers);
+        let numbers = || containers().filter_map(|container| Some((container, container_port(container, &target)?)));
+        if numbers().next().is_none() {
+            let shown: Vec<_> = workloads.iter().map(|workload| workload.shown()).collect();
+            let ports = containers().flat_map(|container| &container.ports);
+            let ports: Vec<_> = ports.filter_map(|port| port.name.as_deref()).collect();
+            return Err((
+                "wrong-port",
+                format!(
+                    "its port {} leads to port {target}, which no container of {} has; their named ports are: {}",
+                    port.port,
+                    shown.join(", "),
+                    if ports.is_empty() { "none".to_owned() } else { ports.join(", ") }
+                ),
+            ));
+        }
+        let request = numbers().find_map(|(container, number)| {
+            let probes = [&container.readiness_probe, &container.liveness_probe];
+            let asks = |probe: &Option<Probe>| pod_request(container, probe.as_ref()?);
+            probes.into_iter().filter_map(asks).find(|request| request.port == number)
+        });
+        let is_declared =
+            || numbers().any(|(container, number)| container.ports.iter().any(|port| port.container_port == number));
+        let to = |is_https, path, headers, timeout, is_knock| ServiceRequest {
+            service: service.metadata.name.clone(),
+            port: port.name.clone().unwrap_or_else(|| port.port.to_string()),
+            is_https,
+            path,
+            headers,
+            timeout,
+            is_knock,
+        };
+        match request {
             // What needs a port-forward cannot go through the API server.
-            let Some(request) = request.filter(|request| request.route == Route::ApiServer) else { continue };
-            requests.push(ServiceRequest {
-                service: service.metadata.name.clone(),
-                port: port.name.clone().unwrap_or_else(|| port.port.to_string()),
-                is_https: request.is_https,
-                path: request.path,
-                headers: request.headers,
-            });
+            Some(request) if request.route == Route::Forward => {}
+            Some(request) => {
+                requests.push(to(request.is_https, request.path, request.headers, request.timeout, false));
+            }
+            // A port that no container speaks of may be a typing error.
+            None if !is_declared() => requests.push(to(false, "/".to_owned(), Vec::new(), 1, true)),
+            None => {}
         }
     }
-    requests
+    Ok(requests)
 }
 
 impl PodRequest {

@@ -1,7 +1,6 @@
 use serde_json::json;
 
 use super::*;
-use crate::kubernetes::smoke::state::{Change, Objects, apply};
 
 fn pod(containers: Value) -> Pod {
     serde_json::from_value(json!({ "metadata": { "name": "p" }, "spec": { "containers": containers } })).unwrap()
@@ -62,38 +61,53 @@ fn only_a_liveness_probe_alone_gives_time() {
     assert!(beside.iter().all(|request| request.patience == 0));
 }
 
-#[test]
-fn services_are_asked_by_port_name() {
-    let deployment: Deployment = serde_json::from_value(json!({
+/// A Deployment of [`container`] with the labels `app=a`.
+fn deployment() -> Workload {
+    serde_json::from_value(json!({
+        "metadata": { "name": "a" },
         "spec": { "template": {
             "metadata": { "labels": { "app": "a", "tier": "web" } },
             "spec": { "containers": container(get("/ready", json!("http")), get("/health", json!("http"))) },
         } },
     }))
-    .unwrap();
-    let service = |name: &str, app: &str, ports: Value| {
-        serde_json::from_value(
-            json!({ "metadata": { "name": name }, "spec": { "selector": { "app": app }, "ports": ports } }),
-        )
-        .unwrap()
+    .unwrap()
+}
+
+fn service(app: &str, ports: Value) -> Service {
+    let spec = json!({ "selector": { "app": app }, "ports": ports });
+    serde_json::from_value(json!({ "metadata": { "name": "s" }, "spec": spec })).unwrap()
+}
+
+#[test]
+fn services_are_asked_by_port_name() {
+    let workload = deployment();
+    let asked = |ports: Value| -> Vec<(String, bool)> {
+        let requests = service_requests(&service("a", ports), &[&workload]).unwrap();
+        requests.iter().map(|request| (request.api_path("ns"), request.is_knock)).collect()
     };
-    let mut services = Objects::<Service>::new();
-    let all = vec![
-        service("named", "a", json!([{ "name": "web", "port": 80, "targetPort": "http" }])),
-        service("same", "a", json!([{ "port": 8080 }])),
-        service("other-port", "a", json!([{ "port": 80, "targetPort": 9090 }])),
-        service("udp", "a", json!([{ "port": 80, "targetPort": 8080, "protocol": "UDP" }])),
-        service("foreign", "b", json!([{ "port": 80, "targetPort": "http" }])),
-        serde_json::from_value(json!({ "metadata": { "name": "headless" }, "spec": { "ports": [{ "port": 8080 }] } }))
-            .unwrap(),
-    ];
-    apply(&mut services, Change::All(all));
-    let found: Vec<_> = service_requests(&deployment, &services).iter().map(|r| r.api_path("ns")).collect();
-    assert_eq!(
-        found,
-        [
-            "/api/v1/namespaces/ns/services/named:web/proxy/ready",
-            "/api/v1/namespaces/ns/services/same:8080/proxy/ready",
-        ]
+    let path = |rest: &str| format!("/api/v1/namespaces/ns/services/s:{rest}");
+    let named = json!([{ "name": "web", "port": 80, "targetPort": "http" }]);
+    assert_eq!(asked(named), [(path("web/proxy/ready"), false)]);
+    assert_eq!(asked(json!([{ "port": 8080 }])), [(path("8080/proxy/ready"), false)]);
+    assert_eq!(asked(json!([{ "port": 80, "targetPort": 8080, "protocol": "UDP" }])), []);
+    // A port of which no container speaks.
+    assert_eq!(asked(json!([{ "port": 80, "targetPort": 9090 }])), [(path("80/proxy/"), true)]);
+}
+
+#[test]
+fn services_that_lead_nowhere_are_told() {
+    let workload = deployment();
+    let fault = |service: &Service, workloads: &[&Workload]| service_requests(service, workloads).unwrap_err();
+    let (verdict, message) = fault(&service("b", json!([{ "port": 80 }])), &[]);
+    assert_eq!((verdict, message.as_str()), ("selects-nothing", "no pods have the labels of its selector, `app=b`"));
+    let wrong = service("a", json!([{ "port": 80, "targetPort": "htpp" }]));
+    let (verdict, message) = fault(&wrong, &[&workload]);
+    assert_eq!(verdict, "wrong-port");
+    assert!(
+        message.contains("\"htpp\", which no container of deployment/a has; their named ports are: http"),
+        "{message}"
     );
+    assert!(wrong.selects(workload.pod_labels()) && !service("b", json!([])).selects(workload.pod_labels()));
+    let headless: Service = serde_json::from_value(json!({ "spec": { "ports": [{ "port": 1 }] } })).unwrap();
+    assert!(!headless.has_selector());
 }

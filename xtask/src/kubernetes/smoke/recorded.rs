@@ -4,13 +4,16 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::state::{Change, Namespace, Object, Objects, apply};
+use super::workload::Kind;
 
 /// Deployments that are ready, paused, empty, and broken in many ways: Kubernetes 1.20, recorded after 40 s.
 pub(crate) fn recorded() -> Namespace {
     let all: Value = serde_json::from_str(include_str!("recorded.json")).unwrap();
     let mut namespace = Namespace::default();
-    read(&all["deployments"], &mut namespace.deployments);
-    read(&all["replicasets"], &mut namespace.replica_sets);
+    for kind in [Kind::Deployment, Kind::ReplicaSet] {
+        let list = serde_json::from_value(all[kind.resource()].clone()).unwrap();
+        namespace.apply_workloads(kind, Change::All(list));
+    }
     read(&all["pods"], &mut namespace.pods);
     read(&all["events"], &mut namespace.events);
     namespace

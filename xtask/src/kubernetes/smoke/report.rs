@@ -8,8 +8,8 @@ use serde::Serialize;
 #[derive(Debug, Clone, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Report {
-    /// The namespace looked at.
-    pub(crate) namespace: String,
+    /// The namespaces looked at.
+    pub(crate) namespaces: Vec<String>,
     /// kubectl's context.
     pub(crate) context: String,
     /// Whether all is well.
@@ -18,26 +18,30 @@ pub(crate) struct Report {
     pub(crate) seconds: f64,
     /// The steps in the order they were made.
     pub(crate) steps: Vec<Step>,
-    /// What is checked before and beside Deployments: the registry's images, missing components.
+    /// What is checked before and beside workloads: the registry's images, missing components, Services.
     pub(crate) checks: Vec<Check>,
-    /// The Deployments, by name.
-    pub(crate) deployments: Vec<DeploymentReport>,
+    /// The workloads, by namespace.
+    pub(crate) workloads: Vec<WorkloadReport>,
 }
 
 /// One step of the run.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Step {
-    /// `registry`, `apply`, `rollout`, `identity`, `health`, `time`.
+    /// `connect`, `registry`, `apply`, `rollout`, `identity`, `health`.
     pub(crate) name: &'static str,
     /// How long it took.
     pub(crate) seconds: f64,
 }
 
-/// One Deployment.
+/// One workload.
 #[derive(Debug, Clone, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct DeploymentReport {
+pub(crate) struct WorkloadReport {
+    /// Its namespace.
+    pub(crate) namespace: String,
+    /// `Deployment`, `Job`, …
+    pub(crate) kind: &'static str,
     /// Its name.
     pub(crate) name: String,
     /// The components that its containers run.
@@ -54,7 +58,7 @@ pub(crate) struct DeploymentReport {
 #[derive(Debug, Clone, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Check {
-    /// `rollout`, `identity`, `health`, `time`, `registry`, `component`.
+    /// `rollout`, `identity`, `health`, `time`, `registry`, `component`, `service`.
     pub(crate) name: String,
     /// What exactly, when there are several of the name: a pod, a path.
     pub(crate) subject: String,
@@ -92,14 +96,46 @@ impl Check {
 }
 
 impl Report {
-    /// The checks that failed, with the Deployment they belong to.
-    pub(crate) fn failures(&self) -> impl Iterator<Item = (Option<&str>, &Check)> {
+    /// The checks that failed, with the workload they belong to.
+    pub(crate) fn failures(&self) -> impl Iterator<Item = (Option<String>, &Check)> {
+        self.all().filter(|(_, check)| !check.passed)
+    }
+
+    /// The checks that passed and have something to say.
+    pub(crate) fn warnings(&self) -> impl Iterator<Item = (Option<String>, &Check)> {
+        let warns = |check: &Check| ["undeployed", "selects-nothing", "unverifiable"].contains(&check.verdict);
+        self.all().filter(move |(_, check)| check.passed && warns(check))
+    }
+
+    fn all(&self) -> impl Iterator<Item = (Option<String>, &Check)> {
         let own = self.checks.iter().map(|check| (None, check));
-        let of_deployments = self
-            .deployments
+        let of_workloads = self
+            .workloads
             .iter()
-            .flat_map(|deployment| deployment.checks.iter().map(|check| (Some(deployment.name.as_str()), check)));
-        own.chain(of_deployments).filter(|(_, check)| !check.passed)
+            .flat_map(|workload| workload.checks.iter().map(|check| (Some(self.place(workload)), check)));
+        own.chain(of_workloads)
+    }
+
+    /// A workload's name, with its namespace where there are several.
+    pub(crate) fn place(&self, workload: &WorkloadReport) -> String {
+        match self.namespaces.len() {
+            0 | 1 => workload.shown(),
+            _ => format!("{} {}", workload.namespace, workload.shown()),
+        }
+    }
+
+    /// The cells of a workload's line in a table: name, components, pods, rollout, identity, health, time.
+    pub(crate) fn cells(&self, workload: &WorkloadReport) -> [String; 7] {
+        let or_dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
+        [
+            self.place(workload),
+            or_dash(workload.components.join(", ")),
+            workload.pods.to_string(),
+            workload.verdicts("rollout"),
+            workload.verdicts("identity"),
+            workload.verdicts("health"),
+            workload.ready_seconds.map_or("-".to_owned(), |seconds| format!("{seconds} s")),
+        ]
     }
 
     /// JSON, for machines.
@@ -107,22 +143,22 @@ impl Report {
         serde_json::to_string_pretty(self).expect("text keys and finite numbers") + "\n"
     }
 
-    /// JUnit, in chainsaw's layout: a suite for each Deployment, a case for each check.
+    /// JUnit, in chainsaw's layout: a suite for each workload, a case for each check.
     pub(crate) fn to_junit(&self) -> String {
         let mut suites = String::new();
-        let own = (self.namespace.as_str(), &self.checks);
-        let deployments = self.deployments.iter().map(|deployment| (deployment.name.as_str(), &deployment.checks));
+        let own = (self.namespaces.join(", "), &self.checks);
+        let workloads = self.workloads.iter().map(|workload| (self.place(workload), &workload.checks));
         let (mut tests, mut failures) = (0, 0);
-        for (name, checks) in std::iter::once(own).chain(deployments).filter(|(_, checks)| !checks.is_empty()) {
+        for (name, checks) in std::iter::once(own).chain(workloads).filter(|(_, checks)| !checks.is_empty()) {
             let failed = checks.iter().filter(|check| !check.passed).count();
             (tests, failures) = (tests + checks.len(), failures + failed);
             let _ = writeln!(
                 suites,
                 "  <testsuite name=\"{}\" tests=\"{}\" failures=\"{failed}\" errors=\"0\" skipped=\"0\">",
-                escaped(name),
+                escaped(&name),
                 checks.len()
             );
-            checks.iter().for_each(|check| suites.push_str(&junit_case(name, check)));
+            checks.iter().for_each(|check| suites.push_str(&junit_case(&name, check)));
             suites.push_str("  </testsuite>\n");
         }
         format!(
@@ -136,19 +172,20 @@ impl Report {
     pub(crate) fn to_markdown(&self) -> String {
         let outcome = if self.passed { "passed" } else { "failed" };
         let mut text = format!(
-            "### Smoke {outcome}: namespace `{}`, {:.1} s\n\n| Deployment | Components | Pods | Rollout | Identity | \
+            "### Smoke {outcome}: namespace `{}`, {:.1} s\n\n| Workload | Components | Pods | Rollout | Identity | \
              Health | Ready after |\n| --- | --- | --- | --- | --- | --- | --- |\n",
-            self.namespace, self.seconds
+            self.namespaces.join("`, `"),
+            self.seconds
         );
-        for deployment in &self.deployments {
-            let _ = writeln!(text, "| {} |", deployment.cells().map(|cell| markdown(&cell)).join(" | "));
+        for workload in &self.workloads {
+            let _ = writeln!(text, "| {} |", self.cells(workload).map(|cell| markdown(&cell)).join(" | "));
         }
         let mut failures = self.failures().peekable();
         if failures.peek().is_some() {
             text.push('\n');
         }
-        for (deployment, check) in failures {
-            let place = deployment.map(|name| format!("`{name}` ")).unwrap_or_default();
+        for (workload, check) in failures {
+            let place = workload.map(|name| format!("`{name}` ")).unwrap_or_default();
             let title = [check.name.as_str(), &check.subject].join(" ");
             let _ = writeln!(
                 text,
@@ -162,19 +199,10 @@ impl Report {
     }
 }
 
-impl DeploymentReport {
-    /// The cells of its line in a table: name, components, pods, rollout, identity, health, time.
-    pub(crate) fn cells(&self) -> [String; 7] {
-        let or_dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
-        [
-            self.name.clone(),
-            or_dash(self.components.join(", ")),
-            self.pods.to_string(),
-            self.verdicts("rollout"),
-            self.verdicts("identity"),
-            self.verdicts("health"),
-            self.ready_seconds.map_or("-".to_owned(), |seconds| format!("{seconds} s")),
-        ]
+impl WorkloadReport {
+    /// As kubectl writes it: `deployment/engine`.
+    pub(crate) fn shown(&self) -> String {
+        format!("{}/{}", self.kind.to_lowercase(), self.name)
     }
 
     /// `ok`, or the words for what is wrong, each once.

@@ -1,15 +1,16 @@
-//! How a Deployment's current rollout stands.
+//! How a workload's current rollout stands.
 //!
-//! The rules for counts are those of `kubectl rollout status`; beyond them the pods of the current
-//! ReplicaSet are looked at one by one, which tells in seconds what counts only tell by a timeout.
+//! Beyond what the workload says itself, the pods of the current rollout are looked at one by one, which tells in seconds what counts only tell by a timeout.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::events::{newest, one_line};
-use super::faults::{Fault, Kind, Patience, fault_of};
-use super::objects::{Condition, ContainerStatus, Deployment, Pod, condition, seconds};
+use super::faults::{Class, Fault, Kind as FaultKind, fault_of, rejection_of};
+use super::objects::{Pod, condition, seconds};
 use super::state::Namespace;
+use super::status::{OwnStatus, own_status};
+use super::workload::{Kind, Workload};
 
 /// How long a fault that can heal is waited for.
 const GRACE: Duration = Duration::from_secs(10);
@@ -19,9 +20,9 @@ const RETRY_LIMIT: Duration = Duration::from_secs(30);
 /// How long a container without readiness probe must have run: to Kubernetes it is ready from its first
 /// moment, also when it ends in the next.
 const UPTIME_UNPROBED: Duration = Duration::from_secs(3);
-/// How late a busy kubelet may be to report that a container ended: a start that is longer ago than this
-/// needs no watching.
-const REPORT_DELAY: Duration = Duration::from_secs(30);
+/// How late a kubelet may be to report that a container ended: readiness that is longer ago than this needs
+/// no watching.
+const REPORT_DELAY: Duration = Duration::from_secs(5);
 /// How long a container must have run after a restart.
 const UPTIME_RESTARTED: Duration = Duration::from_secs(10);
 
@@ -39,7 +40,9 @@ pub(crate) struct Moment {
 pub(crate) enum Standing {
     /// Not yet decided; what it waits for.
     Waiting(String),
-    /// All pods of the current ReplicaSet are ready, and there are no others.
+    /// All pods of the current rollout are ready, and there are no others; watched for an early end.
+    Settling,
+    /// They are, and stay so; or the work is done.
     Done,
     /// It will not get better; why, one entry for each kind of trouble.
     Failed(Vec<Trouble>),
@@ -61,7 +64,8 @@ pub(crate) struct Trouble {
 }
 
 impl Trouble {
-    fn of_deployment(verdict: &'static str, message: impl Into<String>) -> Self {
+    /// One of the workload itself.
+    pub(crate) fn of_workload(verdict: &'static str, message: impl Into<String>) -> Self {
         Trouble { verdict, message: message.into(), pod: None, container: None, previous_log: false }
     }
 
@@ -79,41 +83,67 @@ impl Trouble {
 /// A thing that was first seen at some moment: a pod's uid, and what of it.
 type Seen = BTreeMap<(String, String), Moment>;
 
+/// Which faults are waited for until time is up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Strictness {
+    /// None.
+    FailFast,
+    /// Those that can heal.
+    #[default]
+    Normal,
+    /// All.
+    Tolerate,
+}
+
 /// Judges rollouts, remembering since when things are as they are.
 #[derive(Debug)]
 pub(crate) struct Judge {
     since: i64,
+    strictness: Strictness,
+    settle: Duration,
     faults: Seen,
     running: Seen,
 }
 
 impl Judge {
-    /// Ends of containers after `since` (unix seconds, the cluster's clock) count against a rollout.
-    pub(crate) fn new(since: i64) -> Self {
-        Judge { since, faults: Seen::new(), running: Seen::new() }
+    /// Ends of containers after `since` (unix seconds, the cluster's clock) count against a rollout; pods must
+    /// have been ready for `settle`.
+    pub(crate) fn new(since: i64, strictness: Strictness, settle: Duration) -> Self {
+        Judge { since, strictness, settle, faults: Seen::new(), running: Seen::new() }
     }
 
-    /// How the rollout of `deployment` stands.
-    pub(crate) fn judge(&mut self, namespace: &Namespace, deployment: &Deployment, now: Moment) -> Standing {
-        if let Some(standing) = before_pods(deployment) {
-            return standing;
-        }
-        let wanted = deployment.spec.replicas.unwrap_or(1);
-        let Some(set) = namespace.current_replica_set(deployment) else {
-            return match self.refused(&deployment.status.conditions, &deployment.metadata.uid, now) {
+    /// How `workload` stands, by the containers that are not in `skipped`.
+    pub(crate) fn judge(
+        &mut self,
+        namespace: &Namespace,
+        workload: &Workload,
+        skipped: &[&str],
+        now: Moment,
+    ) -> Standing {
+        let (counts, working) = match own_status(namespace, workload) {
+            OwnStatus::Waiting(text) => return Standing::Waiting(text),
+            OwnStatus::Failed(verdict, message) => {
+                return Standing::Failed(vec![own_trouble(namespace, workload, verdict, message)]);
+            }
+            OwnStatus::Finished => return Standing::Done,
+            OwnStatus::Working(text) => (None, text),
+            OwnStatus::Pods(counts) => (Some(counts), String::new()),
+        };
+        let Some(maker) = namespace.maker(workload) else {
+            return match self.refused(namespace, workload, workload, now) {
                 Some(trouble) => Standing::Failed(vec![trouble]),
                 None => Standing::Waiting("no ReplicaSet yet".to_owned()),
             };
         };
-        let pods = namespace.pods_of(set);
+        let pods = namespace.pods_of(workload);
         let (mut final_faults, mut pending) = (Vec::new(), None);
         for pod in &pods {
             let events = namespace.events_of(&pod.metadata.uid);
-            let Some(fault) = fault_of(pod, &events, self.since) else {
+            let Some(fault) = fault_of(pod, &events, self.since, skipped) else {
                 self.faults.retain(|(uid, _), _| *uid != pod.metadata.uid);
                 continue;
             };
-            match self.is_final(&pod.metadata.uid, &fault, now) {
+            match self.is_final(&pod.metadata.uid, &fault, workload, now) {
                 true => final_faults.push((*pod, fault)),
                 false => pending = pending.or(Some(fault)),
             }
@@ -122,55 +152,112 @@ impl Judge {
             return Standing::Failed(grouped(final_faults));
         }
         let ready = pods.iter().filter(|pod| is_ready(pod)).count();
-        let status = &deployment.status;
-        let is_complete = status.updated_replicas == wanted
-            && status.replicas == wanted
-            && status.available_replicas >= wanted
-            && i64::try_from(ready) == Ok(wanted)
-            && pods.len() == ready;
+        let is_complete = match counts {
+            // The next Job of a CronJob comes in its time.
+            None => workload.kind == Kind::CronJob,
+            // Nobody knows whether what is skipped ever gets ready.
+            Some(_) if !skipped.is_empty() => has_only(workload, skipped) || are_ready_but(&pods, skipped),
+            Some(counts) => counts.is_complete && i64::try_from(ready) == Ok(counts.wanted) && pods.len() == ready,
+        };
         if is_complete {
             // Each is looked at, so that all are remembered from now on.
             let unsettled = pods.iter().filter(|pod| !self.is_settled(pod, now)).count();
-            return if unsettled == 0 {
+            return if unsettled == 0 || counts.is_none() || has_only(workload, skipped) {
                 Standing::Done
             } else {
-                Standing::Waiting("ready; watched for an early end".into())
+                Standing::Settling
             };
         }
-        if let Some(trouble) = self.refused(&set.status.conditions, &set.metadata.uid, now) {
+        let refused = self.refused(namespace, workload, maker, now);
+        if let Some((pod, fault)) = rejection(namespace, workload, &pods) {
+            match self.is_final(&maker.metadata.uid, &fault, workload, now) {
+                true => return Standing::Failed(grouped(vec![(pod, fault)])),
+                false => pending = pending.or(Some(fault)),
+            }
+        }
+        if let Some(trouble) = refused {
             return Standing::Failed(vec![trouble]);
         }
+        let status = &workload.status;
+        let progress = counts.map_or(working, |counts| progress(ready, counts.wanted, counts.all));
         if let Some(late) = condition(&status.conditions, "Progressing", "False")
             && late.reason == "ProgressDeadlineExceeded"
         {
-            let message = format!("{}; {}", one_line(&late.message), progress(ready, wanted, status.replicas));
+            let message = format!("{}; {progress}", one_line(&late.message));
             return Standing::Failed(vec![unready(namespace, &pods, "deadline-exceeded", message)]);
         }
         let fault = pending.map(|fault| format!("; {}: {}", fault.kind.word(), fault.message)).unwrap_or_default();
-        Standing::Waiting(progress(ready, wanted, status.replicas) + &fault)
+        let refusal = self.refusal(namespace, workload, maker);
+        let refusal = refusal.map(|why| format!("; replica-failure: {why}")).unwrap_or_default();
+        Standing::Waiting(progress + &fault + &refusal)
     }
 
     /// What to say of a rollout that is still waiting when time is up.
-    pub(crate) fn timed_out(&self, namespace: &Namespace, deployment: &Deployment, waiting: &str) -> Vec<Trouble> {
-        let pods = namespace.current_pods(deployment);
+    pub(crate) fn timed_out(
+        &self,
+        namespace: &Namespace,
+        workload: &Workload,
+        skipped: &[&str],
+        waiting: &str,
+    ) -> Vec<Trouble> {
+        let pods = namespace.pods_of(workload);
         let faulty = pods.iter().filter_map(|pod| {
-            let fault = fault_of(pod, &namespace.events_of(&pod.metadata.uid), self.since)?;
-            Some((*pod, fault))
+            let fault = fault_of(pod, &namespace.events_of(&pod.metadata.uid), self.since, skipped)?;
+            (fault.class != Class::Healed).then_some((*pod, fault))
         });
         let faulty: Vec<_> = faulty.collect();
         if !faulty.is_empty() {
             return grouped(faulty);
         }
+        let maker = namespace.maker(workload).unwrap_or(workload);
+        if let Some(why) = self.refusal(namespace, workload, maker) {
+            return vec![Trouble::of_workload("replica-failure", why)];
+        }
+        if let Some((pod, fault)) = rejection(namespace, workload, &pods) {
+            return grouped(vec![(pod, fault)]);
+        }
         vec![unready(namespace, &pods, "not-ready", waiting.to_owned())]
     }
 
-    fn is_final(&mut self, uid: &str, fault: &Fault, now: Moment) -> bool {
+    /// What to say of a rollout that is settling when time is up: that is as long as it can be watched, unless
+    /// a container was restarted, and may well end again.
+    pub(crate) fn unsettled(
+        &mut self,
+        namespace: &Namespace,
+        workload: &Workload,
+        skipped: &[&str],
+        now: Moment,
+    ) -> Vec<Trouble> {
+        let mut troubles = Vec::new();
+        for pod in namespace.pods_of(workload) {
+            let restarts = restarts_of(pod);
+            if restarts == 0 || self.is_settled(pod, now) {
+                continue;
+            }
+            let fault = fault_of(pod, &namespace.events_of(&pod.metadata.uid), self.since, skipped);
+            let mut trouble =
+                fault.map_or_else(|| Trouble::of_workload("restarted", ""), |fault| Trouble::of_pod(pod, fault));
+            trouble.pod = Some(pod.metadata.name.clone());
+            let message = format!("{restarts} restarts so far, and time is up a moment after the last");
+            trouble.message =
+                [trouble.message, message].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; ");
+            troubles.push(trouble);
+        }
+        troubles
+    }
+
+    fn is_final(&mut self, uid: &str, fault: &Fault, workload: &Workload, now: Moment) -> bool {
         let first = *self.faults.entry((uid.to_owned(), fault.kind.word().to_owned())).or_insert(now);
         let age = now.elapsed.saturating_sub(first.elapsed);
-        match fault.kind.patience() {
-            Patience::None => true,
-            Patience::Grace => age >= GRACE,
-            Patience::Retry => {
+        let is_end = matches!(fault.kind, FaultKind::FailingExit | FaultKind::CrashLoop | FaultKind::OutOfMemory);
+        match (self.strictness, fault.class) {
+            (Strictness::Tolerate, _) => false,
+            (Strictness::FailFast, _) => true,
+            // A Job counts its failures itself.
+            _ if is_end && workload.is_job() => false,
+            (_, Class::Final) => true,
+            (_, Class::Healing | Class::Healed) => false,
+            (_, Class::Retried) => {
                 let grace = i64::try_from(GRACE.as_secs()).unwrap_or(i64::MAX);
                 let is_retried = age >= GRACE && fault.reported >= first.cluster + grace;
                 !fault.is_retrying && (is_retried || age >= RETRY_LIMIT)
@@ -178,66 +265,97 @@ impl Judge {
         }
     }
 
-    /// Pods that the API server does not let be made: quota, admission.
-    fn refused(&mut self, conditions: &[Condition], uid: &str, now: Moment) -> Option<Trouble> {
-        let refused = condition(conditions, "ReplicaFailure", "True")?;
-        let message = one_line(&refused.message);
-        // A new namespace gets its accounts within a moment.
-        if message.contains("serviceaccount") && message.contains("not found") {
-            let first = *self.faults.entry((uid.to_owned(), "refused".to_owned())).or_insert(now);
-            if now.elapsed.saturating_sub(first.elapsed) < GRACE {
-                return None;
-            }
+    /// Why pods are not made: quota, admission. Controllers other than ReplicaSets' only tell it by an event.
+    fn refusal(&self, namespace: &Namespace, workload: &Workload, maker: &Workload) -> Option<String> {
+        if let Some(refused) = condition(&maker.status.conditions, "ReplicaFailure", "True") {
+            return Some(one_line(&refused.message));
         }
-        Some(Trouble::of_deployment("replica-failure", message))
+        let tells_by_event = matches!(workload.kind, Kind::StatefulSet | Kind::DaemonSet | Kind::Job | Kind::CronJob);
+        let events = namespace.events_of(&maker.metadata.uid);
+        let last = newest(&events, &["FailedCreate", "SuccessfulCreate"]).filter(|_| tells_by_event)?;
+        (last.reason == "FailedCreate").then(|| one_line(&last.message))
     }
 
-    /// Whether the pod has run long enough to be believed.
+    /// A refusal that does not heal.
+    fn refused(
+        &mut self,
+        namespace: &Namespace,
+        workload: &Workload,
+        maker: &Workload,
+        now: Moment,
+    ) -> Option<Trouble> {
+        let message = self.refusal(namespace, workload, maker)?;
+        let first = *self.faults.entry((maker.metadata.uid.clone(), "refused".to_owned())).or_insert(now);
+        let heals = ["exceeded quota", "failed calling webhook", "object has been modified"];
+        let is_final = match self.strictness {
+            Strictness::Tolerate => false,
+            Strictness::FailFast => true,
+            Strictness::Normal if heals.iter().any(|text| message.contains(text)) => false,
+            // What it names may come a moment later; a new namespace gets its accounts within one.
+            Strictness::Normal if message.contains("not found") => now.elapsed.saturating_sub(first.elapsed) >= GRACE,
+            Strictness::Normal => true,
+        };
+        is_final.then(|| Trouble::of_workload("replica-failure", message))
+    }
+
+    /// Whether the pod has been ready for long enough to be believed.
     fn is_settled(&mut self, pod: &Pod, now: Moment) -> bool {
-        let mut is_settled = true;
-        for status in &pod.status.container_statuses {
-            let key = (pod.metadata.uid.clone(), format!("{} {}", status.name, status.restart_count));
-            let first = *self.running.entry(key).or_insert(now);
-            let seen = now.elapsed.saturating_sub(first.elapsed);
-            let needed = needed_uptime(pod, status);
-            is_settled &= seen >= needed || uptime(status, now) >= needed + REPORT_DELAY;
-        }
-        is_settled
+        let restarts = restarts_of(pod);
+        let ready = condition(&pod.status.conditions, "Ready", "True");
+        let since = ready.and_then(|ready| seconds(ready.last_transition_time.as_ref()));
+        // One that was unready for a while begins anew.
+        let key = (pod.metadata.uid.clone(), format!("ready since {since:?}, {restarts} restarts"));
+        let first = *self.running.entry(key).or_insert(now);
+        let seen = now.elapsed.saturating_sub(first.elapsed);
+        let ready_for = since.and_then(|since| u64::try_from(now.cluster - since).ok()).unwrap_or(0);
+        let needed = self.needed(pod, restarts);
+        seen >= needed || Duration::from_secs(ready_for) >= needed + REPORT_DELAY
+    }
+
+    fn needed(&self, pod: &Pod, restarts: i64) -> Duration {
+        let is_unprobed = pod.spec.containers.iter().any(|container| container.readiness_probe.is_none());
+        let least = match (restarts > 0, is_unprobed) {
+            (true, _) => UPTIME_RESTARTED,
+            (false, true) => UPTIME_UNPROBED,
+            (false, false) => Duration::ZERO,
+        };
+        least.max(self.settle)
     }
 }
 
-/// What can be said without looking at pods.
-fn before_pods(deployment: &Deployment) -> Option<Standing> {
-    let Deployment { metadata, spec, status } = deployment;
-    let name = &metadata.name;
-    if status.observed_generation < metadata.generation {
-        return Some(Standing::Waiting("not yet seen by the Deployment controller".to_owned()));
-    }
-    if spec.paused {
-        let message = format!("rollouts are held back; `kubectl rollout resume deployment/{name}` lets them go on");
-        return Some(Standing::Failed(vec![Trouble::of_deployment("paused", message)]));
-    }
-    if spec.replicas == Some(0) {
-        let message = format!("nothing runs; `kubectl scale deployment/{name} --replicas=1` starts a pod");
-        return Some(Standing::Failed(vec![Trouble::of_deployment("zero-replicas", message)]));
-    }
-    None
+fn restarts_of(pod: &Pod) -> i64 {
+    pod.status.container_statuses.iter().map(|status| status.restart_count).sum()
 }
 
-fn needed_uptime(pod: &Pod, status: &ContainerStatus) -> Duration {
-    let container = pod.spec.containers.iter().find(|container| container.name == status.name);
-    let is_probed = container.is_some_and(|container| container.readiness_probe.is_some());
-    match (status.restart_count > 0, is_probed) {
-        (true, _) => UPTIME_RESTARTED,
-        (false, false) => UPTIME_UNPROBED,
-        (false, true) => Duration::ZERO,
-    }
+/// What a node said that refused a pod, when no other came after it.
+fn rejection<'a>(namespace: &'a Namespace, workload: &Workload, pods: &[&Pod]) -> Option<(&'a Pod, Fault)> {
+    let created = |pod: &Pod| seconds(pod.metadata.creation_timestamp.as_ref());
+    let failed = namespace.failed_pod_of(workload).filter(|_| !workload.is_job())?;
+    let is_newest = pods.iter().all(|pod| created(pod) <= created(failed));
+    is_newest.then(|| rejection_of(failed).map(|fault| (failed, fault)))?
 }
 
-fn uptime(status: &ContainerStatus, now: Moment) -> Duration {
-    let started = status.state.running.as_ref().and_then(|running| seconds(running.started_at.as_ref()));
-    let uptime = started.map_or(0, |started| now.cluster - started);
-    Duration::from_secs(u64::try_from(uptime).unwrap_or(0))
+/// Whether there are no containers but these.
+fn has_only(workload: &Workload, names: &[&str]) -> bool {
+    workload.template().spec.containers.iter().all(|container| names.contains(&container.name.as_str()))
+}
+
+/// Whether there are pods, and all their containers are ready but for these.
+fn are_ready_but(pods: &[&Pod], names: &[&str]) -> bool {
+    let is_ready = |pod: &&Pod| {
+        pod.status.container_statuses.iter().all(|status| status.ready || names.contains(&status.name.as_str()))
+    };
+    !pods.is_empty() && pods.iter().all(is_ready)
+}
+
+/// A trouble of the workload's own, with the pod that may tell more.
+fn own_trouble(namespace: &Namespace, workload: &Workload, verdict: &'static str, message: String) -> Trouble {
+    let mut trouble = Trouble::of_workload(verdict, message);
+    let pod = namespace.failed_pod_of(workload).filter(|_| ["job-failed", "pod-failed"].contains(&verdict));
+    trouble.pod = pod.map(|pod| pod.metadata.name.clone());
+    let ended = pod.and_then(|pod| pod.status.all().find(|status| status.state.terminated.is_some()));
+    trouble.container = ended.map(|status| status.name.clone());
+    trouble
 }
 
 /// Whether the kubelet calls the pod ready.
@@ -274,7 +392,7 @@ fn progress(ready: usize, wanted: i64, all: i64) -> String {
 
 /// One trouble for all pods that have the same kind of fault in the same container.
 fn grouped(faults: Vec<(&Pod, Fault)>) -> Vec<Trouble> {
-    let mut groups: BTreeMap<(Kind, Option<String>), (Trouble, usize)> = BTreeMap::new();
+    let mut groups: BTreeMap<(FaultKind, Option<String>), (Trouble, usize)> = BTreeMap::new();
     for (pod, fault) in faults {
         let key = (fault.kind, fault.container.clone());
         groups.entry(key).or_insert_with(|| (Trouble::of_pod(pod, fault), 0)).1 += 1;
@@ -290,7 +408,7 @@ fn grouped(faults: Vec<(&Pod, Fault)>) -> Vec<Trouble> {
 
 /// A trouble that points to the first pod that is not ready, and says what its probes say.
 fn unready(namespace: &Namespace, pods: &[&Pod], verdict: &'static str, message: String) -> Trouble {
-    let mut trouble = Trouble::of_deployment(verdict, message);
+    let mut trouble = Trouble::of_workload(verdict, message);
     let Some(pod) = pods.iter().find(|pod| !is_ready(pod)) else { return trouble };
     trouble.pod = Some(pod.metadata.name.clone());
     let unready = pod.status.all().find(|status| !status.ready && status.state.terminated.is_none());

@@ -1,11 +1,15 @@
 //! The namespace as last seen, kept up to date from lists and watches.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::objects::{Deployment, Event, Metadata, Pod, ReplicaSet, Service};
+use super::objects::{Event, Metadata, Pod, Service, seconds};
+use super::workload::{Kind, Workload};
 
 /// The annotation by which a Deployment and its current ReplicaSet name the same rollout.
 const REVISION: &str = "deployment.kubernetes.io/revision";
+/// The label by which a Rollout's ReplicaSets are told apart.
+const ROLLOUT_HASH: &str = "rollouts-pod-template-hash";
 
 /// Objects of one kind, by name.
 pub(crate) type Objects<T> = BTreeMap<String, T>;
@@ -13,12 +17,12 @@ pub(crate) type Objects<T> = BTreeMap<String, T>;
 /// A namespace's objects.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Namespace {
-    /// Deployments.
-    pub(crate) deployments: Objects<Deployment>,
-    /// ReplicaSets, current and old.
-    pub(crate) replica_sets: Objects<ReplicaSet>,
-    /// Pods, of Deployments and others.
+    /// What makes pods, current and old.
+    pub(crate) workloads: BTreeMap<Kind, Objects<Workload>>,
+    /// Pods, of these and others.
     pub(crate) pods: Objects<Pod>,
+    /// Services.
+    pub(crate) services: Objects<Service>,
     /// Events.
     pub(crate) events: Objects<Event>,
 }
@@ -32,6 +36,17 @@ pub(crate) enum Change<T> {
     Put(T),
     /// Deleted.
     Gone(T),
+}
+
+impl<T> Change<T> {
+    /// The same of what `change` makes of its objects.
+    pub(crate) fn map<U>(self, change: impl Fn(T) -> U) -> Change<U> {
+        match self {
+            Change::All(all) => Change::All(all.into_iter().map(change).collect()),
+            Change::Put(object) => Change::Put(change(object)),
+            Change::Gone(object) => Change::Gone(change(object)),
+        }
+    }
 }
 
 /// An object with metadata.
@@ -49,7 +64,7 @@ macro_rules! object {
         }
     )*};
 }
-object!(Deployment, ReplicaSet, Pod, Event, Service);
+object!(Workload, Pod, Event, Service);
 
 /// Brings `objects` up to date.
 pub(crate) fn apply<T: Object>(objects: &mut Objects<T>, change: Change<T>) {
@@ -63,33 +78,83 @@ pub(crate) fn apply<T: Object>(objects: &mut Objects<T>, change: Change<T>) {
 }
 
 impl Namespace {
-    /// The ReplicaSet of the current rollout: owned by uid, with the Deployment's revision. Before the
-    /// Deployment's generation is observed there is none, since the annotation is still the old one.
-    pub(crate) fn current_replica_set(&self, deployment: &Deployment) -> Option<&ReplicaSet> {
-        if deployment.status.observed_generation < deployment.metadata.generation {
-            return None;
-        }
-        let revision = deployment.metadata.annotations.get(REVISION)?;
-        self.replica_sets.values().find(|set| {
-            set.metadata.is_controlled_by(&deployment.metadata.uid)
-                && set.metadata.annotations.get(REVISION) == Some(revision)
-        })
+    /// Brings the workloads of a kind up to date.
+    pub(crate) fn apply_workloads(&mut self, kind: Kind, change: Change<Workload>) {
+        apply(self.workloads.entry(kind).or_default(), change.map(|workload| Workload { kind, ..workload }));
     }
 
-    /// The pods of a ReplicaSet that count: not being deleted, and not ended for good (the controller
-    /// replaces evicted ones).
-    pub(crate) fn pods_of(&self, set: &ReplicaSet) -> Vec<&Pod> {
-        let counts = |pod: &&Pod| {
-            pod.metadata.is_controlled_by(&set.metadata.uid)
-                && !pod.metadata.is_terminating()
-                && !["Failed", "Succeeded"].contains(&pod.status.phase.as_str())
+    fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Workload> {
+        self.workloads.get(&kind).into_iter().flat_map(|objects| objects.values())
+    }
+
+    fn knows(&self, uid: &str) -> bool {
+        self.workloads.values().flat_map(|objects| objects.values()).any(|workload| workload.metadata.uid == uid)
+    }
+
+    /// What stands by itself and is not being deleted: what another workload makes is part of that one. So
+    /// are pods whose maker is of a kind that we do not know.
+    pub(crate) fn workloads(&self) -> Vec<Cow<'_, Workload>> {
+        let all = Kind::LISTED.into_iter().flat_map(|kind| self.of_kind(kind));
+        let own = all.filter(|workload| match (workload.kind, workload.metadata.controller()) {
+            (Kind::ReplicaSet, Some(owner)) => {
+                owner.kind != Kind::Deployment.name()
+                    && !self.knows(&owner.uid)
+                    && workload.spec.replicas.unwrap_or(1) > 0
+            }
+            (Kind::Job, Some(owner)) => owner.kind != Kind::CronJob.name(),
+            _ => true,
+        });
+        let is_made = |pod: &Pod| {
+            let makers = [Kind::ReplicaSet, Kind::StatefulSet, Kind::DaemonSet, Kind::Job];
+            pod.metadata.controller().is_some_and(|owner| makers.iter().any(|kind| kind.name() == owner.kind))
         };
-        self.pods.values().filter(counts).collect()
+        let pods = self.pods.values().filter(|pod| !is_made(pod)).map(|pod| Cow::Owned(Workload::of_pod(pod)));
+        own.map(Cow::Borrowed).chain(pods).filter(|workload| !workload.metadata.is_terminating()).collect()
     }
 
-    /// The pods that count of a Deployment's current rollout.
-    pub(crate) fn current_pods(&self, deployment: &Deployment) -> Vec<&Pod> {
-        self.current_replica_set(deployment).map(|set| self.pods_of(set)).unwrap_or_default()
+    /// What makes the pods of the current rollout: a Deployment's ReplicaSet, by owner and revision; a
+    /// CronJob's newest Job; else the workload itself. Before a Deployment's generation is observed there is
+    /// none, since the annotation is still the old one.
+    pub(crate) fn maker<'a>(&'a self, workload: &'a Workload) -> Option<&'a Workload> {
+        let owned = |kind| self.of_kind(kind).filter(|other| other.metadata.is_controlled_by(&workload.metadata.uid));
+        match workload.kind {
+            Kind::Deployment => {
+                if workload.status.observed_generation < workload.metadata.generation {
+                    return None;
+                }
+                let revision = workload.metadata.annotations.get(REVISION)?;
+                owned(Kind::ReplicaSet).find(|set| set.metadata.annotations.get(REVISION) == Some(revision))
+            }
+            Kind::Rollout => {
+                let hash = &workload.status.current_pod_hash;
+                owned(Kind::ReplicaSet).find(|set| set.metadata.labels.get(ROLLOUT_HASH) == Some(hash))
+            }
+            Kind::CronJob => owned(Kind::Job).max_by_key(|job| seconds(job.metadata.creation_timestamp.as_ref())),
+            _ => Some(workload),
+        }
+    }
+
+    /// The pods that count of a workload's current rollout: not being deleted, and not ended for good (the
+    /// controller replaces evicted ones), but where coming to an end is what they are for.
+    pub(crate) fn pods_of(&self, workload: &Workload) -> Vec<&Pod> {
+        let phases: &[&str] = if workload.is_job() { &["Failed"] } else { &["Failed", "Succeeded"] };
+        let counts = |pod: &&Pod| !phases.contains(&pod.status.phase.as_str()) || workload.kind == Kind::Pod;
+        self.all_pods_of(workload).into_iter().filter(counts).collect()
+    }
+
+    /// The newest pod of a current rollout that failed for good.
+    pub(crate) fn failed_pod_of(&self, workload: &Workload) -> Option<&Pod> {
+        let failed = self.all_pods_of(workload).into_iter().filter(|pod| pod.status.phase == "Failed");
+        failed.max_by_key(|pod| seconds(pod.metadata.creation_timestamp.as_ref()))
+    }
+
+    fn all_pods_of(&self, workload: &Workload) -> Vec<&Pod> {
+        let Some(maker) = self.maker(workload) else { return Vec::new() };
+        let is_own = |pod: &&Pod| match workload.kind {
+            Kind::Pod => pod.metadata.uid == workload.metadata.uid,
+            _ => pod.metadata.is_controlled_by(&maker.metadata.uid),
+        };
+        self.pods.values().filter(is_own).filter(|pod| !pod.metadata.is_terminating()).collect()
     }
 
     /// The events of the object `uid`, oldest first.

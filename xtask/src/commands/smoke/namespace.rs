@@ -1,0 +1,188 @@
+//! One namespace, looked at from its first list to the last answer of a pod.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::details::details;
+use super::gather::Plan;
+use super::health::{Health, Times, service_faults};
+use super::identity::Identities;
+use super::rollout::{Rollouts, placeholders};
+use super::run::Steps;
+use super::view::View;
+use crate::cli::SmokeArgs;
+use crate::cluster::Api;
+use crate::kubernetes::smoke::expected::Owner;
+use crate::kubernetes::smoke::objects::{Container, Pod};
+use crate::kubernetes::smoke::report::{Check, WorkloadReport};
+use crate::kubernetes::smoke::rollout::{Strictness, ready_seconds};
+use crate::kubernetes::smoke::workload::Workload;
+use crate::registry::Client;
+use crate::system::parallel;
+
+/// How long an event may come after the state that it explains.
+const EVENT_REPORT: Duration = Duration::from_millis(700);
+/// How long a busy kubelet may take to report that a container was restarted; it looks every second.
+const RESTART_REPORT: Duration = Duration::from_secs(10);
+/// Workloads whose failures are explained at once.
+const JOBS: usize = 16;
+
+/// What was found in a namespace.
+pub(super) struct Found {
+    /// Its name.
+    pub(super) namespace: String,
+    /// Whether there was nothing to look at.
+    pub(super) is_empty: bool,
+    /// Components that some workload runs, be it looked at or not.
+    pub(super) components: BTreeSet<String>,
+    /// Components that somebody else's image is called like, with a sentence on where it runs.
+    pub(super) alike: Vec<(String, String)>,
+    /// What is checked beside workloads.
+    pub(super) checks: Vec<Check>,
+    /// The workloads.
+    pub(super) workloads: Vec<WorkloadReport>,
+    /// How long each step took.
+    pub(super) steps: Steps,
+}
+
+impl Found {
+    /// How long it all took.
+    pub(super) fn seconds(&self) -> f64 {
+        self.steps.steps.iter().map(|step| step.seconds).sum()
+    }
+}
+
+/// Follows the rollouts, compares images, asks for health.
+///
+/// # Errors
+/// Missing rights; an API server that was never heard.
+pub(super) fn look(
+    plan: &Plan,
+    api: &Api,
+    client: &Arc<Client>,
+    view: &View,
+    arguments: &SmokeArgs,
+    times: Times,
+    since: i64,
+) -> Result<Found> {
+    let mut steps = Steps::new(Instant::now());
+    let strictness = match (arguments.fail_fast, arguments.tolerate_failures) {
+        (true, _) => Strictness::FailFast,
+        (_, true) => Strictness::Tolerate,
+        _ => Strictness::Normal,
+    };
+    let mut rollouts = Rollouts::follow(plan, api, since, strictness, times);
+    rollouts.wait(view)?;
+    steps.end("rollout");
+    let mut identities = Identities::new(client, plan, &api.namespace, arguments.allow_unverifiable);
+    identities.look_up(&rollouts, times);
+    steps.end("identity");
+    let is_lost = rollouts.has_failed() || identities.has_mismatch(&rollouts);
+    let times = if is_lost { rollouts.hurry() } else { times };
+    let mut health = Health::new(arguments.fail_fast);
+    while health.ask(api, &rollouts, times) {
+        if health.is_doubtful {
+            rollouts.linger(RESTART_REPORT, |rollouts| health.saw_restart(rollouts))?;
+        }
+        // Pods that took the place of others meanwhile are checked as well.
+        rollouts.wait(view)?;
+        if Instant::now() >= times.decide {
+            break;
+        }
+    }
+    identities.look_up(&rollouts, times);
+    steps.end("health");
+    rollouts.linger(EVENT_REPORT, |rollouts| !rollouts.lacks_events())?;
+
+    let seconds = times.started.elapsed().as_secs_f64();
+    let all = rollouts.workloads();
+    let reports = parallel::map(all.iter().map(AsRef::as_ref).collect(), JOBS, |workload: &Workload| {
+        let pods = rollouts.namespace.pods_of(workload);
+        let mut checks = rollout_checks(plan, api, &rollouts, workload);
+        let is_done = rollouts.is_done(workload);
+        checks.extend(identities.checks(workload, &pods, is_done, seconds));
+        checks.extend(health.checks(workload, &pods, seconds));
+        let slowest = if is_done { pods.iter().filter_map(|pod| ready_seconds(pod)).max() } else { None };
+        checks.extend(time_check(slowest, arguments.ready_within, &pods, seconds));
+        WorkloadReport {
+            namespace: api.namespace.clone(),
+            kind: workload.kind.name(),
+            name: workload.metadata.name.clone(),
+            components: components(plan, workload),
+            pods: pods.len(),
+            ready_seconds: slowest,
+            checks,
+        }
+    });
+    let run = rollouts.namespace.workloads();
+    Ok(Found {
+        namespace: api.namespace.clone(),
+        is_empty: all.is_empty(),
+        components: run.iter().flat_map(|workload| components(plan, workload)).collect(),
+        alike: run.iter().flat_map(|workload| alike(plan, workload)).collect(),
+        checks: service_faults(&rollouts, seconds),
+        workloads: reports,
+        steps,
+    })
+}
+
+fn components(plan: &Plan, workload: &Workload) -> Vec<String> {
+    let owners = workload.template().spec.all().map(|container| plan.expectations.owner(workload, container));
+    let names = owners.filter_map(|owner| match owner {
+        Owner::Component(name) | Owner::Placeholder(name) => Some(name.to_owned()),
+        Owner::Foreign => None,
+    });
+    names.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+fn alike(plan: &Plan, workload: &Workload) -> Vec<(String, String)> {
+    let containers = workload.template().spec.all();
+    let found = containers.filter_map(|container| {
+        let component = plan.expectations.alike(container)?;
+        let Container { name, image, .. } = container;
+        let text = format!("container {name} of {} runs {image}, which is none of its repositories", workload.shown());
+        Some((component.to_owned(), text))
+    });
+    found.collect()
+}
+
+fn rollout_checks(plan: &Plan, api: &Api, rollouts: &Rollouts<'_>, workload: &Workload) -> Vec<Check> {
+    let mut checks = Vec::new();
+    for container in placeholders(plan, workload) {
+        let message = "its image is a placeholder; `cargo xtask manifests` puts the recorded one in";
+        let check = Check::failed("rollout", container, "placeholder", message, rollouts.elapsed());
+        checks.push(Check { passed: plan.placeholders_pass, ..check });
+    }
+    let Some(decided) = rollouts.decided.get(&workload.shown()) else {
+        let message = "it appeared while others were checked";
+        checks.push(Check::failed("rollout", "", "not-ready", message, rollouts.elapsed()));
+        return checks;
+    };
+    if decided.troubles.is_empty() && checks.is_empty() {
+        checks.push(Check::ok("rollout", "", decided.seconds));
+    }
+    checks.extend(decided.troubles.iter().map(|trouble| {
+        let subject = trouble.pod.as_ref().map(|pod| match &trouble.container {
+            Some(container) => format!("pod {pod}, container {container}"),
+            None => format!("pod {pod}"),
+        });
+        let subject = subject.unwrap_or_default();
+        let check = Check::failed("rollout", subject, trouble.verdict, &trouble.message, decided.seconds);
+        Check { details: details(api, &rollouts.namespace, workload, trouble), ..check }
+    }));
+    checks
+}
+
+fn time_check(slowest: Option<u64>, within: Option<Duration>, pods: &[&Pod], seconds: f64) -> Option<Check> {
+    let (slowest, within) = (slowest?, within?);
+    if Duration::from_secs(slowest) <= within {
+        return Some(Check::ok("time", "", seconds));
+    }
+    let pod =
+        pods.iter().max_by_key(|pod| ready_seconds(pod)).map(|pod| pod.metadata.name.as_str()).unwrap_or_default();
+    let message = format!("pod {pod} was ready {slowest} s after its creation; allowed are {} s", within.as_secs_f64());
+    Some(Check::failed("time", "", "slow", message, seconds))
+}
