@@ -150,3 +150,14 @@ fn shellcheck_has_nothing_to_say_of_any_script() {
     }
     assert!(checked >= 8, "{checked}");
 }
+
+#[test]
+fn every_variable_that_the_tool_reads_is_documented() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let text = std::fs::read_to_string(root.join("xtask/src/system/environment.rs")).unwrap();
+    let names: Vec<&str> = text.lines().filter_map(|line| line.trim().strip_prefix("(\"")?.split('"').next()).collect();
+    assert!(names.len() > 40 && names.is_sorted(), "{names:?}");
+    let docs = std::fs::read_to_string(root.join("docs/configuration.md")).unwrap();
+    let missing: Vec<_> = names.iter().filter(|name| !docs.contains(&format!("`{name}`"))).collect();
+    assert!(missing.is_empty(), "`docs/configuration.md` does not name {missing:?}");
+}

@@ -7,6 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 use xshell::{Cmd, Shell, cmd};
 
+use crate::system::environment::variable;
 use crate::system::process;
 
 /// kubectl with the context chosen for this run.
@@ -91,7 +92,7 @@ impl Kubectl {
 
     /// Within a pod, kubectl needs no configuration.
     fn without_config(self, context: Option<&str>, why: &str) -> Result<Self> {
-        if context.is_none() && std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() {
+        if context.is_none() && variable("KUBERNETES_SERVICE_HOST").is_some() {
             return Ok(self);
         }
         let why = why.trim().trim_start_matches("error: ");
@@ -112,7 +113,7 @@ impl Kubectl {
 
     /// Whether it runs in a pod, where there is but one cluster.
     pub(crate) fn is_in_cluster(&self) -> bool {
-        self.server.is_empty() && std::env::var_os("KUBERNETES_SERVICE_HOST").is_some()
+        self.server.is_empty() && variable("KUBERNETES_SERVICE_HOST").is_some()
     }
 
     /// A shell for its commands.

@@ -9,6 +9,7 @@ use xshell::{Cmd, Shell, cmd};
 
 use crate::image::platform::Platform;
 use crate::image::reference::{Digest, ImageReference};
+use crate::system::environment::variable;
 use crate::system::{cargo::version_line, process};
 
 /// Engines looked for when no variable names one.
@@ -42,9 +43,7 @@ impl Engine {
     /// # Errors
     /// None is there, or it does not answer: the reason it gives.
     pub(crate) fn find(buildx_builder: Option<&str>) -> Result<Self> {
-        let named = ["CI_DOCKER_CLI", "DOCKER_CLI"]
-            .into_iter()
-            .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
+        let named = ["CI_DOCKER_CLI", "DOCKER_CLI"].into_iter().find_map(variable);
         let program = match named {
             Some(program) => program,
             None => KNOWN

@@ -7,7 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::link_hint::link_hint;
 use crate::gather::workspace::Workspace;
 use crate::stage::Stage;
-use crate::system::environment::variable;
+use crate::system::environment::any_variable;
 use crate::workspace::inputs::from_root;
 use crate::workspace::settings::tidy;
 
@@ -160,7 +160,7 @@ fn written(path: &Utf8Path, is_refused: bool, stage: &Stage) -> Option<String> {
 
 fn missing_variable(said: &str, manifest: &Utf8Path) -> Option<String> {
     let name = said.split("environment variable `").nth(1)?.split('`').next()?;
-    variable(name)?;
+    any_variable(name)?;
     Some(format!(
         "`{name}` is set here, but builds do not see it: pass it on in `[package.metadata.docker]` of `{manifest}`: \
          `pass-env = [\"{name}\"]`"

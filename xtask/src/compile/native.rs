@@ -20,6 +20,7 @@ use crate::gather::workspace::Workspace;
 use crate::stage::Stage;
 use crate::stage::sandbox::{Needs, confinement, is_confined};
 use crate::system::cargo::HostToolchain;
+use crate::system::environment;
 use crate::system::files::Scratch;
 use crate::system::process::{self, Shown};
 use crate::system::progress::Progress;
@@ -120,9 +121,7 @@ pub(crate) fn plan(
     let settings = &workspace.packages.settings;
     require_target(toolchain, &target)?;
     let cargo_home = cargo_home()?;
-    let mut outer: BTreeMap<_, _> = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect();
+    let mut outer: BTreeMap<_, _> = environment::all().collect();
     for name in LIBRARY_PATHS {
         outer.entry((*name).to_owned()).and_modify(|value| *value = without_own_folders(value, &toolchain.sysroot));
     }
@@ -304,7 +303,8 @@ impl NativeBuild {
     pub(crate) fn display(&self, root: &Utf8Path, components: &[&Component]) -> Result<String> {
         let shell = process::shell_in(root)?;
         let quoted = |value: &String| format!("$'{}'", value.replace('\u{1f}', "\\x1f").replace('\'', "\\'"));
-        let is_own = |(name, value): &(&String, &String)| std::env::var(name).ok().as_ref() != Some(value);
+        let outer: BTreeMap<_, _> = environment::all().collect();
+        let is_own = |(name, value): &(&String, &String)| outer.get(*name) != Some(*value);
         let environment =
             self.environment.iter().filter(is_own).map(|(name, value)| match self.hidden.contains(name) {
                 true => format!("{name}=… "),

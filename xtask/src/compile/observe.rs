@@ -9,7 +9,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::native::Compiled;
 use crate::gather::workspace::Workspace;
 use crate::stage::Stage;
-use crate::system::environment::variable;
+use crate::system::environment::any_variable;
 use crate::workspace::components::Component;
 use crate::workspace::environment::{Passage, passage};
 use crate::workspace::inputs::from_root;
@@ -76,7 +76,7 @@ pub(crate) fn unseen_variables(
     let passed = workspace.pass_env();
     asked.retain(|name| {
         let is_known = passed.contains(name) || USUAL.contains(&name.as_str()) || name.starts_with("CARGO");
-        !is_known && passage(name) == Passage::Dropped && variable(name).is_some()
+        !is_known && passage(name) == Passage::Dropped && any_variable(name).is_some()
     });
     asked
 }

@@ -32,11 +32,11 @@ pub(crate) struct Revisions<'a> {
 }
 
 impl<'a> Revisions<'a> {
-    /// Looks for git; `warn` hears what makes revisions less exact.
+    /// Looks for git. `epoch` is what SOURCE_DATE_EPOCH says; `warn` hears what makes revisions less exact.
     ///
     /// # Errors
-    /// `SOURCE_DATE_EPOCH` is no number; git refuses the repository.
-    pub(crate) fn new(workspace: &'a Workspace, warn: &dyn Fn(&str)) -> Result<Self> {
+    /// `epoch` is no number; git refuses the repository.
+    pub(crate) fn new(workspace: &'a Workspace, epoch: Option<&str>, warn: &dyn Fn(&str)) -> Result<Self> {
         let git = Git::open(workspace.root())?.filter(|git| git.head.is_some());
         match &git {
             None => warn("no git history here: images say revision `unknown`"),
@@ -47,12 +47,9 @@ impl<'a> Revisions<'a> {
             }
             Some(_) => {}
         }
-        let epoch = match std::env::var("SOURCE_DATE_EPOCH") {
-            Ok(text) if !text.is_empty() => {
-                Some(text.parse().with_context(|| format!("SOURCE_DATE_EPOCH `{text}` is no number of seconds"))?)
-            }
-            _ => None,
-        };
+        let seconds =
+            |text: &str| text.parse().with_context(|| format!("SOURCE_DATE_EPOCH `{text}` is no number of seconds"));
+        let epoch = epoch.map(seconds).transpose()?;
         let folders = workspace.components.iter().flat_map(|component| &component.closure);
         let changed = match &git {
             Some(git) => git.changed_paths(&folders.filter(|folder| git.holds(folder)).cloned().collect())?,

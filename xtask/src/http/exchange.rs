@@ -14,6 +14,7 @@ use super::address::{is_loopback, is_same_host, place, resolve, shown};
 use super::proxies::{NamedProxy, Proxies};
 use super::retry::is_retryable;
 use crate::image::reference::Registry;
+use crate::system::environment::variable;
 
 /// Blobs are redirected once; more than a few is a loop.
 const MAX_REDIRECTS: usize = 5;
@@ -358,9 +359,7 @@ pub(crate) fn read_whole(response: Response<Body>, limit: u64) -> Result<Option<
 /// the system has none, as in small containers, Mozilla's.
 fn root_certificates() -> Result<Vec<Certificate<'static>>> {
     let found = rustls_native_certs::load_native_certs();
-    let chosen = ["SSL_CERT_FILE", "SSL_CERT_DIR"]
-        .into_iter()
-        .find(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()));
+    let chosen = ["SSL_CERT_FILE", "SSL_CERT_DIR"].into_iter().find(|name| variable(name).is_some());
     if found.certs.is_empty()
         && let Some(name) = chosen
     {

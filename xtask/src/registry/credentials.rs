@@ -95,7 +95,7 @@ impl Credentials {
     /// `REGISTRY_AUTH_FILE`, `DOCKER_CONFIG` or `~/.docker`, `XDG_RUNTIME_DIR` and `~/.config`, in
     /// this order.
     pub(crate) fn from_environment() -> Self {
-        let path = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+        let path = |name: &str| variable(name).map(PathBuf::from);
         let home = std::env::home_dir();
         let docker = path("DOCKER_CONFIG").or(home.as_ref().map(|home| home.join(".docker")));
         let files = [

@@ -14,6 +14,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use xshell::{Cmd, Shell};
 
+use super::environment::{self, variable};
 use super::interrupt::Guarded;
 
 /// Lines of a failed child's output that its error shows.
@@ -32,7 +33,7 @@ pub(crate) fn forget_own_toolchain() {
 
 /// The cargo to call: the very one that runs us, without the detour through rustup.
 pub(crate) fn cargo() -> String {
-    let own = std::env::var("CARGO").ok().filter(|_| !ON_ANOTHER_WORKSPACE.load(Ordering::Relaxed));
+    let own = variable("CARGO").filter(|_| !ON_ANOTHER_WORKSPACE.load(Ordering::Relaxed));
     own.unwrap_or_else(|| "cargo".into())
 }
 
@@ -343,13 +344,12 @@ pub(crate) fn answer_within(cmd: Cmd<'_>, input: &[u8], limit: Duration) -> Resu
 /// scripts, of all dependencies, run below us.
 pub(super) fn prepared(cmd: Cmd<'_>) -> Command {
     let mut command = Command::from(cmd);
-    for (name, _) in std::env::vars_os() {
-        let Some(name) = name.to_str() else { continue };
+    for name in environment::names() {
         let ours = name.starts_with("CARGO_PKG_")
             || ["CARGO", "CARGO_MANIFEST_DIR", "CARGO_MANIFEST_PATH", "CARGO_BIN_NAME", "CARGO_CRATE_NAME"]
-                .contains(&name);
+                .contains(&name.as_str());
         if ours || name.starts_with("CI_REGISTRY_PASSWORD") {
-            command.env_remove(name);
+            command.env_remove(&name);
         }
     }
     if ON_ANOTHER_WORKSPACE.load(Ordering::Relaxed) {

@@ -12,6 +12,7 @@ mod discovery;
 mod disk_full;
 mod dockerfiles;
 mod doctor;
+mod environment;
 mod failures;
 mod fake_cluster;
 mod images;

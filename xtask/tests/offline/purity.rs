@@ -25,7 +25,7 @@ const EFFECTS: &[&str] = &[
     "walkdir",
 ];
 
-fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+pub(crate) fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     if folder.is_file() {
         return found.push(folder.to_owned());
     }
@@ -39,8 +39,13 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
+/// Without comments: what they say does not run.
+pub(crate) fn code(text: &str) -> String {
+    text.lines().filter(|line| !line.trim_start().starts_with("//")).flat_map(|line| [line, "\n"]).collect()
+}
+
 /// `use std::{fs, io}` says `std::fs` too.
-fn mentions(text: &str, effect: &str) -> bool {
+pub(crate) fn mentions(text: &str, effect: &str) -> bool {
     let grouped = effect.split_once("::").is_some_and(|(root, name)| {
         text.split(&format!("{root}::{{")).skip(1).any(|rest| {
             let group = rest.split(';').next().unwrap_or_default();
@@ -61,12 +66,7 @@ fn planning_modules_have_no_effects() {
         assert!(!files.is_empty(), "no sources in {folder}");
         for file in files {
             let text = std::fs::read_to_string(&file).unwrap();
-            // What comments say does not run.
-            let code: String = text
-                .lines()
-                .filter(|line| !line.trim_start().starts_with("//"))
-                .flat_map(|line| [line, "\n"])
-                .collect();
+            let code = code(&text);
             let found = EFFECTS.iter().filter(|effect| mentions(&code, effect));
             wrong.extend(
                 found.map(|effect| format!("{} mentions `{effect}`", file.strip_prefix(&root).unwrap().display())),

@@ -15,6 +15,7 @@ use crate::compile::builder_image::resolve;
 use crate::compile::engine::{Engine, EngineBuild};
 use crate::compile::native::{self, NativeBuild};
 use crate::dockerfile::{ignore, text};
+use crate::gather::cargo_config::cargo_home;
 use crate::gather::dockerfiles;
 use crate::gather::revision::{Revision, Revisions};
 use crate::gather::workspace::Workspace;
@@ -23,7 +24,7 @@ use crate::image::reference::{Digest, ImageReference, Tag};
 use crate::image::tags::commit_tag;
 use crate::image::time::rfc3339;
 use crate::registry::{Client, Credentials};
-use crate::system::environment::variable;
+use crate::system::environment::{any_variable, variable};
 use crate::system::progress::Progress;
 use crate::workspace::components::Component;
 use crate::workspace::ignore_patterns::IgnorePatterns;
@@ -141,7 +142,8 @@ pub(crate) fn plan<'a>(
         }
     };
 
-    let mut revisions = Revisions::new(workspace, &|line| progress.say(&format!("warning: {line}")))?;
+    let mut revisions =
+        Revisions::new(workspace, said.epoch.as_deref(), &|line| progress.say(&format!("warning: {line}")))?;
     let commit_tag = match revisions.head() {
         Some((commit, is_dirty)) => commit_tag(&workspace.packages.settings.sha_tag, commit, is_dirty)?,
         None => "local".parse()?,
@@ -276,7 +278,7 @@ fn plan_engine(
     options: &BuildOptions,
 ) -> Result<EnginePlan> {
     let siblings = workspace.components.iter().filter(|other| other.package.folder == component.package.folder);
-    let passed = workspace.pass_env().into_iter().filter_map(|name| Some((name.clone(), variable(name)?)));
+    let passed = workspace.pass_env().into_iter().filter_map(|name| Some((name.clone(), any_variable(name)?)));
     let passed: BTreeMap<String, String> = passed.collect();
     let build_args: BTreeMap<String, String> = passed.clone().into_iter().chain(build_args.clone()).collect();
     let names: Vec<String> = build_args.keys().cloned().collect();
@@ -310,7 +312,7 @@ fn plan_engine(
                 platform: platform.clone(),
                 build_args: build_args.clone(),
                 credentials: credentials(workspace),
-                ssh: workspace.lock_text.contains("\"git+ssh://") && std::env::var_os("SSH_AUTH_SOCK").is_some(),
+                ssh: workspace.lock_text.contains("\"git+ssh://") && variable("SSH_AUTH_SOCK").is_some(),
                 cache_from: options.cache_from.clone(),
                 cache_to: options.cache_to.clone(),
             };
@@ -327,9 +329,7 @@ fn credentials(workspace: &Workspace) -> Option<Utf8PathBuf> {
         .lock_text
         .lines()
         .any(|line| is_private(line) && !line.contains("github.com/rust-lang/crates.io-index"));
-    let home =
-        std::env::var("CARGO_HOME").or_else(|_| std::env::var("HOME").map(|home| format!("{home}/.cargo"))).ok()?;
-    let file = Utf8PathBuf::from(home).join("credentials.toml");
+    let file = cargo_home().ok()?.join("credentials.toml");
     (uses_private && file.is_file()).then_some(file)
 }
 
