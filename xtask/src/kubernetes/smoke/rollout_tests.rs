@@ -451,3 +451,20 @@ fn rollouts_say_how_they_are() {
     let (name, standing) = judged_one(&namespace_of(&[(Kind::ReplicaSet, set)], pods));
     assert_eq!((name.as_str(), verdict(&standing)), ("replicaset/web-abc", "done"));
 }
+
+#[test]
+fn services_lead_to_pods_by_labels_of_their_template_or_their_own() {
+    let template = json!({ "metadata": { "labels": { "app": "db" } } });
+    let set = json!({ "metadata": { "name": "db", "uid": "u" }, "spec": { "template": template } });
+    let mut pod = pod_of("db-0", Kind::StatefulSet, "u", true);
+    // As the controller does.
+    pod["metadata"]["labels"] = json!({ "app": "db", "statefulset.kubernetes.io/pod-name": "db-0" });
+    let namespace = namespace_of(&[(Kind::StatefulSet, set)], json!([pod]));
+    let workloads = namespace.workloads();
+    let is_behind = |selector: serde_json::Value| {
+        let service = serde_json::from_value(json!({ "spec": { "selector": selector } })).unwrap();
+        namespace.is_behind(&service, &workloads[0])
+    };
+    assert!(is_behind(json!({ "app": "db" })) && is_behind(json!({ "statefulset.kubernetes.io/pod-name": "db-0" })));
+    assert!(!is_behind(json!({ "app": "web" })) && !is_behind(json!({})));
+}

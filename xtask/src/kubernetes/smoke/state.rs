@@ -157,6 +157,13 @@ impl Namespace {
         self.pods.values().filter(is_own).filter(|pod| !pod.metadata.is_terminating()).collect()
     }
 
+    /// Whether a Service leads to a workload's pods: by the labels that they are made with, or have been given
+    /// since, as controllers do.
+    pub(crate) fn is_behind(&self, service: &Service, workload: &Workload) -> bool {
+        let has = |pod: &&Pod| service.selects(&pod.metadata.labels);
+        service.selects(workload.pod_labels()) || self.pods_of(workload).iter().any(has)
+    }
+
     /// The events of the object `uid`, oldest first.
     pub(crate) fn events_of(&self, uid: &str) -> Vec<&Event> {
         let mut events: Vec<_> = self.events.values().filter(|event| event.involved_object.uid == uid).collect();
