@@ -447,6 +447,16 @@ fn rollouts_say_how_they_are() {
         let (name, standing) = judged_one(&namespace_of(&objects, pods.clone()));
         assert_eq!((name.as_str(), verdict(&standing)), ("rollout/web", expected), "{phase}");
     }
+    // One that takes a Deployment's template, and its place.
+    let mut taking = rollout("Healthy", 1);
+    taking["spec"]["workloadRef"] = json!({ "kind": "Deployment", "name": "web" });
+    let mut templated = set.clone();
+    templated["spec"] = json!({ "template": { "spec": { "containers": [{ "name": "web" }] } } });
+    let scaled_down = json!({ "metadata": { "name": "web", "uid": "d" }, "spec": { "replicas": 0 } });
+    let objects = [(Kind::Rollout, taking), (Kind::ReplicaSet, templated), (Kind::Deployment, scaled_down)];
+    let namespace = namespace_of(&objects, pods.clone());
+    assert_eq!(verdict(&judged_one(&namespace).1), "done");
+    assert_eq!(namespace.workloads()[0].template().spec.containers.len(), 1);
     // Where nobody may see Rollouts, what they make stands for itself.
     let (name, standing) = judged_one(&namespace_of(&[(Kind::ReplicaSet, set)], pods));
     assert_eq!((name.as_str(), verdict(&standing)), ("replicaset/web-abc", "done"));
