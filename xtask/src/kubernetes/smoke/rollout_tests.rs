@@ -378,6 +378,9 @@ fn jobs_are_done_when_they_say_so() {
     let Standing::Failed(troubles) = judged_one(&namespace).1 else { panic!("not failed") };
     assert_eq!(troubles[0].message, "BackoffLimitExceeded: too many; its last pod exited with code 3");
     assert_eq!(troubles[0].pod.as_deref(), Some("seed-x"));
+    // Its pod is heard of a moment later.
+    let namespace = namespace_of(&[(Kind::Job, job(ended.clone()))], json!([pod_of("x", Kind::Job, "u", false)]));
+    assert_eq!(verdict(&judged_one(&namespace).1), "waiting");
     // A CronJob is as its newest Job; the one before it does not count.
     let of_cron = |name: &str, at: &str, conditions: serde_json::Value| {
         json!({
