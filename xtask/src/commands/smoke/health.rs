@@ -158,7 +158,7 @@ fn service_targets(rollouts: &Rollouts<'_>) -> Vec<(String, Target)> {
     let mut targets = Vec::new();
     for service in rollouts.services() {
         let selected: Vec<&Workload> =
-            done.iter().map(AsRef::as_ref).filter(|workload| service.selects(workload.pod_labels())).collect();
+            done.iter().map(AsRef::as_ref).filter(|workload| rollouts.namespace.is_behind(service, workload)).collect();
         let Some(first) = selected.first() else { continue };
         // What is wrong with it by itself is told apart.
         let requests = service_requests(service, &selected).unwrap_or_default();
@@ -171,8 +171,11 @@ fn service_targets(rollouts: &Rollouts<'_>) -> Vec<(String, Target)> {
 pub(super) fn service_faults(rollouts: &Rollouts<'_>, seconds: f64) -> Vec<Check> {
     let workloads = rollouts.namespace.workloads();
     let faults = rollouts.services().filter_map(|service| {
-        let selected: Vec<&Workload> =
-            workloads.iter().map(AsRef::as_ref).filter(|workload| service.selects(workload.pod_labels())).collect();
+        let selected: Vec<&Workload> = workloads
+            .iter()
+            .map(AsRef::as_ref)
+            .filter(|workload| rollouts.namespace.is_behind(service, workload))
+            .collect();
         let (verdict, message) = service_requests(service, &selected).err()?;
         let check = Check::failed("service", &service.metadata.name, verdict, message, seconds);
         // An operator's may be there for pods that come later.
@@ -219,7 +222,7 @@ fn ask(api: &Api, target: &Target, is_fail_fast: bool, times: Times) -> Found {
                 // Something listens, and speaks something else.
                 Check::ok("health", &subject, seconds)
             }
-            Ok(Probed::Unreachable(why)) if target.is_knock() && tries >= TRIES => {
+            Ok(Probed::Unreachable(why)) if target.is_knock() && why.contains("refused") && tries >= TRIES => {
                 failed("wrong-port", format!("nothing listens on the port that it leads to: {why}"))
             }
             // Nothing was learnt of the pod.

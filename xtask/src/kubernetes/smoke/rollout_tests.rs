@@ -378,6 +378,9 @@ fn jobs_are_done_when_they_say_so() {
     let Standing::Failed(troubles) = judged_one(&namespace).1 else { panic!("not failed") };
     assert_eq!(troubles[0].message, "BackoffLimitExceeded: too many; its last pod exited with code 3");
     assert_eq!(troubles[0].pod.as_deref(), Some("seed-x"));
+    // Its pod is heard of a moment later.
+    let namespace = namespace_of(&[(Kind::Job, job(ended.clone()))], json!([pod_of("x", Kind::Job, "u", false)]));
+    assert_eq!(verdict(&judged_one(&namespace).1), "waiting");
     // A CronJob is as its newest Job; the one before it does not count.
     let of_cron = |name: &str, at: &str, conditions: serde_json::Value| {
         json!({
@@ -447,7 +450,34 @@ fn rollouts_say_how_they_are() {
         let (name, standing) = judged_one(&namespace_of(&objects, pods.clone()));
         assert_eq!((name.as_str(), verdict(&standing)), ("rollout/web", expected), "{phase}");
     }
+    // One that takes a Deployment's template, and its place.
+    let mut taking = rollout("Healthy", 1);
+    taking["spec"]["workloadRef"] = json!({ "kind": "Deployment", "name": "web" });
+    let mut templated = set.clone();
+    templated["spec"] = json!({ "template": { "spec": { "containers": [{ "name": "web" }] } } });
+    let scaled_down = json!({ "metadata": { "name": "web", "uid": "d" }, "spec": { "replicas": 0 } });
+    let objects = [(Kind::Rollout, taking), (Kind::ReplicaSet, templated), (Kind::Deployment, scaled_down)];
+    let namespace = namespace_of(&objects, pods.clone());
+    assert_eq!(verdict(&judged_one(&namespace).1), "done");
+    assert_eq!(namespace.workloads()[0].template().spec.containers.len(), 1);
     // Where nobody may see Rollouts, what they make stands for itself.
     let (name, standing) = judged_one(&namespace_of(&[(Kind::ReplicaSet, set)], pods));
     assert_eq!((name.as_str(), verdict(&standing)), ("replicaset/web-abc", "done"));
+}
+
+#[test]
+fn services_lead_to_pods_by_labels_of_their_template_or_their_own() {
+    let template = json!({ "metadata": { "labels": { "app": "db" } } });
+    let set = json!({ "metadata": { "name": "db", "uid": "u" }, "spec": { "template": template } });
+    let mut pod = pod_of("db-0", Kind::StatefulSet, "u", true);
+    // As the controller does.
+    pod["metadata"]["labels"] = json!({ "app": "db", "statefulset.kubernetes.io/pod-name": "db-0" });
+    let namespace = namespace_of(&[(Kind::StatefulSet, set)], json!([pod]));
+    let workloads = namespace.workloads();
+    let is_behind = |selector: serde_json::Value| {
+        let service = serde_json::from_value(json!({ "spec": { "selector": selector } })).unwrap();
+        namespace.is_behind(&service, &workloads[0])
+    };
+    assert!(is_behind(json!({ "app": "db" })) && is_behind(json!({ "statefulset.kubernetes.io/pod-name": "db-0" })));
+    assert!(!is_behind(json!({ "app": "web" })) && !is_behind(json!({})));
 }

@@ -95,7 +95,10 @@ impl Namespace {
     /// are pods whose maker is of a kind that we do not know.
     pub(crate) fn workloads(&self) -> Vec<Cow<'_, Workload>> {
         let all = Kind::LISTED.into_iter().flat_map(|kind| self.of_kind(kind));
+        let stands_for = |rollout: &Workload| rollout.spec.workload_ref.as_ref().map(|of| of.name.clone());
+        let replaced: Vec<String> = self.of_kind(Kind::Rollout).filter_map(stands_for).collect();
         let own = all.filter(|workload| match (workload.kind, workload.metadata.controller()) {
+            (Kind::Deployment, _) => !replaced.contains(&workload.metadata.name),
             (Kind::ReplicaSet, Some(owner)) => {
                 owner.kind != Kind::Deployment.name()
                     && !self.knows(&owner.uid)
@@ -109,7 +112,11 @@ impl Namespace {
             pod.metadata.controller().is_some_and(|owner| makers.iter().any(|kind| kind.name() == owner.kind))
         };
         let pods = self.pods.values().filter(|pod| !is_made(pod)).map(|pod| Cow::Owned(Workload::of_pod(pod)));
-        own.map(Cow::Borrowed).chain(pods).filter(|workload| !workload.metadata.is_terminating()).collect()
+        let own = own.map(|workload| match self.maker(workload) {
+            Some(set) if stands_for(workload).is_some() => Cow::Owned(workload.with_template_of(set)),
+            _ => Cow::Borrowed(workload),
+        });
+        own.chain(pods).filter(|workload| !workload.metadata.is_terminating()).collect()
     }
 
     /// What makes the pods of the current rollout: a Deployment's ReplicaSet, by owner and revision; a
@@ -155,6 +162,13 @@ impl Namespace {
             _ => pod.metadata.is_controlled_by(&maker.metadata.uid),
         };
         self.pods.values().filter(is_own).filter(|pod| !pod.metadata.is_terminating()).collect()
+    }
+
+    /// Whether a Service leads to a workload's pods: by the labels that they are made with, or have been given
+    /// since, as controllers do.
+    pub(crate) fn is_behind(&self, service: &Service, workload: &Workload) -> bool {
+        let has = |pod: &&Pod| service.selects(&pod.metadata.labels);
+        service.selects(workload.pod_labels()) || self.pods_of(workload).iter().any(has)
     }
 
     /// The events of the object `uid`, oldest first.

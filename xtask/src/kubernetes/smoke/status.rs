@@ -3,7 +3,7 @@
 
 use super::events::one_line;
 use super::faults::how_it_ended;
-use super::objects::condition;
+use super::objects::{Pod, Terminated, condition};
 use super::state::Namespace;
 use super::workload::{Kind, Workload};
 
@@ -116,6 +116,11 @@ fn job(namespace: &Namespace, job: &Workload) -> OwnStatus {
         return OwnStatus::Working("its Job has not completed".to_owned());
     };
     let pod = namespace.failed_pod_of(job);
+    // The Job may be heard of before its last pod, which tells why.
+    let is_live = |pod: &&Pod| ["Pending", "Running"].contains(&pod.status.phase.as_str());
+    if pod.is_none() && namespace.pods_of(job).iter().any(is_live) {
+        return OwnStatus::Waiting("its Job has failed, its last pod ends".to_owned());
+    }
     let ended = pod.and_then(|pod| pod.status.all().find_map(|status| status.state.terminated.as_ref()));
     let ended = ended.map(|ended| format!("; its last pod {}", how_it_ended(ended))).unwrap_or_default();
     OwnStatus::Failed("job-failed", format!("{}: {}{ended}", failed.reason, one_line(&failed.message)))
@@ -127,7 +132,7 @@ fn pod(namespace: &Namespace, workload: &Workload) -> OwnStatus {
     match pod.status.phase.as_str() {
         "Succeeded" => OwnStatus::Finished,
         "Failed" => {
-            let failed = |ended: &&super::objects::Terminated| ended.exit_code != 0;
+            let failed = |ended: &&Terminated| ended.exit_code != 0;
             let ended = pod.status.all().filter_map(|status| status.state.terminated.as_ref()).find(failed);
             let why = ended.map(how_it_ended);
             let why = why.unwrap_or_else(|| format!("{}: {}", pod.status.reason, one_line(&pod.status.message)));

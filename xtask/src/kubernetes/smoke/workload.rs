@@ -106,6 +106,16 @@ pub(crate) struct WorkloadSpec {
     job_template: JobTemplate,
     /// How a StatefulSet or DaemonSet replaces pods.
     pub(crate) update_strategy: UpdateStrategy,
+    /// The Deployment whose template a Rollout takes.
+    pub(crate) workload_ref: Option<WorkloadRef>,
+}
+
+/// A Deployment that a Rollout stands in for, and scales down.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub(crate) struct WorkloadRef {
+    /// Its name.
+    pub(crate) name: String,
 }
 
 /// What a CronJob makes Jobs from.
@@ -192,6 +202,12 @@ impl Workload {
         let template = PodTemplate { metadata: pod.metadata.clone(), spec: pod.spec.clone() };
         let spec = WorkloadSpec { template, ..WorkloadSpec::default() };
         Workload { kind: Kind::Pod, metadata: pod.metadata.clone(), spec, status: WorkloadStatus::default() }
+    }
+
+    /// The same with another's template.
+    pub(crate) fn with_template_of(&self, other: &Workload) -> Self {
+        let spec = WorkloadSpec { template: other.spec.template.clone(), ..self.spec.clone() };
+        Workload { spec, ..self.clone() }
     }
 
     /// What its pods are made from.
