@@ -12,7 +12,6 @@ mod promote;
 mod publish;
 mod registry_list;
 mod smoke;
-mod smoke_local;
 mod table;
 mod tagging;
 

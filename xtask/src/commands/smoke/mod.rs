@@ -5,6 +5,7 @@ mod details;
 mod gather;
 mod health;
 mod identity;
+mod local;
 mod namespace;
 mod registry;
 mod report;
@@ -15,14 +16,14 @@ mod view;
 use anyhow::Result;
 use camino::Utf8Path;
 
-use super::{Outcome, smoke_local};
+use super::Outcome;
 use crate::cli::SmokeArgs;
 
 /// Checks the namespaces; with `--apply` after applying the manifests. With `--local` there is no
 /// cluster, and this machine is checked instead.
 pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &SmokeArgs) -> Result<Outcome> {
     if arguments.local {
-        return smoke_local::smoke(manifest, arguments);
+        return local::smoke(manifest, arguments);
     }
     let times = health::Times::new(arguments.timeout);
     let (plan, kubectl) = gather::gather(manifest, arguments, times.deadline)?;

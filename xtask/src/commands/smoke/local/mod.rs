@@ -12,10 +12,10 @@ use anyhow::{Context, Result, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use xshell::cmd;
 
-use super::manifests::{self, files::Manifests};
-use super::table::table;
-use super::{Outcome, print};
 use crate::cli::SmokeArgs;
+use crate::commands::manifests::{self, files::Manifests};
+use crate::commands::table::table;
+use crate::commands::{Outcome, print};
 use crate::gather::workspace::Workspace;
 use crate::kubernetes::kustomization::Entry;
 use crate::kubernetes::local::plan::{LocalImages, LocalPorts, Pod, components, listening, pods};
