@@ -13,7 +13,6 @@ mod publish;
 mod registry_list;
 mod smoke;
 mod table;
-mod tagging;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -44,7 +43,7 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let result = interrupt::install().and_then(|()| match &cli.command {
         Command::Components(arguments) => components::run(manifest, arguments),
         Command::Dockerfiles(arguments) => dockerfiles::run(manifest, arguments),
-        Command::DockerBuild(arguments) => docker_build::run(manifest, arguments),
+        Command::DockerBuild(arguments) => docker_build::run(manifest, arguments, publish::push),
         Command::Publish(arguments) => publish::run(manifest, arguments),
         Command::Manifests(arguments) => manifests::run(manifest, arguments),
         Command::Digests(command) => digests::run(manifest, command),

@@ -1,6 +1,7 @@
 //! `digests`: the record of published images.
 
 mod fetch;
+mod merge;
 mod show;
 mod verify;
 
@@ -8,7 +9,6 @@ use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::Outcome;
-use super::publish::merge;
 use crate::cli::DigestsCommand;
 use crate::image::record::RECORD_PATH;
 use crate::system::cargo;

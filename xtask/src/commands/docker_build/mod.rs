@@ -12,14 +12,18 @@ pub(crate) use assets::check_assets;
 use anyhow::Result;
 use camino::Utf8Path;
 
+use self::plan::BuildPlan;
 use super::filter::choose;
-use super::{Outcome, print, publish};
+use super::{Outcome, print};
 use crate::cli::DockerBuildArgs;
 use crate::gather::workspace::Workspace;
 use crate::system::progress::Progress;
 
-/// Builds the chosen components' images.
-pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &DockerBuildArgs) -> Result<Outcome> {
+/// What `--push` does with a plan.
+type Push = fn(BuildPlan<'_>, &DockerBuildArgs, &Progress) -> Result<Outcome>;
+
+/// Builds the chosen components' images; with `--push`, leaves that to `push`.
+pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &DockerBuildArgs, push: Push) -> Result<Outcome> {
     let progress = Progress::new();
     let platforms = options::platforms(&arguments.options.platform)?;
     let (workspace, machine) = Workspace::load_beside(manifest, &platforms, |root| {
@@ -44,7 +48,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &DockerBuildArgs) -> R
     }
     let plan = plan::plan(&workspace, chosen.components, &arguments.options, arguments.load, machine, &progress)?;
     if arguments.push {
-        return publish::push(plan, arguments, &progress);
+        return push(plan, arguments, &progress);
     }
     if arguments.dry_run {
         print(&report::dry_run(&plan)?)?;

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::{Context, Result, bail};
 
 use super::plan::{Plan, PlannedImage};
+use crate::commands::publish::tagging::{Untagged, tag_all};
 use crate::commands::shown;
 use crate::commands::table::bytes;
-use crate::commands::tagging::{Untagged, tag_all};
 use crate::image::record::{DigestRecord, RecordedImage};
 use crate::image::reference::Tag;
 use crate::registry::{Client, FetchedManifest, RegistrySource, transfer};

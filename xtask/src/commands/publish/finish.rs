@@ -8,7 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::apply::{Outcomes, Published};
 use super::plan::LOOKUPS;
 use super::summary;
-use crate::commands::tagging::{Untagged, tag_all};
+use super::tagging::{Untagged, tag_all};
 use crate::gather::workspace::Workspace;
 use crate::image::record::{DigestRecord, RECORD_PATH, RecordedImage};
 use crate::image::reference::Tag;

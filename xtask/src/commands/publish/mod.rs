@@ -1,14 +1,14 @@
 //! `publish`: what the registry lacks is built and pushed, everything is tagged, and the digests are
 //! recorded.
 
-mod apply;
-mod finish;
-mod lookup;
-pub(crate) mod merge;
-mod plan;
+pub(crate) mod apply;
+pub(crate) mod finish;
+pub(crate) mod lookup;
+pub(crate) mod plan;
 mod rehearse;
 mod report;
 mod summary;
+pub(crate) mod tagging;
 
 use std::collections::BTreeMap;
 
@@ -181,23 +181,31 @@ impl Run<'_> {
 }
 
 /// What the end of a publication needs.
-struct Release<'a> {
-    workspace: &'a Workspace,
-    tags: &'a Tags,
+pub(crate) struct Release<'a> {
+    /// The workspace.
+    pub(crate) workspace: &'a Workspace,
+    /// Tags of this build.
+    pub(crate) tags: &'a Tags,
     /// Tags of `--tag` and `CI_IMAGE_TAG`.
-    asked: &'a [Tag],
+    pub(crate) asked: &'a [Tag],
     /// Where the record goes.
-    path: &'a Utf8Path,
-    previous: DigestRecord,
+    pub(crate) path: &'a Utf8Path,
+    /// The record so far.
+    pub(crate) previous: DigestRecord,
     /// Entries of components that are not published now.
-    carried: BTreeMap<String, RecordedImage>,
-    with_manifests: bool,
-    as_json: bool,
+    pub(crate) carried: BTreeMap<String, RecordedImage>,
+    /// Whether manifests are pinned.
+    pub(crate) with_manifests: bool,
+    /// Whether the record is printed as JSON.
+    pub(crate) as_json: bool,
 }
 
 impl Release<'_> {
     /// Tags all images, then records them.
-    fn finish(self, client: &Client, published: Vec<Published>, progress: &Progress) -> Result<Outcome> {
+    ///
+    /// # Errors
+    /// Tags that cannot be set, files that cannot be written, manifests that cannot be pinned.
+    pub(crate) fn finish(self, client: &Client, published: Vec<Published>, progress: &Progress) -> Result<Outcome> {
         finish::tag(client, &published, self.tags, progress)?;
         let record = finish::record(&published, self.tags, self.carried);
         finish::write(self.workspace, self.path, &record, &self.previous, self.tags, self.asked)?;

@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result, bail, ensure};
 use camino::Utf8Path;
 
-use super::apply::Published;
-use super::lookup::{Decision, Wanted, look_up};
-use super::plan::{LOOKUPS, all_or_all_errors, carried, joint_hash};
-use super::{Release, ci_state, client, finish, tags};
 use crate::cli::MergeArgs;
 use crate::commands::components::image_name_in;
 use crate::commands::docker_build::options;
+use crate::commands::publish::apply::Published;
+use crate::commands::publish::lookup::{Decision, Wanted, look_up};
+use crate::commands::publish::plan::{LOOKUPS, all_or_all_errors, carried, joint_hash};
+use crate::commands::publish::{Release, ci_state, client, finish, tags};
 use crate::commands::{Outcome, print};
 use crate::gather::workspace::Workspace;
 use crate::image::manifest::{DOCKER_INDEX, DOCKER_MANIFEST, Descriptor, Index, OCI_INDEX, to_json};
