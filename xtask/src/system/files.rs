@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use nix::errno::Errno;
 use nix::sys::signal::kill;
@@ -39,9 +39,9 @@ impl PendingFile {
 
     /// Gives the file its final name, replacing what is there.
     pub(crate) fn commit(mut self, path: &Utf8Path) -> Result<()> {
-        let mut file = self.file.take().expect("a pending file is committed once");
-        file.flush().with_context(|| format!("cannot write `{path}`"))?;
-        drop(file);
+        if let Some(mut file) = self.file.take() {
+            file.flush().with_context(|| format!("cannot write `{path}`"))?;
+        }
         fs::rename(&self.temporary, path).with_context(|| format!("cannot rename `{}` to `{path}`", self.temporary))
     }
 }
@@ -101,48 +101,72 @@ pub(crate) fn sync_folder(folder: &Utf8Path) -> Result<()> {
     }
 }
 
+/// An existing file, what it must hold as yet, and what it is to hold.
+pub(crate) struct Replacement {
+    /// The file.
+    pub(crate) path: Utf8PathBuf,
+    /// What it holds as yet.
+    pub(crate) old: Vec<u8>,
+    /// What it is to hold.
+    pub(crate) new: Vec<u8>,
+}
+
 /// Gives existing files new contents: all of them, or none. Permissions stay.
 ///
 /// # Errors
-/// A file cannot be written or renamed. The others are then as they were; should even that fail, the
-/// error names the file that is not.
-pub(crate) fn replace_all(files: &[(Utf8PathBuf, Vec<u8>)]) -> Result<()> {
-    let prepared = files.iter().map(|(path, contents)| Replacement::new(path, contents)).collect::<Result<Vec<_>>>()?;
+/// A file is no longer what it was, or cannot be written or renamed. The others are then as they were; should even
+/// that fail, the error names the file that is not.
+pub(crate) fn replace_all(files: &[Replacement]) -> Result<()> {
+    let folders: std::collections::BTreeSet<_> = files.iter().filter_map(|file| file.path.parent()).collect();
+    folders.into_iter().for_each(sweep_pending);
+    let prepared = files.iter().map(|file| Ok((file, prepare(file)?))).collect::<Result<Vec<_>>>()?;
     interrupt::uninterrupted(|| commit_all(prepared))
 }
 
-/// An existing file, and its new contents beside it.
-struct Replacement<'a> {
-    path: &'a Utf8Path,
-    new: PendingFile,
-    old: Vec<u8>,
+/// The new contents beside the file.
+fn prepare(file: &Replacement) -> Result<PendingFile> {
+    let Replacement { path, new, .. } = file;
+    let permissions = fs::metadata(path).with_context(|| format!("cannot read `{path}`"))?.permissions();
+    let (mut pending, _) = pending(path, new)?;
+    pending.sync().with_context(|| format!("cannot write `{path}`"))?;
+    // Of many files not all can be open at once.
+    pending.file = None;
+    fs::set_permissions(&pending.temporary, permissions).with_context(|| format!("cannot write `{path}`"))?;
+    Ok(pending)
 }
 
-impl<'a> Replacement<'a> {
-    fn new(path: &'a Utf8Path, contents: &[u8]) -> Result<Self> {
-        let old = fs::read(path).with_context(|| format!("cannot read `{path}`"))?;
-        let permissions = fs::metadata(path).with_context(|| format!("cannot read `{path}`"))?.permissions();
-        let (mut new, _) = pending(path, contents)?;
-        new.sync().with_context(|| format!("cannot write `{path}`"))?;
-        fs::set_permissions(&new.temporary, permissions).with_context(|| format!("cannot write `{path}`"))?;
-        Ok(Replacement { path, new, old })
-    }
-}
-
-fn commit_all(prepared: Vec<Replacement<'_>>) -> Result<()> {
-    let mut done: Vec<(&Utf8Path, Vec<u8>)> = Vec::new();
-    for Replacement { path, new, old } in prepared {
-        if let Err(mut error) = new.commit(path) {
-            for (path, old) in done {
-                if let Err(again) = fs::write(path, old) {
+fn commit_all(prepared: Vec<(&Replacement, PendingFile)>) -> Result<()> {
+    let mut done: Vec<&Replacement> = Vec::new();
+    for (file, pending) in prepared {
+        // Somebody else's edit is not lost.
+        let is_same = || match fs::read(&file.path) {
+            Ok(now) if now == file.old => Ok(()),
+            _ => bail!("`{}` changed meanwhile, so no file was changed\nrun it again", file.path),
+        };
+        if let Err(mut error) = is_same().and_then(|()| pending.commit(&file.path)) {
+            for Replacement { path, old, new } in done {
+                if fs::read(path).is_ok_and(|now| now == *new)
+                    && let Err(again) = fs::write(path, old)
+                {
                     error = error.context(format!("`{path}` was changed and cannot be changed back: {again}"));
                 }
             }
             return Err(error);
         }
-        done.push((path, old));
+        done.push(file);
     }
     Ok(())
+}
+
+/// Removes from a folder the temporary files of runs that were killed.
+fn sweep_pending(folder: &Utf8Path) {
+    for entry in folder.read_dir_utf8().into_iter().flatten().flatten() {
+        let process = entry.file_name().strip_prefix(".tmp-").and_then(|rest| rest.split_once('-')?.0.parse().ok());
+        if process.is_some_and(|process| kill(Pid::from_raw(process), None) == Err(Errno::ESRCH)) {
+            // What cannot be removed is in nobody's way.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// A folder that is removed when the value is dropped, and on an interrupt.
@@ -230,15 +254,27 @@ mod tests {
         for path in &paths {
             fs::write(path, "old").unwrap();
         }
-        let prepared: Vec<_> = paths.iter().map(|path| Replacement::new(path, b"new").unwrap()).collect();
-        fs::remove_file(&prepared[1].new.temporary).unwrap();
-        let error = commit_all(prepared).unwrap_err();
+        let files = paths.clone().map(|path| Replacement { path, old: b"old".to_vec(), new: b"new".to_vec() });
+        let prepared = || files.iter().map(|file| (file, prepare(file).unwrap())).collect::<Vec<_>>();
+        let broken = prepared();
+        fs::remove_file(&broken[1].1.temporary).unwrap();
+        let error = commit_all(broken).unwrap_err();
         assert!(error.to_string().starts_with("cannot rename `"), "{error}");
+        // Somebody edits one that was looked at before, and one that was replaced already.
+        let edited = prepared();
+        fs::write(&paths[2], "edited").unwrap();
+        let error = commit_all(edited).unwrap_err();
+        assert!(error.to_string().contains("/c` changed meanwhile, so no file was changed"), "{error}");
+        assert_eq!(fs::read_to_string(&paths[2]).unwrap(), "edited");
+        fs::write(&paths[2], "old").unwrap();
         for path in &paths {
             assert_eq!(fs::read_to_string(path).unwrap(), "old", "{path}");
         }
         assert_eq!(folder.read_dir_utf8().unwrap().count(), 3, "no temporary file is left");
-        replace_all(&paths.clone().map(|path| (path, b"new".to_vec()))).unwrap();
+        // Of a run that was killed.
+        fs::write(folder.join(".tmp-999999999-0"), "").unwrap();
+        replace_all(&files).unwrap();
+        assert_eq!(folder.read_dir_utf8().unwrap().count(), 3, "nothing is left");
         assert!(paths.iter().all(|path| fs::read_to_string(path).unwrap() == "new"));
     }
 }

@@ -195,3 +195,38 @@ fn a_publication_says_what_no_manifest_brings_to_a_cluster() {
     shared.fixture.xtask("manifests --adopt").ok();
     shared.publish("").ok().says_nothing_of("warning: no manifest");
 }
+
+#[test]
+#[ignore = "needs docker-registry and kubectl"]
+fn what_a_kustomization_changes_after_all_is_an_error() {
+    let shared = Shared::new("rendered", &["one"], "");
+    let fixture = &shared.fixture;
+    let image = shared.name("one");
+    let pod = format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: one}}\nspec:\n  containers:\n  - {{name: one, image: {image}:x}}\n"
+    );
+    fixture.write("k8s/pod.yaml", &pod).write("k8s/kustomization.yaml", "resources: [pod.yaml]\n");
+    shared.commit("manifests");
+    shared.publish("").ok().says("pinned k8s/pod.yaml").says_nothing_of("warning: ");
+    let patch = |value: &str| {
+        format!(
+            "patches:\n- target: {{kind: Pod}}\n  patch: |-\n    - {{op: replace, path: /spec/containers/0/image, value: {value}}}\n"
+        )
+    };
+    let wrong = format!("gives `{image}:old` for `one`, not `{image}@sha256:");
+    let entry = |name: &str| format!("images:\n- {{name: '{name}', newTag: old}}\n");
+    for (more, says) in [
+        (patch(&format!("'{image}:old'")), wrong.as_str()),
+        // kustomize takes names for patterns.
+        (entry(&image.replace("one", "o.e")), &wrong),
+        (patch("'evil/x:1'"), "no manifest that is applied names `one`"),
+    ] {
+        fixture.write("k8s/kustomization.yaml", &format!("resources: [pod.yaml]\n{more}"));
+        fixture.xtask("manifests --check").fails().says(says);
+        fixture.xtask("manifests").fails().says(says);
+        shared.commit("changed");
+        shared.publish("").ok().says("warning: ").says(says);
+    }
+    fixture.write("k8s/kustomization.yaml", "resources: [pod.yaml]\n");
+    fixture.xtask("manifests --check").ok();
+}

@@ -38,6 +38,8 @@ pub(crate) struct Shared {
     busy: Mutex<usize>,
     /// How long a probe takes.
     probe_time: Mutex<Duration>,
+    /// From then on all pods have crashed, and no watch says so.
+    crashed_from: Mutex<Option<Instant>>,
 }
 
 /// A workspace, a record, and the cluster that runs what it says.
@@ -63,6 +65,7 @@ impl FakeCluster {
             silent_from: Mutex::default(),
             busy: Mutex::default(),
             probe_time: Mutex::new(Duration::from_millis(30)),
+            crashed_from: Mutex::default(),
         });
         let socket = fixture.beside("api");
         serve_unix(UnixListener::bind(&socket).expect("a socket"), Arc::clone(&shared));
@@ -96,6 +99,12 @@ impl FakeCluster {
     /// The first so many probes are answered 503.
     pub(crate) fn answers_busy(self, probes: usize) -> Self {
         *self.shared.busy.lock().unwrap() = probes;
+        self
+    }
+
+    /// After `time` all pods have crashed again and again, and no watch says so.
+    pub(crate) fn crashes_unheard(self, time: Duration) -> Self {
+        *self.shared.crashed_from.lock().unwrap() = Some(Instant::now() + time);
         self
     }
 
@@ -208,6 +217,12 @@ fn replica_set(_shared: &Shared, number: usize, _ready: bool) -> Value {
 }
 
 fn pod(shared: &Shared, number: usize, ready: bool) -> Value {
+    let crashed = shared.crashed_from.lock().unwrap().is_some_and(|from| Instant::now() >= from);
+    let ready = ready && !crashed;
+    let state = match crashed {
+        true => json!({ "waiting": { "reason": "CrashLoopBackOff" } }),
+        false => json!({ "running": { "startedAt": STARTED } }),
+    };
     let status = if ready { "True" } else { "False" };
     json!({
         "metadata": metadata("pod", number, "ReplicaSet"),
@@ -219,7 +234,8 @@ fn pod(shared: &Shared, number: usize, ready: bool) -> Value {
                 "name": name(number),
                 "ready": ready,
                 "imageID": format!("docker-pullable://mirror.io/x@{}", digest(number)),
-                "state": { "running": { "startedAt": STARTED } },
+                "restartCount": if crashed { 5 } else { 0 },
+                "state": state,
             }],
         },
     })

@@ -378,7 +378,7 @@ fn a_file_that_changes_meanwhile_is_not_overwritten() {
         drop(writer);
         run.join().unwrap()
     });
-    output.says("`k8s/pod.yaml` changed while it was being pinned, and no manifest was written\nrun it again");
+    output.says("k8s/pod.yaml` changed meanwhile, so no file was changed\nrun it again");
     assert_eq!(fixture.read("k8s/pod.yaml"), edited);
 }
 

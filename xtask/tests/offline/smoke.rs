@@ -194,3 +194,12 @@ fn a_registry_that_falls_silent_is_unknown_in_time() {
     let registry = report["checks"].as_array().unwrap().iter().find(|check| check["name"] == "registry").unwrap();
     assert_eq!(registry["verdict"], "unknown", "{report:#}");
 }
+
+#[test]
+fn what_no_watch_told_is_seen_before_it_passes() {
+    let time = Duration::from_secs(2);
+    // Health is asked while the pods crash.
+    let cluster = FakeCluster::new(1, Some(Duration::ZERO), None).crashes_unheard(time).answers_after(2 * time);
+    let report = cluster.smoke("--timeout 30s").fails().json();
+    assert_eq!(checks(&report, "rollout")[0]["verdict"], "crash-loop", "{report:#}");
+}

@@ -46,30 +46,35 @@ pub(super) fn check_settings(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// The components of `record` that no applied file names and the settings do not except. With `all_seen`, an entry
-/// of a kustomization counts only when there is an image that it replaces.
-pub(super) fn undeployed(
-    workspace: &Workspace,
-    record: &DigestRecord,
-    files: &[PlannedFile],
-    all_seen: bool,
-) -> Vec<Undeployed> {
-    let applied = || files.iter().filter(|file| file.manifest.is_applied);
-    let names: BTreeSet<&str> = applied().flat_map(|file| &file.pinned.names).map(String::as_str).collect();
-    let overridden: BTreeSet<&str> = applied().flat_map(|file| &file.pinned.overridden).map(String::as_str).collect();
-    let named: BTreeSet<&str> = applied()
+/// The components that the applied ones of `files` name. With `all_seen`, an entry of a kustomization counts only
+/// when there is an image that it replaces.
+pub(super) fn named<'a>(files: impl Iterator<Item = &'a PlannedFile>, all_seen: bool) -> impl Iterator<Item = &'a str> {
+    let applied: Vec<_> = files.filter(|file| file.manifest.is_applied).collect();
+    let all = || applied.iter().copied();
+    let names: BTreeSet<&str> = all().flat_map(|file| &file.pinned.names).map(String::as_str).collect();
+    let overridden: BTreeSet<&str> = all().flat_map(|file| &file.pinned.overridden).map(String::as_str).collect();
+    applied
+        .into_iter()
         .flat_map(|file| &file.pinned.images)
-        .filter(|image| match &image.replaces {
+        .filter(move |image| match &image.replaces {
             Some(name) => !all_seen || names.contains(name.as_str()),
             // An entry wins over what it replaces.
             None => !overridden.contains(without_selector(&image.from)),
         })
         .map(|image| image.component.as_str())
-        .collect();
+}
+
+/// The components of `record` that are not `named` and that the settings do not except.
+pub(super) fn undeployed(
+    workspace: &Workspace,
+    record: &DigestRecord,
+    files: &[PlannedFile],
+    named: &BTreeSet<String>,
+) -> Vec<Undeployed> {
     let excepted = &workspace.packages.settings.undeployed;
     let components = workspace.component_names().into_iter();
     components
-        .filter(|name| !named.contains(name) && !excepted.iter().any(|excepted| excepted == name))
+        .filter(|name| !named.contains(*name) && !excepted.iter().any(|excepted| excepted == name))
         .filter_map(|name| record.images.get_key_value(name))
         .map(|(name, image)| Undeployed {
             name: name.clone(),

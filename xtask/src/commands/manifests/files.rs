@@ -255,6 +255,10 @@ impl Reader<'_> {
         let mut named = Vec::new();
         for name in &self.kustomizations[path].names {
             let wanted = tidy(&folder.join(name));
+            if wanted.is_absolute() || wanted.starts_with("..") {
+                self.found.unreadable.push(format!("`{path}` leads out of the workspace by `{name}`"));
+                continue;
+            }
             let candidates = std::iter::once(wanted.clone()).chain(NAMES.iter().map(|file| wanted.join(file)));
             match candidates.into_iter().find(|path| self.root.join(path).is_file()) {
                 Some(found) => named.push(found),

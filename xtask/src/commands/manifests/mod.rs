@@ -5,6 +5,7 @@ mod corpus;
 mod deployed;
 pub(crate) mod files;
 mod init;
+mod rendered;
 mod report;
 
 use std::collections::BTreeSet;
@@ -18,12 +19,14 @@ use super::Outcome;
 use crate::cli::ManifestsArgs;
 use crate::gather::workspace::Workspace;
 use crate::image::record::{DigestRecord, RECORD_PATH};
+use crate::kubernetes::kustomization::Entry;
 use crate::kubernetes::ours::{Naming, Repositories};
 use crate::kubernetes::pinning::naming::{Refusal, Scope};
 use crate::kubernetes::pinning::pin::{Images, Pinned, pin};
 use crate::kubernetes::pinning::values::pin_values;
 use crate::system::environment::variable;
-use crate::system::{files::replace_all, parallel};
+use crate::system::files::{Replacement, replace_all};
+use crate::system::parallel;
 use crate::workspace::settings::WorkspaceSettings;
 use crate::workspace::settings::tidy;
 
@@ -38,6 +41,10 @@ pub(crate) struct PinPlan {
     notes: Vec<String>,
     /// Recorded components that nothing applied names.
     undeployed: Vec<Undeployed>,
+    /// What kubectl is to apply.
+    entries: Vec<Entry>,
+    /// What becomes of kustomizations and should not, a line each.
+    wrong: Vec<String>,
 }
 
 struct PlannedFile {
@@ -71,14 +78,19 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &ManifestsArgs) -> Res
         None if is_empty => Images::Placeholder,
         None => bail!("no digest record `{RECORD_PATH}`\n`cargo xtask publish` writes it; `--digests` names another"),
     };
-    let plan = plan_texts(&workspace, manifests, record.as_ref(), images, arguments.adopt)?;
-    if arguments.check {
-        return report::check(&plan, placeholder);
-    }
-    if !arguments.dry_run {
+    let mut plan = plan_texts(&workspace, manifests, record.as_ref(), images, arguments.adopt)?;
+    if !(arguments.check || arguments.dry_run) {
         apply(&plan)?;
     }
-    report::report(&plan, arguments)
+    // What is not written cannot be rendered.
+    let is_written = !(arguments.check || arguments.dry_run) || plan.changed().next().is_none();
+    if let Some(record) = record.filter(|_| is_written && !placeholder) {
+        plan.look_at_rendered(&workspace, &record);
+    }
+    match arguments.check {
+        true => report::check(&plan, placeholder),
+        false => report::report(&plan, arguments),
+    }
 }
 
 /// What pinning the workspace's manifests to `record` would change. A workspace without manifests
@@ -104,22 +116,22 @@ pub(crate) fn apply(plan: &PinPlan) -> Result<()> {
         // Behind a link, the file itself is replaced, not the link.
         let shown = &file.manifest.path;
         let path = plan.root.join(shown).canonicalize_utf8().with_context(|| format!("cannot read `{shown}`"))?;
-        let now = std::fs::read(&path).with_context(|| format!("cannot read `{shown}`"))?;
-        ensure!(
-            now == file.manifest.text.as_bytes(),
-            "`{shown}` changed while it was being pinned, and no manifest was written\nrun it again"
-        );
-        files.push((path, file.pinned.text.clone().into_bytes()));
+        let (old, new) = (file.manifest.text.clone().into_bytes(), file.pinned.text.clone().into_bytes());
+        files.push(Replacement { path, old, new });
     }
     replace_all(&files)
 }
 
 /// Says after a publication what of it no manifest will bring to a cluster.
-pub(crate) fn warn(workspace: &Workspace, plan: &PinPlan) {
+pub(crate) fn warn(workspace: &Workspace, plan: &mut PinPlan, record: &DigestRecord) {
     if plan.files.is_empty() {
         return eprintln!("{}", report::nothing_to_pin(workspace));
     }
+    plan.look_at_rendered(workspace, record);
     plan.tell_notes();
+    for line in &plan.wrong {
+        eprintln!("warning: {line}");
+    }
     if let Some(text) = report::undeployed(plan) {
         eprintln!("warning: {text}");
     }
@@ -133,6 +145,30 @@ impl PinPlan {
     /// Paths of the files that change, below the workspace root.
     pub(crate) fn changed_paths(&self) -> Vec<&Utf8Path> {
         self.changed().map(|file| file.manifest.path.as_path()).collect()
+    }
+
+    /// Holds what the kustomizations on disk become against `record`.
+    fn look_at_rendered(&mut self, workspace: &Workspace, record: &DigestRecord) {
+        let repositories = repositories(workspace, Some(record));
+        let adopted = BTreeSet::new();
+        let image_paths = &workspace.packages.settings.image_paths;
+        let scope = Scope { repositories: &repositories, image_paths, adopted: &adopted };
+        let rendered = match rendered::render(&self.root, &self.entries, scope, Images::Recorded(record)) {
+            Ok(Some(rendered)) => rendered,
+            Ok(None) => return,
+            Err(error) => {
+                let what = "what patches, transformers and entries make of the kustomizations was not looked at";
+                return self.notes.push(format!("{what}: {error:#}"));
+            }
+        };
+        let is_rendered = |path: &Utf8PathBuf| {
+            let mut all = self.entries.iter().filter(|entry| matches!(entry, Entry::Kustomization(..)));
+            all.any(|entry| entry.files().contains(path))
+        };
+        let others = self.files.iter().filter(|file| !is_rendered(&file.manifest.path));
+        let named = deployed::named(others, true).map(str::to_owned).chain(rendered.named).collect();
+        self.undeployed = deployed::undeployed(workspace, record, &self.files, &named);
+        self.wrong = rendered.wrong;
     }
 
     /// Says what was not looked at, and what looks like ours.
@@ -160,7 +196,7 @@ fn plan_texts(
             (manifest, result)
         }))
     };
-    let Manifests { files, values, unreadable, missing: mut notes, has_unseen, .. } = manifests;
+    let Manifests { files, values, unreadable, missing: mut notes, has_unseen, entries, .. } = manifests;
     let is_placeholder = matches!(images, Images::Placeholder);
     let pinned = values.into_iter().filter_map(|file| {
         let named: Vec<_> = settings.values().filter(|value| tidy(&value.file) == file.path).collect();
@@ -176,8 +212,9 @@ fn plan_texts(
     let mut refused = [unreadable, of_values_refused, refused].concat();
     planned.extend(of_values);
     // What a file that cannot be read names, nobody knows.
+    let names_of = |files: &[PlannedFile]| deployed::named(files.iter(), !has_unseen).map(str::to_owned).collect();
     let mut undeployed = match record.filter(|_| refused.is_empty()) {
-        Some(record) => undeployed(workspace, record, &planned, !has_unseen),
+        Some(record) => undeployed(workspace, record, &planned, &names_of(&planned)),
         None => Vec::new(),
     };
     if let Some(record) = record.filter(|_| adopt && !undeployed.is_empty()) {
@@ -187,12 +224,20 @@ fn plan_texts(
         let again = pin_all(near.into_iter().map(|file| file.manifest).collect(), &adopted);
         planned = [others, again.0].into_iter().flatten().collect();
         refused = again.1;
-        undeployed = deployed::undeployed(workspace, record, &planned, !has_unseen);
+        undeployed = deployed::undeployed(workspace, record, &planned, &names_of(&planned));
     }
     planned.sort_by(|a, b| a.manifest.path.cmp(&b.manifest.path));
     notes.extend(planned.iter().flat_map(deployed::notes));
     notes.extend(deployed::alike(&planned, &undeployed));
-    Ok(PinPlan { root: workspace.root().to_owned(), files: planned, refused, notes, undeployed })
+    Ok(PinPlan {
+        root: workspace.root().to_owned(),
+        files: planned,
+        refused,
+        notes,
+        undeployed,
+        entries,
+        wrong: Vec::new(),
+    })
 }
 
 /// What can be pinned, and a line for each reason why the rest cannot.

@@ -26,10 +26,10 @@ pub(super) fn check(plan: &PinPlan, placeholder: bool) -> Result<Outcome> {
         let mend = if placeholder { "cargo xtask manifests --placeholder" } else { "cargo xtask manifests" };
         eprintln!("error: {changed} of {} manifests differ\nrun `{mend}`", plan.files.len());
     }
-    if let Some(text) = undeployed(plan) {
-        eprintln!("error: {text}");
+    for line in undeployed(plan).iter().chain(&plan.wrong) {
+        eprintln!("error: {line}");
     }
-    if changed > 0 || !plan.refused.is_empty() || !plan.undeployed.is_empty() {
+    if changed > 0 || !plan.refused.is_empty() || !plan.undeployed.is_empty() || !plan.wrong.is_empty() {
         return Ok(Outcome::Failed);
     }
     eprintln!("{}", summary(plan));
@@ -56,11 +56,9 @@ pub(super) fn report(plan: &PinPlan, arguments: &ManifestsArgs) -> Result<Outcom
         eprintln!("error: manifests cannot be pinned\n{}", plan.refused.join("\n"));
         return Ok(Outcome::Failed);
     }
-    match undeployed(plan) {
-        Some(text) => eprintln!("error: {text}"),
-        None => return Ok(Outcome::Done),
-    }
-    Ok(Outcome::Failed)
+    let errors: Vec<String> = undeployed(plan).into_iter().chain(plan.wrong.iter().cloned()).collect();
+    errors.iter().for_each(|line| eprintln!("error: {line}"));
+    Ok(if errors.is_empty() { Outcome::Done } else { Outcome::Failed })
 }
 
 /// Which recorded components no manifest names, what looks like them, and what mends it.
@@ -128,6 +126,7 @@ fn as_json(plan: &PinPlan) -> Value {
         "notes": plan.notes,
         "refused": plan.refused,
         "undeployed": undeployed.collect::<Vec<_>>(),
+        "wrong": plan.wrong,
     })
 }
 

@@ -212,13 +212,13 @@ impl Release<'_> {
         print(&report::published(&record, &self.previous, self.as_json)?)?;
         eprintln!("wrote {}", self.path);
         if self.with_manifests {
-            let pins = manifests::plan(self.workspace, &record)
+            let mut pins = manifests::plan(self.workspace, &record)
                 .and_then(|plan| manifests::apply(&plan).map(|()| plan))
                 .context("the images are published and recorded, but the manifests are not pinned")?;
             for path in pins.changed_paths() {
                 eprintln!("pinned {path}");
             }
-            manifests::warn(self.workspace, &pins);
+            manifests::warn(self.workspace, &mut pins, &record);
         }
         Ok(Outcome::Done)
     }

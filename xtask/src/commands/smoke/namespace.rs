@@ -83,15 +83,24 @@ pub(super) fn look(
     let is_lost = rollouts.has_failed() || identities.has_mismatch(&rollouts);
     let times = if is_lost { rollouts.hurry() } else { times };
     let mut health = Health::new(arguments.fail_fast);
-    while health.ask(api, &rollouts, times) {
-        if health.is_doubtful {
-            rollouts.linger(RESTART_REPORT, |rollouts| health.saw_restart(rollouts))?;
+    let mut is_last_look = false;
+    loop {
+        while health.ask(api, &rollouts, times) {
+            if health.is_doubtful {
+                rollouts.linger(RESTART_REPORT, |rollouts| health.saw_restart(rollouts))?;
+            }
+            // Pods that took the place of others meanwhile are checked as well.
+            rollouts.wait(view)?;
+            if Instant::now() >= times.decide {
+                break;
+            }
         }
-        // Pods that took the place of others meanwhile are checked as well.
-        rollouts.wait(view)?;
-        if Instant::now() >= times.decide {
+        if is_last_look || rollouts.has_failed() {
             break;
         }
+        is_last_look = true;
+        rollouts.look_again();
+        rollouts.wait(view)?;
     }
     identities.look_up(&rollouts, times);
     steps.end("health");

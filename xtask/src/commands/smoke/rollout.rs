@@ -14,9 +14,9 @@ use super::view::View;
 use crate::cluster::watch::{News, follow};
 use crate::cluster::{Api, SILENT};
 use crate::kubernetes::smoke::expected::Owner;
-use crate::kubernetes::smoke::objects::Service;
+use crate::kubernetes::smoke::objects::{Pod, Service};
 use crate::kubernetes::smoke::rollout::{Judge, Moment, Standing, Strictness, Trouble};
-use crate::kubernetes::smoke::state::{Namespace, apply};
+use crate::kubernetes::smoke::state::{Change, Namespace, apply};
 use crate::kubernetes::smoke::workload::{Kind, Workload};
 
 /// How often graces are looked at while nothing happens.
@@ -148,6 +148,15 @@ impl<'a> Rollouts<'a> {
         let troubles = self.decided.values().flat_map(|decided| &decided.troubles);
         let mut pods = troubles.filter_map(|trouble| self.namespace.pods.get(trouble.pod.as_ref()?));
         pods.any(|pod| !self.namespace.events_of(&pod.metadata.uid).iter().any(|event| event.kind == "Warning"))
+    }
+
+    /// Asks for the pods as they are now: a watch that died unnoticed tells of no change.
+    pub(super) fn look_again(&mut self) {
+        let change = match self.api.list::<Pod>("pods") {
+            Ok(list) => News::Pods(Change::All(list.items.unwrap_or_default())),
+            Err(failure) => News::Away("pods", failure.to_string()),
+        };
+        self.take(change);
     }
 
     /// Takes in what changes for so long, or until it is `enough`.

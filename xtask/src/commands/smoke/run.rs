@@ -14,6 +14,7 @@ use super::registry::Lookup;
 use super::view::View;
 use crate::cli::SmokeArgs;
 use crate::cluster::{Api, ApiFailure, Kubectl, NamespaceState};
+use crate::kubernetes::smoke::expected::Place;
 use crate::kubernetes::smoke::report::{Check, Report, Step};
 use crate::registry::{Client, Credentials};
 use crate::system::parallel;
@@ -55,9 +56,14 @@ pub(super) fn run(plan: &Plan, kubectl: Kubectl, arguments: &SmokeArgs, times: T
     if arguments.apply {
         report.checks = images.checks(times);
         steps.end("registry");
-        // What the cluster could not pull must not replace what runs.
+        // What the cluster could not pull, or nobody can tell, must not replace what runs.
         if report.checks.iter().any(|check| !check.passed) {
             view.say("smoke: nothing is applied, since the registry does not have all images");
+            return Ok(finish(report, steps, times));
+        }
+        report.checks.extend(unpinned(plan, times.started.elapsed().as_secs_f64()));
+        if report.checks.iter().any(|check| !check.passed) {
+            view.say("smoke: nothing is applied, since not all images are pinned");
             return Ok(finish(report, steps, times));
         }
         apply(api.kubectl(), plan, &view)?;
@@ -163,14 +169,9 @@ pub(super) fn unreachable(kubectl: &Kubectl) -> String {
     )
 }
 
-/// Components that should run and do not, or of which nobody knows which image should run.
-fn missing(plan: &Plan, found: &[Found], seconds: f64) -> Vec<Check> {
-    let mut checks = Vec::new();
-    let failed = |name: &str, verdict, message: String| Check::failed("component", name, verdict, message, seconds);
-    for empty in found.iter().filter(|found| found.is_empty) {
-        checks.push(failed("", "missing", format!("namespace {} has no workloads to look at", empty.namespace)));
-    }
-    for (component, place) in &plan.expectations.unpinned {
+/// Images of ours that manifests name without a digest, and no record tells it.
+fn unpinned(plan: &Plan, seconds: f64) -> Vec<Check> {
+    let check = |(component, place): &(String, Place)| {
         let message = format!(
             "container {} of {}/{} names `{}`, no digest, so nobody knows which image should run; `cargo xtask \
              manifests` pins it",
@@ -179,8 +180,19 @@ fn missing(plan: &Plan, found: &[Found], seconds: f64) -> Vec<Check> {
             place.workload,
             place.image
         );
-        checks.push(failed(component, "unpinned", message));
+        Check::failed("component", component.as_str(), "unpinned", message, seconds)
+    };
+    plan.expectations.unpinned.iter().map(check).collect()
+}
+
+/// Components that should run and do not, or of which nobody knows which image should run.
+fn missing(plan: &Plan, found: &[Found], seconds: f64) -> Vec<Check> {
+    let mut checks = Vec::new();
+    let failed = |name: &str, verdict, message: String| Check::failed("component", name, verdict, message, seconds);
+    for empty in found.iter().filter(|found| found.is_empty) {
+        checks.push(failed("", "missing", format!("namespace {} has no workloads to look at", empty.namespace)));
     }
+    checks.extend(unpinned(plan, seconds));
     let runs = |component: &str, namespace: Option<&str>| {
         let here = |found: &&Found| namespace.is_none_or(|name| name == found.namespace);
         found.iter().filter(here).any(|found| found.components.contains(component))

@@ -67,6 +67,12 @@ pub(crate) struct PinnedImage {
 /// # Errors
 /// All refusals of the text, in its order.
 pub(crate) fn pin(text: &str, file: &str, scope: Scope<'_>, images: Images<'_>) -> Result<Pinned, Vec<Refusal>> {
+    // YAML 1.1 takes these for line ends, and so does kubectl: what is a comment here may be none there.
+    if let Some(line) = text.lines().position(|line| line.contains(['\u{85}', '\u{2028}', '\u{2029}'])) {
+        let message =
+            "it holds a line end of Unicode (U+0085, U+2028 or U+2029), which kubectl reads as one; remove it";
+        return Err(vec![refusal(line + 1, message)]);
+    }
     let documents = parse(text).map_err(|error| vec![no_yaml(text, &error)])?;
     let namer = Namer { text, file, scope };
     let mut pinning = Pinning {

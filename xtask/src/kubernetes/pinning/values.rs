@@ -108,6 +108,9 @@ impl Values<'_> {
                     replaces: None,
                 }
             }
+            Value::Scalar(ref old, _) if ["${", "{{", "$("].iter().any(|open| old.contains(open)) => {
+                return Err(refusal(line, format!("`{key}` is filled in by something else: `{old}`")));
+            }
             Value::Scalar(ref old, _) => {
                 let (component, new) = self.replacement(line, old)?;
                 set(id, &new)?;
@@ -127,8 +130,16 @@ impl Values<'_> {
         let key = &self.value.key;
         let mut start = 0;
         let mut found: Option<(usize, Range<usize>)> = None;
+        // Terraform's comments over lines and texts over lines may hold what looks like an assignment.
+        let is_terraform = self.value.file.extension() == Some("tfvars");
+        let over_lines = |text: &str| is_terraform && (text.contains("/*") || text.contains("<<"));
+        if let Some(line) = self.text.lines().position(over_lines) {
+            return Err(refusal(line + 1, "comments and texts over several lines are not read; write them otherwise"));
+        }
         for (text, line) in self.text.split_inclusive('\n').zip(1..) {
-            if let Some(range) = assigned(text, key) {
+            if let Some(range) = assigned(text, key, is_terraform) {
+                let plain = "is no plain text; write one, in quotes where the format wants them, and nothing behind it";
+                let range = range.ok_or_else(|| refusal(line, format!("the value of `{key}` {plain}")))?;
                 if let Some((first, _)) = found {
                     return Err(refusal(
                         line,
@@ -219,17 +230,31 @@ fn at(document: &Document<'_>, path: &str) -> Option<NodeId> {
     })
 }
 
-/// Where the line `text` has the value of the variable `key`, quotes left out.
-fn assigned(text: &str, key: &str) -> Option<Range<usize>> {
+/// Where the line `text` has the value of the variable `key`, quotes left out: `None` within when it is more than a
+/// plain text (a call, a list, a template, something escaped).
+fn assigned(text: &str, key: &str, is_terraform: bool) -> Option<Option<Range<usize>>> {
     let rest = text.trim_start();
-    let rest = rest.strip_prefix("export ").map_or(rest, str::trim_start);
+    let rest = rest.strip_prefix("export ").filter(|_| !is_terraform).map_or(rest, str::trim_start);
     let rest = rest.strip_prefix(key)?.trim_start_matches([' ', '\t']).strip_prefix('=')?;
     let rest = rest.trim_start_matches([' ', '\t']);
     let start = text.len() - rest.len();
-    match rest.chars().next().filter(|c| ['"', '\''].contains(c)) {
-        Some(quote) => Some(start + 1..start + 1 + rest[1..].find(quote)?),
-        None => Some(start..start + rest.find(char::is_whitespace).unwrap_or(rest.len())),
-    }
+    let quote = rest.chars().next().filter(|c| *c == '"' || (*c == '\'' && !is_terraform));
+    let (begin, length, after) = match quote {
+        Some(quote) => match rest[1..].split_once(quote) {
+            Some((value, after)) => (start + 1, value.len(), after),
+            None => return Some(None),
+        },
+        None if is_terraform => return Some(None),
+        None => {
+            let length = rest.find(char::is_whitespace).unwrap_or(rest.len());
+            (start, length, &rest[length..])
+        }
+    };
+    let value = &text[begin..begin + length];
+    let is_plain = value.chars().all(|c| c.is_ascii_alphanumeric() || "-_.:/@+".contains(c));
+    let is_comment = |after: &str| after.starts_with('#') || (is_terraform && after.starts_with("//"));
+    let is_end = after.trim().is_empty() || (after.starts_with(char::is_whitespace) && is_comment(after.trim_start()));
+    Some((is_plain && is_end).then_some(begin..begin + length))
 }
 
 #[cfg(test)]

@@ -69,8 +69,31 @@ fn variables_are_replaced_in_their_lines() {
         ("UI=", "UI", ValueKind::Digest, &format!("UI={digest}")),
     ];
     for (old, key, kind, new) in cases {
-        assert_eq!(pin("stage.tfvars", old, key, kind, Some("ui")).unwrap(), new);
+        let file = if key == "docker_tag" { "stage.tfvars" } else { "stage.env" };
+        assert_eq!(pin(file, old, key, kind, Some("ui")).unwrap(), new);
     }
+}
+
+#[test]
+fn more_than_a_plain_text_is_refused() {
+    let terraform = [
+        "I = format(\"%s\", \"x\")",
+        "I = { a = \"x:1\" }",
+        "I = <<EOT\nfoo\nEOT",
+        "I = [\"x:1\"]",
+        "I = var.x",
+        "I = \"x:\\\"q\"",
+        "I = \"x:1\" + \"b\"",
+        "I = \"x:${v}\"",
+        "/*\nI = \"x:1\"\n*/",
+    ];
+    for text in terraform {
+        assert!(pin("a.tfvars", text, "I", ValueKind::Image, Some("ui")).is_err(), "{text}");
+    }
+    for text in ["export I=$(cat x)", "I=x:1;U=1", "I=$TAG", "I=\"a\"b", "I=`x`", "I='a"] {
+        assert!(pin("a.env", text, "I", ValueKind::Image, Some("ui")).is_err(), "{text}");
+    }
+    assert!(pin("a.yaml", "I: \"x:${T}\"\n", "I", ValueKind::Image, Some("ui")).unwrap_err().contains("filled in"));
 }
 
 #[test]
