@@ -8,4 +8,4 @@ set -eu
 XTASK_CORPUS=$(cd "$1" && pwd)
 export XTASK_CORPUS
 cd "$(dirname "$0")/.."
-exec cargo test --quiet --package xtask --lib -- --ignored --nocapture manifests_of_others
+exec cargo test --quiet --package xtask --lib -- --nocapture manifests_of_others

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use super::files::{Manifests, is_kustomization};
 use super::{PinPlan, plan_texts};
@@ -38,6 +38,7 @@ pub(super) fn run(
         return Ok(Outcome::Done);
     }
     let files = files(workspace, record, &existing, &missing)?;
+    let mut lines = String::new();
     for (path, text) in &files {
         let verb = match (existing.iter().any(|(known, _)| known == path), arguments.dry_run) {
             (true, false) => "changed",
@@ -45,18 +46,28 @@ pub(super) fn run(
             (true, true) => "would change",
             (false, true) => "would write",
         };
-        if !arguments.dry_run {
-            let path = workspace.root().join(path);
-            let folder = path.parent().context("a file in a folder")?;
-            std::fs::create_dir_all(folder).with_context(|| format!("cannot create `{folder}`"))?;
-            write_atomically(&path, text.as_bytes())?;
+        if !arguments.dry_run
+            && let Err(error) = write(&workspace.root().join(path), text)
+        {
+            // Some of them alone would pass for what somebody wrote.
+            for (path, _) in files.iter().filter(|(path, _)| !existing.iter().any(|(known, _)| known == path)) {
+                let _ = std::fs::remove_file(workspace.root().join(path));
+            }
+            return Err(error);
         }
-        print(&format!("{verb} {path}\n"))?;
+        lines.push_str(&format!("{verb} {path}\n"));
     }
+    print(&lines)?;
     for (name, _) in missing.iter().filter(|(_, port)| port.is_none()) {
         eprintln!("note: `{name}` has no `port` in `[package.metadata.docker]`, so nothing asks whether it is ready");
     }
     Ok(Outcome::Done)
+}
+
+fn write(path: &Utf8Path, text: &str) -> Result<()> {
+    let folder = path.parent().context("a file in a folder")?;
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot create `{folder}`"))?;
+    write_atomically(path, text.as_bytes())
 }
 
 /// Components, with their ports, that nothing names or looks like, and that are meant to be deployed.
@@ -94,7 +105,11 @@ fn files(
     for (component, port) in missing {
         let file = format!("{}.yaml", object_name(component));
         let path = folder.join(&file);
-        ensure!(!workspace.root().join(&path).exists(), "`{path}` exists, and does not name `{component}`");
+        // A link that leads nowhere is there, too.
+        ensure!(
+            workspace.root().join(&path).symlink_metadata().is_err(),
+            "`{path}` exists, and does not name `{component}`"
+        );
         let placeholder = || format!("{}{}", placeholder::reference(), Mark::comment(&[(*component).to_owned()]));
         let recorded = record.and_then(|record| record.images.get(*component));
         let image = recorded.map_or_else(placeholder, |image| image.image.to_string());
