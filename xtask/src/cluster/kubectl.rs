@@ -1,6 +1,7 @@
 //! kubectl: where it is, which cluster it talks to, applying manifests.
 
 use std::ffi::OsString;
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -57,8 +58,8 @@ impl Kubectl {
     /// Finds kubectl and the context: `context`, else the current one. Commands run in `folder`.
     ///
     /// # Errors
-    /// There is no kubectl, no such context, or none at all.
-    pub(crate) fn find(folder: &Utf8Path, context: Option<&str>) -> Result<Self> {
+    /// There is no kubectl, no such context, or none at all; it says nothing before `deadline`.
+    pub(crate) fn find(folder: &Utf8Path, context: Option<&str>, deadline: Instant) -> Result<Self> {
         let program = which::which("kubectl").context(
             "`kubectl` is not installed, or not on the PATH; https://kubernetes.io/docs/tasks/tools tells how",
         )?;
@@ -74,12 +75,14 @@ impl Kubectl {
             arguments,
         };
         let shell = kubectl.shell()?;
-        let output = process::output(kubectl.command(&shell, ["config", "view", "--minify", "--output=json"]))?;
-        if !output.status.success() {
-            return kubectl.without_config(context, &output.stderr);
-        }
+        let view = kubectl.command(&shell, ["config", "view", "--minify", "--output=json"]);
+        let text = match process::read_until(view, deadline) {
+            Ok(text) => text,
+            Err(error) if Instant::now() >= deadline => return Err(error),
+            Err(error) => return kubectl.without_config(context, &format!("{:#}", error.root_cause())),
+        };
         let config: Config =
-            serde_json::from_slice(&output.stdout).context("`kubectl config view` printed what we cannot read")?;
+            serde_json::from_str(&text).context("`kubectl config view` printed what we cannot read")?;
         if context.is_none() {
             kubectl.context = config.current;
         }

@@ -28,9 +28,10 @@ fn a_hundred_deployments_are_asked_gently() {
     probed.dedup();
     assert_eq!(probed.len(), 3 * COUNT, "some were asked twice");
     assert!((2..=16).contains(&cluster.most_probes()), "{} at once", cluster.most_probes());
-    // Ten kinds of objects, a list and a watch for each: none because of how many there are.
+    // Ten kinds of objects, a list and a watch for each, and the pods once more before it passes: none because of
+    // how many there are.
     let asked = cluster.lists_and_watches();
-    assert_eq!(asked.len(), 20, "{asked:#?}");
+    assert_eq!(asked.len(), 21, "{asked:#?}");
 }
 
 #[test]
@@ -202,4 +203,33 @@ fn what_no_watch_told_is_seen_before_it_passes() {
     let cluster = FakeCluster::new(1, Some(Duration::ZERO), None).crashes_unheard(time).answers_after(2 * time);
     let report = cluster.smoke("--timeout 30s").fails().json();
     assert_eq!(checks(&report, "rollout")[0]["verdict"], "crash-loop", "{report:#}");
+}
+
+/// A Deployment of the first component, as manifests have it.
+fn manifest(cluster: &FakeCluster, name: &str) -> String {
+    let record: Value =
+        serde_json::from_str(&cluster.fixture.read("artifacts/docker/docker-image-digests.json")).unwrap();
+    let image = record["component-0"]["image"].as_str().unwrap();
+    format!(
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: {name}}}\nspec:\n  template:\n    spec:\n      containers:\n      \
+         - {{name: component-0, image: '{image}'}}\n"
+    )
+}
+
+#[test]
+fn a_workload_that_only_the_manifests_have_is_missing() {
+    let cluster = FakeCluster::new(1, Some(Duration::ZERO), None);
+    cluster.fixture.write("k8s/a.yaml", &manifest(&cluster, "component-0"));
+    cluster.smoke("").ok();
+    cluster.fixture.write("k8s/b.yaml", &manifest(&cluster, "worker"));
+    cluster.smoke("").fails().says("the manifests have deployment/worker, and the cluster does not");
+    cluster.smoke("--exclude deployment/worker").ok();
+}
+
+#[test]
+fn of_several_namespaces_none_is_guessed() {
+    let cluster = FakeCluster::new(1, Some(Duration::ZERO), None);
+    cluster.fixture.write("k8s/a.yaml", &manifest(&cluster, "component-0"));
+    let applied = cluster.smoke("--namespace other --apply --context fake").fails();
+    applied.says("deployment/component-0 names no namespace, and of several `--namespace` nobody knows which is meant");
 }

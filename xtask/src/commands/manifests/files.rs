@@ -167,7 +167,14 @@ impl Reader<'_> {
         let plain: Vec<_> =
             listed.iter().filter(|path| !below(path) && !reached.iter().any(|of| of.contains(path))).cloned().collect();
         applied.extend(plain.iter().cloned());
-        let objects: Vec<_> = plain.into_iter().filter(|path| !self.is_compose(path)).collect();
+        let mut objects: Vec<_> = plain.into_iter().filter(|path| !self.is_compose(path)).collect();
+        // What lies in a namespace can only be made after it.
+        let has_namespace = |path: &Utf8PathBuf| {
+            let text = self.texts[path].as_deref().unwrap_or_default();
+            text.lines()
+                .any(|line| matches!(line.trim().trim_end_matches(','), "kind: Namespace" | "\"kind\": \"Namespace\""))
+        };
+        objects.sort_by_key(|path| !has_namespace(path));
         if !objects.is_empty() {
             self.found.entries.push(Entry::Files(objects));
         }

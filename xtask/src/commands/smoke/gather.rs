@@ -54,7 +54,7 @@ pub(super) fn gather(manifest: Option<&Utf8Path>, arguments: &SmokeArgs, deadlin
     }
     ensure!(manifests.unreadable.is_empty(), "{}", manifests.unreadable.join("\n"));
     let placeholders_pass = placeholder_variable()?;
-    let kubectl = Kubectl::find(&root, arguments.context.as_deref())?;
+    let kubectl = Kubectl::find(&root, arguments.context.as_deref(), deadline)?;
     let places = all_places(&manifests, &kubectl, deadline)?;
     let record = record(&root, &here, arguments.digests.as_deref())?;
     if arguments.apply && !arguments.dry_run {
@@ -154,6 +154,17 @@ fn check_context(kubectl: &Kubectl, arguments: &SmokeArgs, settings: &WorkspaceS
 
 /// The namespaces of the manifests' workloads; where these name none, kubectl's.
 fn namespaces(places: &[Place], arguments: &SmokeArgs, kubectl: &Kubectl) -> Result<Vec<String>> {
+    if arguments.apply
+        && arguments.namespace.len() > 1
+        && let Some(place) = places.iter().find(|place| place.namespace.is_none())
+    {
+        bail!(
+            "{}/{} names no namespace, and of several `--namespace` nobody knows which is meant\nwrite it into the \
+             manifests, or apply to one at a time",
+            place.kind.name().to_lowercase(),
+            place.workload
+        );
+    }
     if !arguments.namespace.is_empty() {
         let mut seen = BTreeSet::new();
         return Ok(arguments.namespace.iter().filter(|name| seen.insert(*name)).cloned().collect());

@@ -1,6 +1,6 @@
 //! One namespace, looked at from its first list to the last answer of a pod.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ use crate::kubernetes::smoke::expected::Owner;
 use crate::kubernetes::smoke::objects::{Container, Pod};
 use crate::kubernetes::smoke::report::{Check, WorkloadReport};
 use crate::kubernetes::smoke::rollout::{Strictness, ready_seconds};
-use crate::kubernetes::smoke::workload::Workload;
+use crate::kubernetes::smoke::workload::{Kind, Workload};
 use crate::registry::Client;
 use crate::system::parallel;
 
@@ -38,6 +38,8 @@ pub(super) struct Found {
     pub(super) is_empty: bool,
     /// Components that some workload runs, be it looked at or not.
     pub(super) components: BTreeSet<String>,
+    /// All workloads, with the names of their containers.
+    pub(super) containers: BTreeMap<(Kind, String), BTreeSet<String>>,
     /// Components that somebody else's image is called like, with a sentence on where it runs.
     pub(super) alike: Vec<(String, String)>,
     /// What is checked beside workloads.
@@ -131,6 +133,13 @@ pub(super) fn look(
         namespace: api.namespace.clone(),
         is_empty: all.is_empty(),
         components: run.iter().flat_map(|workload| components(plan, workload)).collect(),
+        containers: run
+            .iter()
+            .map(|workload| {
+                let names = workload.template().spec.all().map(|container| container.name.clone());
+                ((workload.kind, workload.metadata.name.clone()), names.collect())
+            })
+            .collect(),
         alike: run.iter().flat_map(|workload| alike(plan, workload)).collect(),
         checks: service_faults(&rollouts, seconds),
         workloads: reports,

@@ -282,7 +282,13 @@ impl<'a> Rollouts<'a> {
             let standing = judge.judge(namespace, workload, &skipped, now);
             let troubles = match standing {
                 Standing::Done => Vec::new(),
-                Standing::Settling if is_up => judge.unsettled(namespace, workload, &skipped, now),
+                Standing::Settling if is_up => {
+                    view.say(&format!(
+                        "warning: {name} was not watched for {} s after it got ready, since time was up",
+                        plan.settle.as_secs()
+                    ));
+                    judge.unsettled(namespace, workload, &skipped, now)
+                }
                 Standing::Failed(troubles) => troubles,
                 Standing::Waiting(text) if is_up => {
                     let mut troubles = judge.timed_out(namespace, workload, &skipped, &text);

@@ -16,6 +16,7 @@ use crate::cli::SmokeArgs;
 use crate::cluster::{Api, ApiFailure, Kubectl, NamespaceState};
 use crate::kubernetes::smoke::expected::Place;
 use crate::kubernetes::smoke::report::{Check, Report, Step};
+use crate::kubernetes::smoke::workload::Kind;
 use crate::registry::{Client, Credentials};
 use crate::system::parallel;
 use crate::system::progress::Progress;
@@ -211,6 +212,25 @@ fn missing(plan: &Plan, found: &[Found], seconds: f64) -> Vec<Check> {
             let message = format!("nothing in namespace {place} runs component {component}{alike}");
             checks.push(failed(component, "missing", message));
         }
+    }
+    for (component, place) in plan.expectations.places().filter(|_| !is_narrowed) {
+        let namespace = place.namespace.as_deref().filter(|name| looked_at.contains(name));
+        let key = (place.kind, place.workload.clone());
+        let here = || found.iter().filter(|found| namespace.is_none_or(|name| name == found.namespace));
+        let is_there = here().any(|found| found.containers.get(&key).is_some_and(|all| all.contains(&place.container)));
+        let is_excluded = plan.selection.excludes(place.kind.name(), &place.workload);
+        // A component that runs nowhere is missing as a whole.
+        let is_unnamed = place.workload.is_empty();
+        if is_there || is_excluded || is_unnamed || is_meant(component) || !runs(component, namespace) {
+            continue;
+        }
+        let what = format!("{}/{}", place.kind.name().to_lowercase(), place.workload);
+        let message = match here().any(|found| found.containers.contains_key(&key)) {
+            true => format!("{what} runs without its container {}, which the manifests have", place.container),
+            false => format!("the manifests have {what}, and the cluster does not"),
+        };
+        // A Job may have been removed after its end.
+        checks.push(Check { passed: place.kind == Kind::Job, ..failed(component, "missing", message) });
     }
     for component in plan.expectations.undeployed.iter().filter(|name| !runs(name, None) && !is_meant(name)) {
         let message = "the digest record has it, and no manifest names it".to_owned();

@@ -165,6 +165,11 @@ impl Expectations {
         self.all.push(Expected { component, image, place: Some(place) });
     }
 
+    /// The containers of manifests that should run an image of ours, with its component.
+    pub(crate) fn places(&self) -> impl Iterator<Item = (&str, &Place)> {
+        self.all.iter().filter_map(|expected| Some((expected.component.as_str(), expected.place.as_ref()?)))
+    }
+
     /// Whether nothing is known of what should run.
     pub(crate) fn is_empty(&self) -> bool {
         self.all.is_empty() && self.unpinned.is_empty() && self.placeholders.is_empty()

@@ -182,8 +182,6 @@ pub(crate) fn service_requests(
             let asks = |probe: &Option<Probe>| pod_request(container, probe.as_ref()?);
             probes.into_iter().filter_map(asks).find(|request| request.port == number)
         });
-        let is_declared =
-            || numbers().any(|(container, number)| container.ports.iter().any(|port| port.container_port == number));
         let to = |is_https, path, headers, timeout, is_knock| ServiceRequest {
             service: service.metadata.name.clone(),
             port: port.name.clone().unwrap_or_else(|| port.port.to_string()),
@@ -199,9 +197,8 @@ pub(crate) fn service_requests(
             Some(request) => {
                 requests.push(to(request.is_https, request.path, request.headers, request.timeout, false));
             }
-            // A port that no container speaks of may be a typing error.
-            None if !is_declared() => requests.push(to(false, "/".to_owned(), Vec::new(), 1, true)),
-            None => {}
+            // That a container declares the port says nothing of who listens.
+            None => requests.push(to(false, "/".to_owned(), Vec::new(), 1, true)),
         }
     }
     Ok(requests)
