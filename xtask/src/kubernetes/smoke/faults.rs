@@ -201,7 +201,10 @@ fn ends_class(status: &ContainerStatus) -> Class {
 
 fn crash_loop(status: &ContainerStatus, last: Option<&Terminated>) -> Fault {
     let how = match last {
-        Some(ended) if ended.reason == "OOMKilled" => return failing_exit(status, ended, true),
+        // Seen while the kubelet waits with the next try.
+        Some(ended) if matches!(ended.reason.as_str(), "OOMKilled" | "ContainerCannotRun" | "StartError") => {
+            return failing_exit(status, ended, true);
+        }
         Some(ended) => format!("{}, {}", how_it_ended(ended), restarts(status)),
         None => format!("it ends again and again, {}", restarts(status)),
     };

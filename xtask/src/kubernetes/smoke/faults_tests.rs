@@ -145,8 +145,14 @@ fn a_first_exit_may_heal_and_the_third_restart_is_a_loop() {
     for reason in ["Error", "OOMKilled"] {
         assert_eq!([0, 2, 3].map(|restarts| class(restarts, reason)), [Class::Healing, Class::Healing, Class::Final]);
     }
-    // No such program.
+    // No such program, also while the kubelet waits with the next try.
     assert_eq!(class(0, "ContainerCannotRun"), Class::Final);
+    let waiting = pod(json!({
+        "name": "c", "restartCount": 1, "state": { "waiting": { "reason": "CrashLoopBackOff" } },
+        "lastState": { "terminated": { "exitCode": 127, "reason": "ContainerCannotRun" } },
+    }));
+    let fault = fault_of(&waiting, &[], 0, &[]).unwrap();
+    assert_eq!((fault.kind, fault.class), (Kind::CannotStart, Class::Final));
 }
 
 #[test]

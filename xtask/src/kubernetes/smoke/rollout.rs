@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::events::{newest, one_line};
-use super::faults::{Class, Fault, Kind as FaultKind, fault_of, rejection_of};
+use super::faults::{Class, Fault, Kind as FaultKind, fault_of, how_it_ended, rejection_of};
 use super::objects::{Pod, condition, seconds};
 use super::state::Namespace;
 use super::status::{OwnStatus, own_status};
@@ -215,6 +215,16 @@ impl Judge {
         }
         if let Some((pod, fault)) = rejection(namespace, workload, &pods) {
             return grouped(vec![(pod, fault)]);
+        }
+        // The pods of a Job that ended do not count, and tell why it has not completed.
+        if let Some(pod) = namespace.failed_pod_of(workload).filter(|_| workload.is_job())
+            && let Some((status, ended)) =
+                pod.status.all().find_map(|status| Some((status, status.state.terminated.as_ref()?)))
+        {
+            let message = format!("{waiting}; its last pod {}", how_it_ended(ended));
+            let trouble = Trouble::of_workload("failing-exit", message);
+            let (pod, container) = (Some(pod.metadata.name.clone()), Some(status.name.clone()));
+            return vec![Trouble { pod, container, ..trouble }];
         }
         vec![unready(namespace, &pods, "not-ready", waiting.to_owned())]
     }

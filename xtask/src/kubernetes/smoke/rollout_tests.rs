@@ -378,6 +378,13 @@ fn jobs_are_done_when_they_say_so() {
     let Standing::Failed(troubles) = judged_one(&namespace).1 else { panic!("not failed") };
     assert_eq!(troubles[0].message, "BackoffLimitExceeded: too many; its last pod exited with code 3");
     assert_eq!(troubles[0].pod.as_deref(), Some("seed-x"));
+    // It tries on, and time is up.
+    let namespace = namespace_of(&[(Kind::Job, job(json!([])))], json!([dead]));
+    let workload = &namespace.workloads[&Kind::Job]["seed"];
+    let trouble =
+        Judge::new(0, Strictness::Normal, Duration::ZERO).timed_out(&namespace, workload, &[], "waiting").remove(0);
+    assert_eq!((trouble.verdict, trouble.pod.as_deref()), ("failing-exit", Some("seed-x")));
+    assert_eq!(trouble.message, "waiting; its last pod exited with code 3");
     // Its pod is heard of a moment later.
     let namespace = namespace_of(&[(Kind::Job, job(ended.clone()))], json!([pod_of("x", Kind::Job, "u", false)]));
     assert_eq!(verdict(&judged_one(&namespace).1), "waiting");
