@@ -67,12 +67,17 @@ fn patched_image(document: &Document<'_>, operation: NodeId) -> Option<NodeId> {
 /// What `path`, keys with dots between them, leads to from `start`; lists on the way are gone through.
 fn at_path(document: &Document<'_>, start: NodeId, path: &str) -> Vec<NodeId> {
     path.split('.').fold(vec![start], |nodes, key| {
-        let each = nodes.iter().flat_map(|node| match document.items(*node) {
-            [] => vec![*node],
-            items => items.to_vec(),
-        });
+        let each = nodes.iter().flat_map(|node| without_lists(document, *node));
         each.filter_map(|node| document.get(node, key)).collect()
     })
+}
+
+/// The items of a list, also of lists in it; anything else itself.
+fn without_lists(document: &Document<'_>, node: NodeId) -> Vec<NodeId> {
+    match document.items(node) {
+        [] => vec![node],
+        items => items.iter().flat_map(|item| without_lists(document, *item)).collect(),
+    }
 }
 
 /// The name of the container, or of the Compose service, that has the image.
@@ -164,7 +169,7 @@ mod tests {
     #[test]
     fn further_paths_lead_through_lists() {
         let text = "kind: Workflow\nspec: {image: no, templates: [{name: a, container: {image: x}}, {script: {image: y}}]}\n\
-                    items: [{templates: {container: {image: z}}}]";
+                    items: [{templates: [[{container: {image: z}}]]}]";
         let documents = parse(text).unwrap();
         let found = sites(&documents[0], "x.yaml", &["templates.container.image".into(), "script.image".into()]);
         let texts: Vec<_> = found
