@@ -129,6 +129,12 @@ pub(super) fn look(
         }
     });
     let run = rollouts.namespace.workloads();
+    let mut checks = service_faults(&rollouts, seconds);
+    let makers: BTreeSet<String> = all.iter().filter_map(|workload| workload.unknown_maker()).collect();
+    checks.extend(makers.iter().map(|maker| {
+        let message = format!("its pods are looked at, and how many there should be is not known");
+        Check { passed: true, ..Check::failed("rollout", maker.as_str(), "not-counted", message, seconds) }
+    }));
     Ok(Found {
         namespace: api.namespace.clone(),
         is_empty: all.is_empty(),
@@ -141,7 +147,7 @@ pub(super) fn look(
             })
             .collect(),
         alike: run.iter().flat_map(|workload| alike(plan, workload)).collect(),
-        checks: service_faults(&rollouts, seconds),
+        checks,
         workloads: reports,
         steps,
     })

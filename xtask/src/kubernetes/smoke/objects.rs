@@ -56,6 +56,8 @@ impl Metadata {
 pub(crate) struct OwnerReference {
     /// The owner's kind.
     pub(crate) kind: String,
+    /// The owner's name.
+    pub(crate) name: String,
     /// The owner's uid.
     pub(crate) uid: String,
     /// Whether it is the one owner that controls the object.
@@ -141,6 +143,8 @@ pub(crate) struct ContainerPort {
     pub(crate) name: Option<String>,
     /// Its number.
     pub(crate) container_port: u16,
+    /// `TCP` when absent.
+    pub(crate) protocol: Option<String>,
 }
 
 /// A probe; only HTTP ones can be repeated from here.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::objects::{Container, HttpGet, Pod, Probe, Service};
+use super::objects::{Container, ContainerPort, HttpGet, Pod, Probe, Service};
 use super::workload::Workload;
 
 /// How a request reaches the pod.
@@ -65,7 +65,7 @@ fn pod_request(container: &Container, probe: &Probe) -> Option<PodRequest> {
     };
     let route = if headers.iter().any(needs_forward) { Route::Forward } else { Route::ApiServer };
     Some(PodRequest {
-        port: container_port(container, &get.port)?,
+        port: container_port(container, &get.port, TCP)?,
         is_https: is_https(get),
         path: rooted(get.path.as_deref()),
         headers,
@@ -94,12 +94,18 @@ fn rooted(path: Option<&str>) -> String {
     }
 }
 
-/// A port's number, whether it is written as one or by name.
-fn container_port(container: &Container, port: &Value) -> Option<u16> {
+/// The protocol of ports that name none.
+const TCP: &str = "TCP";
+
+/// A port's number, whether it is written as one or by the name that it has for a protocol.
+fn container_port(container: &Container, port: &Value, protocol: &str) -> Option<u16> {
     match port {
         Value::Number(number) => u16::try_from(number.as_u64()?).ok(),
         Value::String(text) => text.parse().ok().or_else(|| {
-            let named = container.ports.iter().find(|port| port.name.as_ref() == Some(text));
+            let is_it = |port: &&ContainerPort| {
+                port.name.as_ref() == Some(text) && port.protocol.as_deref().unwrap_or(TCP) == protocol
+            };
+            let named = container.ports.iter().find(is_it);
             named.map(|port| port.container_port)
         }),
         _ => None,
@@ -159,10 +165,12 @@ pub(crate) fn service_requests(
         return Err(("selects-nothing", format!("no pods have the labels of its selector, `{selector}`")));
     }
     let mut requests = Vec::new();
-    for port in service.spec.ports.iter().filter(|port| port.protocol.as_deref().unwrap_or("TCP") == "TCP") {
+    for port in &service.spec.ports {
+        let protocol = port.protocol.as_deref().unwrap_or(TCP);
         let target = if port.target_port.is_null() { Value::from(port.port) } else { port.target_port.clone() };
         let containers = || workloads.iter().flat_map(|workload| &workload.template().spec.containers);
-        let numbers = || containers().filter_map(|container| Some((container, container_port(container, &target)?)));
+        let number = |container: &Container| container_port(container, &target, protocol);
+        let numbers = || containers().filter_map(|container| Some((container, number(container)?)));
         if numbers().next().is_none() {
             let shown: Vec<_> = workloads.iter().map(|workload| workload.shown()).collect();
             let ports = containers().flat_map(|container| &container.ports);
@@ -176,6 +184,9 @@ pub(crate) fn service_requests(
                     if ports.is_empty() { "none".to_owned() } else { ports.join(", ") }
                 ),
             ));
+        }
+        if protocol != TCP {
+            continue;
         }
         let request = numbers().find_map(|(container, number)| {
             let probes = [&container.readiness_probe, &container.liveness_probe];

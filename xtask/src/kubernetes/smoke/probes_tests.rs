@@ -103,6 +103,9 @@ fn services_that_lead_nowhere_are_told() {
     let wrong = service("a", json!([{ "port": 80, "targetPort": "htpp" }]));
     let (verdict, message) = fault(&wrong, &[&workload]);
     assert_eq!(verdict, "wrong-port");
+    // A port's name is one for a protocol.
+    let udp = service("a", json!([{ "port": 80, "targetPort": "http", "protocol": "UDP" }]));
+    assert_eq!(fault(&udp, &[&workload]).0, "wrong-port");
     assert!(
         message.contains("\"htpp\", which no container of deployment/a has; their named ports are: http"),
         "{message}"

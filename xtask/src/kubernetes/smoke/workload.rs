@@ -204,6 +204,12 @@ impl Workload {
         Workload { kind: Kind::Pod, metadata: pod.metadata.clone(), spec, status: WorkloadStatus::default() }
     }
 
+    /// What made it, where that is of a kind that we do not know: how many there should be, it alone knows.
+    pub(crate) fn unknown_maker(&self) -> Option<String> {
+        let owner = self.metadata.controller().filter(|_| self.kind == Kind::Pod)?;
+        Some(format!("{} {}", owner.kind, owner.name))
+    }
+
     /// The same with another's template.
     pub(crate) fn with_template_of(&self, other: &Workload) -> Self {
         let spec = WorkloadSpec { template: other.spec.template.clone(), ..self.spec.clone() };
