@@ -60,27 +60,59 @@ fn scenarios() -> Vec<Scenario> {
     ]
 }
 
+/// A stage for a scenario, with what is recorded.
+fn stage_of(scenario: &Scenario) -> Stage {
+    let stage = Stage::new("table");
+    stage.fixture.write("Cargo.toml", &settings(""));
+    match scenario.verdict {
+        "mismatch" => stage.record(&[("alpha", alpha()), ("beta", beta())]),
+        _ => stage.record(&[("alpha", alpha())]),
+    }
+    stage
+}
+
+/// What smoke says of a scenario's manifests, applied, and after how long.
+fn smoked(stage: &Stage, scenario: &Scenario, arguments: &str) -> (String, String) {
+    scenario.manifests.iter().for_each(|manifest| apply(&stage.namespace, manifest));
+    let began = Instant::now();
+    let output = stage.smoke(&format!("--json {TIMEOUT} {arguments}")).command().output().unwrap();
+    (String::from_utf8_lossy(&output.stdout).into_owned(), seconds(began))
+}
+
+fn seconds(began: Instant) -> String {
+    format!("{:.1} s", began.elapsed().as_secs_f64())
+}
+
+/// The verdict of the scenario that a report has.
+fn said(scenario: &Scenario, report: &str) -> &'static str {
+    let mut wanted = scenario.verdict.split('|');
+    let said = wanted.find(|verdict| report.contains(&format!("\"verdict\": \"{verdict}\"")));
+    said.unwrap_or_else(|| panic!("{}: no {} in {report}", scenario.name, scenario.verdict))
+}
+
 #[test]
 #[ignore = "needs a cluster, a registry and skopeo"]
 fn verdicts_beside_kubectl() {
+    let Some(file) = std::env::var_os("SMOKE_VERDICTS") else {
+        // What is said alone: several at once, since most of it is waiting.
+        let all = std::sync::Mutex::new(scenarios().into_iter());
+        let next = || all.lock().unwrap().next();
+        return std::thread::scope(|scope| {
+            for _ in 0..5 {
+                scope.spawn(|| {
+                    while let Some(scenario) = next() {
+                        said(&scenario, &smoked(&stage_of(&scenario), &scenario, "").0);
+                    }
+                });
+            }
+        });
+    };
     let mut table = String::from(
         "| scenario | smoke says | after | with `--fail-fast` | `kubectl rollout status` | after |\n\
          |---|---|--:|--:|---|--:|\n",
     );
-    for Scenario { name, manifests, verdict } in scenarios() {
-        let stage = Stage::new("table");
-        stage.fixture.write("Cargo.toml", &settings(""));
-        stage.record(&[("alpha", alpha())]);
-        if verdict == "mismatch" {
-            stage.record(&[("alpha", alpha()), ("beta", beta())]);
-        }
-        let seconds = |began: Instant| format!("{:.1} s", began.elapsed().as_secs_f64());
-        let put = |arguments: &str| {
-            manifests.iter().for_each(|manifest| apply(&stage.namespace, manifest));
-            let began = Instant::now();
-            let output = stage.smoke(&format!("--json {TIMEOUT} {arguments}")).command().output().unwrap();
-            (String::from_utf8_lossy(&output.stdout).into_owned(), seconds(began))
-        };
+    for scenario in scenarios() {
+        let stage = stage_of(&scenario);
         let namespace = ["--namespace", &stage.namespace];
         let (theirs, (ours, after)) = std::thread::scope(|scope| {
             let status = scope.spawn(|| {
@@ -91,24 +123,22 @@ fn verdicts_beside_kubectl() {
                     run("kubectl", &[&namespace[..], &["rollout", "status", "deployment/alpha", TIMEOUT]].concat());
                 (if output.success { "succeeds" } else { "times out" }, seconds(began))
             });
-            let ours = put("");
+            let ours = smoked(&stage, &scenario, "");
             (status.join().unwrap(), ours)
         });
-        let said = verdict.split('|').find(|verdict| ours.contains(&format!("\"verdict\": \"{verdict}\"")));
-        let said = said.unwrap_or_else(|| panic!("{name}: no {verdict} in {ours}"));
-        let fast = match verdict {
+        let said = said(&scenario, &ours);
+        let fast = match scenario.verdict {
             "ok" => "–".to_owned(),
             _ => {
                 crate::stage::kubectl(
                     &[&namespace[..], &["delete", "deployments,statefulsets,jobs", "--all"]].concat(),
                 );
-                put("--fail-fast").1
+                smoked(&stage, &scenario, "--fail-fast").1
             }
         };
+        let name = scenario.name;
         let _ = writeln!(table, "| {name} | `{said}` | {after} | {fast} | {} | {} |", theirs.0, theirs.1);
     }
     println!("{table}");
-    if let Some(file) = std::env::var_os("SMOKE_VERDICTS") {
-        std::fs::write(file, table).unwrap();
-    }
+    std::fs::write(file, table).unwrap();
 }
