@@ -296,7 +296,19 @@ impl Judge {
     ) -> Option<Trouble> {
         let message = self.refusal(namespace, workload, maker)?;
         let first = *self.faults.entry((maker.metadata.uid.clone(), "refused".to_owned())).or_insert(now);
-        let heals = ["exceeded quota", "failed calling webhook", "object has been modified"];
+        // Somebody else's pods end, one of the same name is still being deleted, the API server is busy.
+        let heals = [
+            "exceeded quota",
+            "failed calling webhook",
+            "object has been modified",
+            "please try again",
+            "already exists",
+            "is being deleted",
+            "timeout",
+            "timed out",
+            "too many requests",
+            "unable to handle the request",
+        ];
         let is_final = match self.strictness {
             Strictness::Tolerate => false,
             Strictness::FailFast => true,

@@ -190,6 +190,10 @@ fn conditions_that_are_final() {
     // Somebody else's pods end.
     let quota = json!({ "type": "ReplicaFailure", "status": "True", "message": "exceeded quota: none" });
     assert_eq!(with(quota, &[0, 100]), ["waiting", "waiting"]);
+    // A pod of the same name is still being deleted.
+    let message = "The POST operation against Pod could not be completed at this time, please try again.";
+    let again = json!({ "type": "ReplicaFailure", "status": "True", "message": message });
+    assert_eq!(with(again, &[0, 100]), ["waiting", "waiting"]);
     // A namespace of a moment ago.
     let account = "pods \"x\" is forbidden: error looking up service account a/b: serviceaccount \"b\" not found";
     let account = json!({ "type": "ReplicaFailure", "status": "True", "message": account });
