@@ -107,7 +107,7 @@ fn a_symbol_that_is_declared_and_linked_by_nobody() {
     let hint = link_hint(&(command("udevish_sys", "\"-lm\"") + lld)).unwrap();
     assert!(hint.starts_with("no linked static library has `udev_new`: turn on the crate's feature"), "{hint}");
     let bfd = "          /usr/bin/ld.bfd: /w/target/debug/deps/linky2-6a5e.rcgu.o: in function `linky2::main':
-          /tmp/wt/link2/src/main.rs:1: undefined reference to `udev_new'
+          /home/me/link2/src/main.rs:1: undefined reference to `udev_new'
 ";
     let before = BFD_PQ.lines().take(2).map(|line| format!("{line}\n")).collect::<String>();
     let hint = link_hint(&(command("udevish_sys", "\"-lm\"") + &before + bfd)).unwrap();
