@@ -132,7 +132,7 @@ pub(super) fn look(
     let mut checks = service_faults(&rollouts, seconds);
     let makers: BTreeSet<String> = all.iter().filter_map(|workload| workload.unknown_maker()).collect();
     checks.extend(makers.iter().map(|maker| {
-        let message = format!("its pods are looked at, and how many there should be is not known");
+        let message = "its pods are looked at, and how many there should be is not known";
         Check { passed: true, ..Check::failed("rollout", maker.as_str(), "not-counted", message, seconds) }
     }));
     Ok(Found {
