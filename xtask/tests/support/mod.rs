@@ -302,9 +302,20 @@ pub(crate) fn clean(command: &mut Command, folder: &Path) {
 /// Runs a tool that a fixture needs and gives its standard output.
 #[track_caller]
 pub(crate) fn succeed(command: &mut Command) -> String {
-    let output = command.stdin(Stdio::null()).output().unwrap_or_else(|error| {
-        panic!("{:?} cannot be started ({error}): these tests need Rust and git on the PATH", command.get_program())
-    });
+    let mut tries = 0..100;
+    let output = loop {
+        match command.stdin(Stdio::null()).output() {
+            // A program that was just written: a child that another test starts holds it open for a moment.
+            Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy && tries.next().is_some() => {
+                std::thread::sleep(std::time::Duration::from_millis(50));
+            }
+            Err(error) => {
+                let program = command.get_program();
+                panic!("{program:?} cannot be started ({error}): these tests need Rust and git on the PATH")
+            }
+            Ok(output) => break output,
+        }
+    };
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?} failed ({}):\n{stderr}", output.status);
     String::from_utf8(output.stdout).expect("UTF-8")

@@ -131,9 +131,8 @@ impl Run {
         }
         let image = self.fixture.image(name);
         let program = image.extract_program(&self.fixture.beside(""));
-        let output = Command::new(&program).output().expect("a program that runs");
+        let printed = crate::support::succeed(&mut Command::new(&program));
         std::fs::remove_file(&program).expect("the program");
-        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
         self.printed.insert(digest.to_owned(), printed.clone());
         printed
     }
