@@ -54,17 +54,29 @@ struct ClusterEntry {
     server: String,
 }
 
+fn program() -> Result<Utf8PathBuf> {
+    let program = which::which("kubectl")
+        .context("`kubectl` is not installed, or not on the PATH; https://kubernetes.io/docs/tasks/tools tells how")?;
+    Utf8PathBuf::from_path_buf(program).map_err(|path| anyhow::anyhow!("the name of `{}` is no UTF-8", path.display()))
+}
+
+/// What applying the kustomization in `folder`, below `root`, would apply. No cluster is asked.
+///
+/// # Errors
+/// There is no kubectl, it refuses the kustomization, or has not ended by `deadline`.
+pub(crate) fn kustomize(root: &Utf8Path, folder: &Utf8Path, deadline: Instant) -> Result<String> {
+    let (shell, program) = (process::shell_in(root)?, program()?);
+    process::read_until(cmd!(shell, "{program} kustomize {folder}").quiet(), deadline)
+        .with_context(|| format!("cannot render the kustomization `{folder}`"))
+}
+
 impl Kubectl {
     /// Finds kubectl and the context: `context`, else the current one. Commands run in `folder`.
     ///
     /// # Errors
     /// There is no kubectl, no such context, or none at all; it says nothing before `deadline`.
     pub(crate) fn find(folder: &Utf8Path, context: Option<&str>, deadline: Instant) -> Result<Self> {
-        let program = which::which("kubectl").context(
-            "`kubectl` is not installed, or not on the PATH; https://kubernetes.io/docs/tasks/tools tells how",
-        )?;
-        let program = Utf8PathBuf::from_path_buf(program)
-            .map_err(|path| anyhow::anyhow!("the name of `{}` is no UTF-8", path.display()))?;
+        let program = program()?;
         let arguments: Vec<String> = context.map(|name| format!("--context={name}")).into_iter().collect();
         let mut kubectl = Kubectl {
             folder: folder.to_owned(),
@@ -137,11 +149,6 @@ impl Kubectl {
         let program = self.program.as_std_path();
         let arguments: Vec<OsString> = arguments.into_iter().map(Into::into).collect();
         cmd!(shell, "{program}").args(arguments).quiet()
-    }
-
-    /// `kubectl kustomize`: what applying the kustomization of a folder would apply.
-    pub(crate) fn kustomize_command<'a>(&self, shell: &'a Shell, folder: &Utf8Path) -> Cmd<'a> {
-        self.bare_command(shell, ["kustomize", folder.as_str()])
     }
 
     /// `kubectl apply` for `what`: arguments that name files or a kustomization.

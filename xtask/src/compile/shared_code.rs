@@ -47,14 +47,21 @@ struct Shared {
     readable: Found,
 }
 
+struct SharedPackage {
+    folder: Utf8PathBuf,
+    /// Those who share it.
+    users: BTreeSet<String>,
+    is_compiled: bool,
+}
+
 /// What was compiled first.
 pub(crate) struct SharedCode<'a> {
     workspace: &'a Workspace,
     stage: &'a Stage,
     /// Where it is remembered.
     file: Utf8PathBuf,
-    /// All such packages, with those who share them and whether they are compiled: by their manifest in the stage.
-    packages: BTreeMap<Utf8PathBuf, (Utf8PathBuf, BTreeSet<String>, bool)>,
+    /// All such packages, by their manifest in the stage.
+    packages: BTreeMap<Utf8PathBuf, SharedPackage>,
     /// What cargo said of those that are not.
     said: String,
 }
@@ -123,7 +130,7 @@ impl<'a> SharedCode<'a> {
             code.forget(workspace.sources.keys().filter(others))?;
             memory.is_open = false;
             code.remember(&memory)?;
-            if code.packages.values().all(|(.., is_compiled)| *is_compiled) {
+            if code.packages.values().all(|package| package.is_compiled) {
                 let before = known.map(|done| done.components).unwrap_or_default();
                 memory.done.insert(key, Done { digest, components: before.into_iter().chain(names).collect() });
                 code.remember(&memory)?;
@@ -137,8 +144,8 @@ impl<'a> SharedCode<'a> {
     fn add(&mut self, shared: &Shared, is_compiled: impl Fn(&Utf8Path) -> bool) {
         for folder in &shared.folders {
             let manifest = self.manifest(folder);
-            let is_compiled = is_compiled(&manifest);
-            self.packages.insert(manifest, (folder.clone(), shared.components.clone(), is_compiled));
+            let (folder, users, is_compiled) = (folder.clone(), shared.components.clone(), is_compiled(&manifest));
+            self.packages.insert(manifest, SharedPackage { folder, users, is_compiled });
         }
     }
 
@@ -154,8 +161,8 @@ impl<'a> SharedCode<'a> {
             return Ok(());
         }
         self.remember(&Memory::default())?;
-        self.forget(again.iter().map(|(folder, ..)| folder))?;
-        if let Some((folder, users, _)) = again.iter().find(|(.., is_compiled)| !is_compiled) {
+        self.forget(again.iter().map(|package| &package.folder))?;
+        if let Some(SharedPackage { folder, users, .. }) = again.iter().find(|package| !package.is_compiled) {
             progress.say(self.said.trim_end());
             let users: Vec<_> = users.iter().map(|name| format!("`{name}`")).collect();
             let mend = explain(&self.said, self.workspace, self.stage).unwrap_or_else(|| {

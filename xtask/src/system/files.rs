@@ -101,17 +101,17 @@ pub(crate) fn sync_folder(folder: &Utf8Path) -> Result<()> {
     }
 }
 
-/// An existing file, what it must hold as yet, and what it is to hold.
+/// A file, what it must hold as yet, and what it is to hold.
 pub(crate) struct Replacement {
     /// The file.
     pub(crate) path: Utf8PathBuf,
-    /// What it holds as yet.
-    pub(crate) old: Vec<u8>,
+    /// What it holds as yet; nothing when it must not be there.
+    pub(crate) old: Option<Vec<u8>>,
     /// What it is to hold.
     pub(crate) new: Vec<u8>,
 }
 
-/// Gives existing files new contents: all of them, or none. Permissions stay.
+/// Gives files new contents: all of them, or none. Permissions stay.
 ///
 /// # Errors
 /// A file is no longer what it was, or cannot be written or renamed. The others are then as they were; should even
@@ -125,37 +125,50 @@ pub(crate) fn replace_all(files: &[Replacement]) -> Result<()> {
 
 /// The new contents beside the file.
 fn prepare(file: &Replacement) -> Result<PendingFile> {
-    let Replacement { path, new, .. } = file;
-    let permissions = fs::metadata(path).with_context(|| format!("cannot read `{path}`"))?.permissions();
+    let Replacement { path, old, new } = file;
     let (mut pending, _) = pending(path, new)?;
     pending.sync().with_context(|| format!("cannot write `{path}`"))?;
     // Of many files not all can be open at once.
     pending.file = None;
-    fs::set_permissions(&pending.temporary, permissions).with_context(|| format!("cannot write `{path}`"))?;
+    if old.is_some() {
+        let permissions = fs::metadata(path).with_context(|| format!("cannot read `{path}`"))?.permissions();
+        fs::set_permissions(&pending.temporary, permissions).with_context(|| format!("cannot write `{path}`"))?;
+    }
     Ok(pending)
 }
 
 fn commit_all(prepared: Vec<(&Replacement, PendingFile)>) -> Result<()> {
     let mut done: Vec<&Replacement> = Vec::new();
     for (file, pending) in prepared {
-        // Somebody else's edit is not lost.
-        let is_same = || match fs::read(&file.path) {
-            Ok(now) if now == file.old => Ok(()),
-            _ => bail!("`{}` changed meanwhile, so no file was changed\nrun it again", file.path),
+        let result = check_unchanged(file).and_then(|()| pending.commit(&file.path));
+        let Err(mut error) = result else {
+            done.push(file);
+            continue;
         };
-        if let Err(mut error) = is_same().and_then(|()| pending.commit(&file.path)) {
-            for Replacement { path, old, new } in done {
-                if fs::read(path).is_ok_and(|now| now == *new)
-                    && let Err(again) = fs::write(path, old)
-                {
-                    error = error.context(format!("`{path}` was changed and cannot be changed back: {again}"));
-                }
+        for Replacement { path, old, new } in done {
+            // Somebody else's edit stays.
+            if !fs::read(path).is_ok_and(|now| now == *new) {
+                continue;
             }
-            return Err(error);
+            let back = old.as_ref().map_or_else(|| fs::remove_file(path), |old| fs::write(path, old));
+            if let Err(again) = back {
+                error = error.context(format!("`{path}` was changed and cannot be changed back: {again}"));
+            }
         }
-        done.push(file);
+        return Err(error);
     }
     Ok(())
+}
+
+/// Sees to it that somebody else's edit is not lost.
+fn check_unchanged(Replacement { path, old, .. }: &Replacement) -> Result<()> {
+    match old {
+        Some(old) if fs::read(path).is_ok_and(|now| now == *old) => Ok(()),
+        // A link that leads nowhere is there, too.
+        None if fs::symlink_metadata(path).is_err() => Ok(()),
+        Some(_) => bail!("`{path}` changed meanwhile, so no file was changed\nrun it again"),
+        None => bail!("`{path}` is there already, so no file was written"),
+    }
 }
 
 /// Removes from a folder the temporary files of runs that were killed.
@@ -254,7 +267,7 @@ mod tests {
         for path in &paths {
             fs::write(path, "old").unwrap();
         }
-        let files = paths.clone().map(|path| Replacement { path, old: b"old".to_vec(), new: b"new".to_vec() });
+        let files = paths.clone().map(|path| Replacement { path, old: Some(b"old".to_vec()), new: b"new".to_vec() });
         let prepared = || files.iter().map(|file| (file, prepare(file).unwrap())).collect::<Vec<_>>();
         let broken = prepared();
         fs::remove_file(&broken[1].1.temporary).unwrap();
@@ -276,5 +289,14 @@ mod tests {
         replace_all(&files).unwrap();
         assert_eq!(folder.read_dir_utf8().unwrap().count(), 3, "nothing is left");
         assert!(paths.iter().all(|path| fs::read_to_string(path).unwrap() == "new"));
+        // New ones are not left alone when another cannot be written, or is there.
+        let made = ["d", "e"].map(|name| Replacement { path: folder.join(name), old: None, new: b"new".to_vec() });
+        std::os::unix::fs::symlink("nowhere", folder.join("e")).unwrap();
+        let error = replace_all(&made).unwrap_err();
+        assert!(error.to_string().ends_with("/e` is there already, so no file was written"), "{error}");
+        assert!(!folder.join("d").exists());
+        fs::remove_file(folder.join("e")).unwrap();
+        replace_all(&made).unwrap();
+        assert_eq!(fs::read_to_string(folder.join("e")).unwrap(), "new");
     }
 }

@@ -62,31 +62,9 @@ pub(crate) fn read(cmd: Cmd<'_>) -> Result<String> {
 /// As [`read`]; it took too long.
 pub(crate) fn read_until(cmd: Cmd<'_>, deadline: Instant) -> Result<String> {
     let shown = cmd.to_string();
-    let mut command = prepared(cmd);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let (child, _guard) = spawn(&mut command)?;
-    let group = Pid::from_raw(i32::try_from(child.id()).context("a process id too large")?);
-    let (sender, ended) = std::sync::mpsc::channel::<()>();
-    let (output, is_late) = std::thread::scope(|scope| {
-        let watch = scope.spawn(move || {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let is_late = ended.recv_timeout(left) == Err(std::sync::mpsc::RecvTimeoutError::Timeout);
-            if is_late {
-                // A group that ended by itself is just what we want.
-                let _ = killpg(group, Signal::SIGKILL);
-            }
-            is_late
-        });
-        let output = child.wait_with_output();
-        drop(sender);
-        (output, watch.join().unwrap_or_default())
-    });
-    let output = output.context("cannot wait for a child process")?;
-    if is_late {
-        bail!("`{shown}` had not ended when time was up");
-    }
+    let Some(output) = output_until(cmd, None, deadline)? else { bail!("`{shown}` had not ended when time was up") };
     if !output.status.success() {
-        return Err(failure(&shown, output.status, &String::from_utf8_lossy(&output.stderr)));
+        return Err(failure(&shown, output.status, &output.stderr));
     }
     let mut text = String::from_utf8(output.stdout).with_context(|| format!("`{shown}` printed no UTF-8"))?;
     text.truncate(text.trim_end_matches(['\n', '\r']).len());
@@ -128,8 +106,8 @@ pub(crate) enum Shown<'a> {
     CompilingBut(&'a BTreeSet<&'a str>),
 }
 
-/// Runs `cmd`, hands each line of its standard output to `on_line`, and shows its standard error. `enter` runs in the child before its program: system
-/// calls alone. Gives the exit status and the end of the standard error.
+/// Runs `cmd`, hands each line of its standard output to `on_line`, and shows its standard error. `enter` runs in
+/// the child before its program: system calls alone. Gives the exit status and the end of the standard error.
 ///
 /// # Errors
 /// The program cannot be started; `enter` failed.
@@ -183,16 +161,12 @@ fn end_orphans(own: [Option<u32>; 2]) {
     let Some(first) = own[0].and_then(pid) else { return };
     // Its end is still there to be asked for afterwards.
     let _ = waitid(Id::Pid(first), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT);
-    let us = std::process::id().to_string();
+    let us = std::process::id();
     let children = || -> Vec<Pid> {
         let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
         let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-        let is_ours = |id: &u32| {
-            let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-            // The name, in brackets, may hold anything.
-            let parent = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(1));
-            parent == Some(us.as_str()) && !own.contains(&Some(*id))
-        };
+        let is_ours =
+            |id: &u32| parent_and_group(*id).is_some_and(|(parent, _)| parent == us) && !own.contains(&Some(*id));
         ids.filter(is_ours).filter_map(pid).collect()
     };
     // Each that ends may leave others.
@@ -207,6 +181,14 @@ fn end_orphans(own: [Option<u32>; 2]) {
             let _ = waitpid(process, None);
         }
     }
+}
+
+/// The parent of a process, and the leader of its group, by what Linux shows in `/proc` (proc(5)).
+pub(super) fn parent_and_group(process: u32) -> Option<(u32, u32)> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // The name, in brackets, may hold anything; then come state, parent and group.
+    let mut after = stat.rsplit(')').next()?.split_whitespace().skip(1);
+    Some((after.next()?.parse().ok()?, after.next()?.parse().ok()?))
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -313,30 +295,61 @@ pub(crate) fn run_with_input(cmd: Cmd<'_>, write: impl FnOnce(&mut dyn Write) ->
 /// # Errors
 /// It cannot be run, or takes too long. No error shows what it printed.
 pub(crate) fn answer_within(cmd: Cmd<'_>, input: &[u8], limit: Duration) -> Result<Output> {
+    let output = output_until(cmd, Some(input), Instant::now() + limit)?;
+    let output = output.with_context(|| format!("no answer within {limit:.0?}"))?;
+    Ok(Output { stderr: String::new(), ..output })
+}
+
+/// Runs `cmd` to its end, fed with `input`, or ends it with its group; then there is nothing.
+fn output_until(cmd: Cmd<'_>, input: Option<&[u8]>, deadline: Instant) -> Result<Option<Output>> {
     let mut command = prepared(cmd);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command.stdin(input.map_or_else(Stdio::null, |_| Stdio::piped())).stdout(Stdio::piped()).stderr(Stdio::piped());
     let (mut child, _guard) = spawn(&mut command)?;
     let group = Pid::from_raw(i32::try_from(child.id()).context("a process id too large")?);
-    let (stdin, mut stdout) = (child.stdin.take(), child.stdout.take().context("a piped output is there")?);
+    let (stdin, input) = (child.stdin.take(), input.map(<[u8]>::to_vec));
+    let stdout = child.stdout.take().context("a piped output is there")?;
+    let stderr = child.stderr.take().context("a piped output is there")?;
     let (sender, receiver) = std::sync::mpsc::channel();
-    let input = input.to_vec();
-    // Left alone when it takes too long: what the child started may hold the pipe for ever.
+    // Left alone when it takes too long: what the child started may hold the pipes for ever.
+    let read = |number: usize, mut pipe: Box<dyn Read + Send>| {
+        let sender = sender.clone();
+        std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            let read = pipe.read_to_end(&mut bytes);
+            // Nobody waits any more once the child took too long.
+            let _ = sender.send(read.map(|_| (number, bytes)));
+        })
+    };
+    read(0, Box::new(stdout));
+    read(1, Box::new(stderr));
     std::thread::spawn(move || {
         // A child that does not read fails by its answer.
-        let _ = stdin.map(|mut stdin| stdin.write_all(&input));
-        let mut bytes = Vec::new();
-        let read = stdout.read_to_end(&mut bytes);
-        // Nobody waits any more once the child took too long.
-        let _ = sender.send(read.map(|_| bytes));
+        let _ = stdin.zip(input).map(|(mut stdin, input)| stdin.write_all(&input));
     });
-    let answer = receiver.recv_timeout(limit);
-    if answer.is_err() {
+    let mut outputs = [Vec::new(), Vec::new()];
+    let mut is_late = false;
+    for _ in 0..outputs.len() {
+        match receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(read) => {
+                let (number, bytes) = read.context("cannot read a child's output")?;
+                outputs[number] = bytes;
+            }
+            Err(_) => is_late = true,
+        }
+    }
+    // It may go on without its outputs.
+    while !is_late && child.try_wait().context("cannot ask for a child process")?.is_none() {
+        is_late = Instant::now() >= deadline;
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    if is_late {
         // A group that ended by itself is just what we want.
         let _ = killpg(group, Signal::SIGKILL);
     }
     let status = child.wait().context("cannot wait for a child process")?;
-    let stdout = answer.map_err(|_| anyhow!("no answer within {:.0?}", limit))?;
-    Ok(Output { status, stdout: stdout.context("cannot read a child's output")?, stderr: String::new() })
+    let [stdout, stderr] = outputs;
+    let stderr = String::from_utf8_lossy(&stderr).into_owned();
+    Ok((!is_late).then_some(Output { status, stdout, stderr }))
 }
 
 /// `cmd` as a command without the variables that an outer `cargo run` sets for us: they would
@@ -450,6 +463,22 @@ mod tests {
             assert!(begin.elapsed() < Duration::from_secs(5), "`sleep` still runs");
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    #[test]
+    fn a_deadline_holds_whoever_keeps_the_outputs_open() {
+        let shell = Shell::new().unwrap();
+        let begin = Instant::now();
+        let deadline = || Instant::now() + Duration::from_millis(300);
+        // In a session of its own, where no signal to the group reaches it; and one that has closed its outputs.
+        for script in ["setsid sleep 30 & sleep 30", "exec >&- 2>&-; sleep 30"] {
+            let error = read_until(cmd!(shell, "sh -c {script}"), deadline()).unwrap_err();
+            assert!(error.to_string().ends_with("had not ended when time was up"), "{error}");
+        }
+        assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+        assert_eq!(read_until(cmd!(shell, "echo yes"), Instant::now() + Duration::from_secs(20)).unwrap(), "yes");
+        let error = read_until(cmd!(shell, "sh -c 'echo why >&2; exit 2'"), Instant::now() + Duration::from_secs(20));
+        assert!(format!("{:#}", error.unwrap_err()).contains("why"));
     }
 
     #[test]

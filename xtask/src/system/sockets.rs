@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use super::process::parent_and_group;
+
 /// The state of a socket that listens (`TCP_LISTEN`).
 const LISTENING: &str = "0A";
 
@@ -35,15 +37,11 @@ fn listening(table: &str, port: u16) -> Vec<String> {
 fn is_below(folder: &Path, leader: u32) -> bool {
     let mut open = folder.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok());
     while let Some(process) = open.filter(|process| *process > 1) {
-        let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-        // The name, in brackets, may hold anything; then come state, parent and group.
-        let mut after = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(1);
-        let (parent, group) = (after.next(), after.next());
-        let leader_text = leader.to_string();
-        if process == leader || group == Some(&leader_text) {
+        let found = parent_and_group(process);
+        if process == leader || found.is_some_and(|(_, group)| group == leader) {
             return true;
         }
-        open = parent.and_then(|parent| parent.parse().ok());
+        open = found.map(|(parent, _)| parent);
     }
     false
 }

@@ -400,7 +400,7 @@ fn a_kustomization_runs_as_kubectl_renders_it() {
     let output = fixture.xtask("smoke --local --timeout 60s").ok();
     assert!(output.stdout.contains("test-api"), "{}", output.stdout);
     fixture.append("k8s/test/kustomization.yaml", "broken: 1\n");
-    fixture.xtask("smoke --local").fails().says("cannot use the kustomization `k8s/test`").says("broken");
+    fixture.xtask("smoke --local").fails().says("cannot render the kustomization `k8s/test`").says("broken");
 }
 
 /// Starts a smoke that waits for a program, and waits until that runs.

@@ -8,7 +8,7 @@ use walkdir::{DirEntry, WalkDir};
 
 use crate::kubernetes::kustomization::{self, Entry, Kustomization};
 use crate::kubernetes::pinning::workload::{NAMES, is_compose};
-use crate::kubernetes::smoke::manifests::name_their_namespaces;
+use crate::kubernetes::smoke::manifests::{makes_namespaces, name_their_namespaces};
 use crate::kubernetes::yaml::parse::parse;
 use crate::workspace::manifest_settings::ManifestSource;
 use crate::workspace::settings::{WorkspaceSettings, tidy};
@@ -169,12 +169,7 @@ impl Reader<'_> {
         applied.extend(plain.iter().cloned());
         let mut objects: Vec<_> = plain.into_iter().filter(|path| !self.is_compose(path)).collect();
         // What lies in a namespace can only be made after it.
-        let has_namespace = |path: &Utf8PathBuf| {
-            let text = self.texts[path].as_deref().unwrap_or_default();
-            text.lines()
-                .any(|line| matches!(line.trim().trim_end_matches(','), "kind: Namespace" | "\"kind\": \"Namespace\""))
-        };
-        objects.sort_by_key(|path| !has_namespace(path));
+        objects.sort_by_key(|path| !self.texts[path].as_deref().is_some_and(makes_namespaces));
         if !objects.is_empty() {
             self.found.entries.push(Entry::Files(objects));
         }

@@ -15,7 +15,7 @@ use crate::kubernetes::first::{First, kustomization, namespace, object_name, wit
 use crate::kubernetes::pinning::mark::Mark;
 use crate::kubernetes::pinning::pin::Images;
 use crate::kubernetes::placeholder;
-use crate::system::files::write_atomically;
+use crate::system::files::{Replacement, replace_all};
 use crate::workspace::manifest_settings::ManifestSource;
 use crate::workspace::settings::tidy;
 
@@ -38,36 +38,28 @@ pub(super) fn run(
         return Ok(Outcome::Done);
     }
     let files = files(workspace, record, &existing, &missing)?;
-    let mut lines = String::new();
-    for (path, text) in &files {
-        let verb = match (existing.iter().any(|(known, _)| known == path), arguments.dry_run) {
+    let known = |path: &Utf8Path| existing.iter().find(|(known, _)| known == path);
+    if !arguments.dry_run {
+        let replacement = |(path, text): &(Utf8PathBuf, String)| Replacement {
+            path: workspace.root().join(path),
+            old: known(path).map(|(_, text)| text.clone().into_bytes()),
+            new: text.clone().into_bytes(),
+        };
+        replace_all(&files.iter().map(replacement).collect::<Vec<_>>())?;
+    }
+    for (path, _) in &files {
+        let verb = match (known(path).is_some(), arguments.dry_run) {
             (true, false) => "changed",
             (false, false) => "wrote",
             (true, true) => "would change",
             (false, true) => "would write",
         };
-        if !arguments.dry_run
-            && let Err(error) = write(&workspace.root().join(path), text)
-        {
-            // Some of them alone would pass for what somebody wrote.
-            for (path, _) in files.iter().filter(|(path, _)| !existing.iter().any(|(known, _)| known == path)) {
-                let _ = std::fs::remove_file(workspace.root().join(path));
-            }
-            return Err(error);
-        }
-        lines.push_str(&format!("{verb} {path}\n"));
+        print(&format!("{verb} {path}\n"))?;
     }
-    print(&lines)?;
     for (name, _) in missing.iter().filter(|(_, port)| port.is_none()) {
         eprintln!("note: `{name}` has no `port` in `[package.metadata.docker]`, so nothing asks whether it is ready");
     }
     Ok(Outcome::Done)
-}
-
-fn write(path: &Utf8Path, text: &str) -> Result<()> {
-    let folder = path.parent().context("a file in a folder")?;
-    std::fs::create_dir_all(folder).with_context(|| format!("cannot create `{folder}`"))?;
-    write_atomically(path, text.as_bytes())
 }
 
 /// Components, with their ports, that nothing names or looks like, and that are meant to be deployed.

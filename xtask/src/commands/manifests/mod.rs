@@ -117,7 +117,7 @@ pub(crate) fn apply(plan: &PinPlan) -> Result<()> {
         let shown = &file.manifest.path;
         let path = plan.root.join(shown).canonicalize_utf8().with_context(|| format!("cannot read `{shown}`"))?;
         let (old, new) = (file.manifest.text.clone().into_bytes(), file.pinned.text.clone().into_bytes());
-        files.push(Replacement { path, old, new });
+        files.push(Replacement { path, old: Some(old), new });
     }
     replace_all(&files)
 }

@@ -4,15 +4,15 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use camino::Utf8Path;
-use xshell::cmd;
 
+use crate::cluster::kubectl::kustomize;
 use crate::kubernetes::kustomization::Entry;
 use crate::kubernetes::ours::without_selector;
 use crate::kubernetes::pinning::naming::Scope;
 use crate::kubernetes::pinning::pin::{Images, Pinned, pin};
-use crate::system::{parallel, process};
+use crate::system::parallel;
 
 /// Kustomizations may fetch what others publish.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -46,11 +46,9 @@ pub(super) fn render(
     if folders.is_empty() {
         return Ok(None);
     }
-    ensure!(which::which("kubectl").is_ok(), "kubectl is not on the PATH");
     let deadline = Instant::now() + PATIENCE;
     let texts = parallel::map(folders, parallel::processors(), |folder| {
-        let shell = process::shell_in(root)?;
-        anyhow::Ok((folder, process::read_until(cmd!(shell, "kubectl kustomize {folder}"), deadline)?))
+        anyhow::Ok((folder, kustomize(root, folder, deadline)?))
     });
     let mut rendered = Rendered::default();
     for text in texts {

@@ -9,6 +9,7 @@ use cargo_metadata::Metadata;
 
 use crate::cli::SmokeArgs;
 use crate::cluster::Kubectl;
+use crate::cluster::kubectl::kustomize;
 use crate::commands::manifests::files::Manifests;
 use crate::commands::manifests::{self, placeholder_variable};
 use crate::image::record::{DigestRecord, RECORD_PATH};
@@ -55,7 +56,7 @@ pub(super) fn gather(manifest: Option<&Utf8Path>, arguments: &SmokeArgs, deadlin
     ensure!(manifests.unreadable.is_empty(), "{}", manifests.unreadable.join("\n"));
     let placeholders_pass = placeholder_variable()?;
     let kubectl = Kubectl::find(&root, arguments.context.as_deref(), deadline)?;
-    let places = all_places(&manifests, &kubectl, deadline)?;
+    let places = all_places(&manifests, &root, deadline)?;
     let record = record(&root, &here, arguments.digests.as_deref())?;
     if arguments.apply && !arguments.dry_run {
         check_context(&kubectl, arguments, &settings)?;
@@ -117,19 +118,12 @@ fn record(root: &Utf8Path, here: &Utf8Path, named: Option<&Utf8Path>) -> Result<
 }
 
 /// The containers of all that is applied, as it is applied.
-fn all_places(manifests: &Manifests, kubectl: &Kubectl, deadline: Instant) -> Result<Vec<Place>> {
-    let rendered = parallel::map(manifests.entries.clone(), manifests.entries.len(), |entry| {
-        let shell = kubectl.shell()?;
-        match &entry {
-            Entry::Kustomization(folder, _) => {
-                let text = process::read_until(kubectl.kustomize_command(&shell, folder), deadline)
-                    .with_context(|| format!("cannot render `{folder}`"))?;
-                Ok(vec![(folder.clone(), text)])
-            }
-            Entry::Files(paths) => {
-                let files = manifests.files.iter().filter(|file| paths.contains(&file.path));
-                Ok(files.map(|file| (file.path.clone(), file.text.clone())).collect())
-            }
+fn all_places(manifests: &Manifests, root: &Utf8Path, deadline: Instant) -> Result<Vec<Place>> {
+    let rendered = parallel::map(manifests.entries.clone(), manifests.entries.len(), |entry| match &entry {
+        Entry::Kustomization(folder, _) => Ok(vec![(folder.clone(), kustomize(root, folder, deadline)?)]),
+        Entry::Files(paths) => {
+            let files = manifests.files.iter().filter(|file| paths.contains(&file.path));
+            Ok(files.map(|file| (file.path.clone(), file.text.clone())).collect())
         }
     });
     let mut all = Vec::new();

@@ -186,7 +186,11 @@ fn rollout_checks(plan: &Plan, api: &Api, rollouts: &Rollouts<'_>, workload: &Wo
         return checks;
     };
     if decided.troubles.is_empty() && checks.is_empty() {
-        checks.push(Check::ok("rollout", "", decided.seconds));
+        let short = || {
+            let message = format!("its pods were not watched for {} s, since time was up", plan.settle.as_secs());
+            Check { passed: true, ..Check::failed("rollout", "", "not-settled", message, decided.seconds) }
+        };
+        checks.push(if decided.is_settled { Check::ok("rollout", "", decided.seconds) } else { short() });
     }
     checks.extend(decided.troubles.iter().map(|trouble| {
         let subject = trouble.pod.as_ref().map(|pod| match &trouble.container {

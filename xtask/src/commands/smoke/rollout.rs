@@ -31,6 +31,8 @@ const COLLECT: Duration = Duration::from_secs(2);
 pub(super) struct Decided {
     /// Why it failed; empty when it did not.
     pub(super) troubles: Vec<Trouble>,
+    /// Whether its pods were ready for as long as they should be watched.
+    pub(super) is_settled: bool,
     /// Seconds since smoke began.
     pub(super) seconds: f64,
 }
@@ -137,7 +139,7 @@ impl<'a> Rollouts<'a> {
             let unknown = || {
                 let troubles = vec![Trouble::of_workload("unknown", message.clone())];
                 view.settle(&name, &format!("unknown: {message}"));
-                Decided { troubles, seconds }
+                Decided { troubles, is_settled: false, seconds }
             };
             self.decided.entry(name.clone()).or_insert_with(unknown);
         }
@@ -280,15 +282,10 @@ impl<'a> Rollouts<'a> {
             }
             let skipped = placeholders(plan, workload);
             let standing = judge.judge(namespace, workload, &skipped, now);
+            let is_settled = !matches!(standing, Standing::Settling);
             let troubles = match standing {
                 Standing::Done => Vec::new(),
-                Standing::Settling if is_up => {
-                    view.say(&format!(
-                        "warning: {name} was not watched for {} s after it got ready, since time was up",
-                        plan.settle.as_secs()
-                    ));
-                    judge.unsettled(namespace, workload, &skipped, now)
-                }
+                Standing::Settling if is_up => judge.unsettled(namespace, workload, &skipped, now),
                 Standing::Failed(troubles) => troubles,
                 Standing::Waiting(text) if is_up => {
                     let mut troubles = judge.timed_out(namespace, workload, &skipped, &text);
@@ -314,7 +311,8 @@ impl<'a> Rollouts<'a> {
             };
             view.settle(&name, &text);
             let seconds = elapsed.as_secs_f64();
-            decided.entry(name).or_insert(Decided { troubles: Vec::new(), seconds }).troubles = troubles;
+            let seconds = decided.get(&name).map_or(seconds, |decided| decided.seconds);
+            decided.insert(name, Decided { troubles, is_settled, seconds });
         }
         all
     }

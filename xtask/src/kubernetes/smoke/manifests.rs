@@ -31,6 +31,14 @@ pub(crate) fn name_their_namespaces<'a>(texts: impl Iterator<Item = &'a str>) ->
     found.len() > 1 && !found.contains(&None)
 }
 
+/// Whether an object of `text` is a namespace.
+pub(crate) fn makes_namespaces(text: &str) -> bool {
+    // Reading a text takes time, and nearly all have none.
+    let documents = if text.contains("Namespace") { parse(text).unwrap_or_default() } else { Vec::new() };
+    let mut kinds = documents.iter().filter_map(|document| document.text(document.get(document.root()?, "kind")?));
+    kinds.any(|kind| kind == "Namespace")
+}
+
 fn collect(document: &Document<'_>, object: NodeId, found: &mut BTreeSet<Option<String>>) {
     let get = |of: NodeId, key: &str| document.get(of, key);
     let Some(kind) = get(object, "kind").and_then(|kind| document.text(kind)) else { return };

@@ -104,7 +104,8 @@ impl Report {
     /// The checks that passed and have something to say.
     pub(crate) fn warnings(&self) -> impl Iterator<Item = (Option<String>, &Check)> {
         let warns = |check: &Check| {
-            ["undeployed", "selects-nothing", "unverifiable", "not-counted", "missing"].contains(&check.verdict)
+            ["undeployed", "selects-nothing", "unverifiable", "not-counted", "not-settled", "missing"]
+                .contains(&check.verdict)
         };
         self.all().filter(move |(_, check)| check.passed && warns(check))
     }

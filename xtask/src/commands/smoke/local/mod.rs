@@ -6,13 +6,14 @@ mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, TcpListener};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
-use xshell::cmd;
 
 use crate::cli::SmokeArgs;
+use crate::cluster::kubectl::kustomize;
 use crate::commands::manifests::{self, files::Manifests};
 use crate::commands::table::table;
 use crate::commands::{Outcome, print};
@@ -23,8 +24,8 @@ use crate::kubernetes::local::read::read;
 use crate::kubernetes::local::values::Ports;
 use crate::kubernetes::local::verdict::{LocalVerdict, State};
 use crate::system::files::TemporaryFolder;
+use crate::system::parallel;
 use crate::system::progress::Progress;
-use crate::system::{parallel, process};
 use crate::workspace::components::Component;
 use watch::{Hearing, Run};
 
@@ -35,14 +36,19 @@ pub(crate) fn smoke(manifest: Option<&Utf8Path>, arguments: &SmokeArgs) -> Resul
         true => print(&(serde_json::to_string_pretty(verdicts)? + "\n")),
         false => print(&table_of(verdicts)),
     };
+    let is_shown = AtomicBool::new(false);
     let kept = |verdicts: &[LocalVerdict]| {
         show(verdicts)?;
+        is_shown.store(true, Ordering::SeqCst);
         eprintln!("all of them run until Ctrl-C");
         Ok(())
     };
     let kept = arguments.keep_running.then_some(&kept as &Hearing<'_>);
     let verdicts = run(&workspace, arguments.timeout, arguments.ready_within, kept)?;
-    show(&verdicts)?;
+    // What ended since is told below; standard output has its verdicts once.
+    if !is_shown.load(Ordering::SeqCst) {
+        show(&verdicts)?;
+    }
     for verdict in verdicts.iter().filter(|verdict| !verdict.state.passes()) {
         eprintln!("{}: {}{}", verdict.name, verdict.state.name(), after_colon(&verdict.message));
         for line in &verdict.log {
@@ -78,7 +84,7 @@ pub(crate) fn run(
     if !found.is_empty() {
         found.check_applicable(settings)?;
     }
-    let texts = texts(workspace.root(), found)?;
+    let texts = texts(workspace.root(), found, Instant::now() + timeout)?;
     let record = manifests::recorded(workspace.root())?;
     let application = read(&texts, &manifests::repositories(workspace, record.as_ref()))?;
     let needed = components(&application);
@@ -113,18 +119,13 @@ pub(crate) fn run(
 
 /// The texts that are applied, by path: of a kustomization what kubectl makes of it, and its files as they are where
 /// there is no kubectl.
-fn texts(root: &Utf8Path, manifests: Manifests) -> Result<Vec<(Utf8PathBuf, String)>> {
+fn texts(root: &Utf8Path, manifests: Manifests, deadline: Instant) -> Result<Vec<(Utf8PathBuf, String)>> {
     let has_kubectl = which::which("kubectl").is_ok();
     let mut texts = Vec::new();
     for entry in &manifests.entries {
         match entry {
             Entry::Kustomization(folder, _) if has_kubectl => {
-                let shell = process::shell_in(root)?;
-                let rendered = process::read(cmd!(shell, "kubectl kustomize {folder}").quiet());
-                texts.push((
-                    folder.clone(),
-                    rendered.with_context(|| format!("cannot use the kustomization `{folder}`"))?,
-                ));
+                texts.push((folder.clone(), kustomize(root, folder, deadline)?));
             }
             _ => {
                 let files = manifests.files.iter().filter(|file| entry.files().contains(&file.path));
