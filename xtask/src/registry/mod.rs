@@ -4,6 +4,7 @@
 //! checked digests, and doubles what every user compiles. [`client`] holds the one way a request
 //! is sent: authorized, repeated, its errors explained. The operations are built on it.
 
+mod artifact;
 mod auth;
 mod challenge;
 mod client;
@@ -15,6 +16,7 @@ mod error;
 mod inspect;
 mod pull;
 mod push;
+mod releases;
 mod tags;
 mod token;
 mod transfer;
@@ -26,6 +28,7 @@ pub(crate) use credentials::Credentials;
 pub(crate) use error::WrongContent;
 pub(crate) use inspect::RemoteImage;
 pub(crate) use pull::FetchedManifest;
+pub(crate) use releases::{Releases, StoredRelease};
 pub(crate) use transfer::{RegistrySource, Transferred, transfer};
 
 #[cfg(test)]
@@ -34,6 +37,8 @@ mod complete_tests;
 mod push_fault_tests;
 #[cfg(test)]
 mod push_tests;
+#[cfg(test)]
+mod releases_tests;
 #[cfg(test)]
 mod tags_tests;
 #[cfg(test)]
