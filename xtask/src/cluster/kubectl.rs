@@ -12,6 +12,7 @@ use crate::system::environment::variable;
 use crate::system::process;
 
 /// kubectl with the context chosen for this run.
+#[derive(Clone)]
 pub(crate) struct Kubectl {
     folder: Utf8PathBuf,
     program: Utf8PathBuf,

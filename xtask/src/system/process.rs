@@ -295,9 +295,16 @@ pub(crate) fn run_with_input(cmd: Cmd<'_>, write: impl FnOnce(&mut dyn Write) ->
 /// # Errors
 /// It cannot be run, or takes too long. No error shows what it printed.
 pub(crate) fn answer_within(cmd: Cmd<'_>, input: &[u8], limit: Duration) -> Result<Output> {
+    Ok(Output { stderr: String::new(), ..exchange(cmd, input, limit)? })
+}
+
+/// As [`answer_within`], with what it printed as errors.
+///
+/// # Errors
+/// As [`answer_within`].
+pub(crate) fn exchange(cmd: Cmd<'_>, input: &[u8], limit: Duration) -> Result<Output> {
     let output = output_until(cmd, Some(input), Instant::now() + limit)?;
-    let output = output.with_context(|| format!("no answer within {limit:.0?}"))?;
-    Ok(Output { stderr: String::new(), ..output })
+    output.with_context(|| format!("no answer within {limit:.0?}"))
 }
 
 /// Runs `cmd` to its end, fed with `input`, or ends it with its group; then there is nothing.

@@ -9,6 +9,7 @@ pub(crate) mod components;
 pub(crate) mod context;
 pub(crate) mod duration;
 pub(crate) mod environment;
+pub(crate) mod environments;
 pub(crate) mod ignore_patterns;
 pub(crate) mod inputs;
 pub(crate) mod lockfile;

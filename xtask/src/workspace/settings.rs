@@ -8,6 +8,7 @@ use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::environments::EnvironmentSettings;
 use super::manifest_settings::ManifestSource;
 use super::names::did_you_mean;
 use super::smoke::SmokeSettings;
@@ -92,7 +93,7 @@ pub(crate) struct WorkspaceSettings {
     /// Keys that lead to images beside containers, by the ends of their paths: `templates.container.image`.
     pub(crate) image_paths: Vec<String>,
     /// Places that images are promoted to, by name.
-    pub(crate) environments: BTreeMap<String, Environment>,
+    pub(crate) environments: BTreeMap<String, EnvironmentSettings>,
     /// What `smoke` does without being told.
     pub(crate) smoke: SmokeSettings,
     /// CI runner per platform, for `matrix`.
@@ -127,16 +128,6 @@ pub(crate) enum Latest {
     DefaultBranch,
     /// Git tags of releases, pre-releases excluded.
     Release,
-}
-
-/// A named place that images are promoted to, `[workspace.metadata.docker.environments.NAME]`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(crate) struct Environment {
-    /// Registry host.
-    pub(crate) registry: String,
-    /// Repository template; without it, repositories are named as where the images come from.
-    pub(crate) repository: Option<String>,
 }
 
 /// Binaries that are no component: `NAME`, `PACKAGE/NAME`; a final `*` stands for any ending.
@@ -288,21 +279,13 @@ pub(crate) fn workspace_settings(metadata: &Value, file: &Utf8Path) -> Result<Wo
         bail!("`{path}` in `system-paths` in `{table}` of `{file}` is no absolute path below `/`");
     }
     for (name, environment) in &settings.environments {
-        let table = format!("[workspace.metadata.docker.environments.{name}]");
-        // Names of folders and of environment variables are made of it.
-        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        if name.is_empty() || !name.chars().all(plain) {
-            bail!("`{table}` in `{file}`: an environment's name has letters, digits, `-` and `_` alone");
-        }
-        if let Some(template) = &environment.repository {
-            check_template(template, &table, file)?;
-        }
+        environment.check(name, file)?;
     }
     Ok(settings)
 }
 
 /// Checks a repository template.
-fn check_template(template: &str, table: &str, file: &Utf8Path) -> Result<()> {
+pub(super) fn check_template(template: &str, table: &str, file: &Utf8Path) -> Result<()> {
     if !template.contains("{component}") {
         bail!(
             "`repository` in `{table}` of `{file}` lacks `{{component}}`, so all components would share one repository"

@@ -1,0 +1,174 @@
+//! Who deploys now: a Lease in the cluster, held while a deployment runs and renewed as long as its process lives.
+
+use std::process::ExitStatus;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+
+use super::Kubectl;
+use crate::image::time::rfc3339;
+use crate::system::process;
+
+/// A holder that has not renewed it for so long is gone.
+const DURATION: Duration = Duration::from_secs(15);
+/// Between two renewals.
+const RENEWAL: Duration = Duration::from_secs(4);
+/// Between two looks at somebody else's.
+const LOOK: Duration = Duration::from_secs(1);
+/// For one request.
+const REQUEST: Duration = Duration::from_secs(15);
+
+/// The lease, ours until this is dropped.
+pub(crate) struct Lease {
+    kubectl: Kubectl,
+    namespace: String,
+    name: String,
+    holder: String,
+    renewing: Option<(Sender<()>, JoinHandle<()>)>,
+}
+
+/// What came of asking for it.
+pub(crate) enum Asked {
+    /// It is ours.
+    Held(Lease),
+    /// The cluster lets us hold none, and why.
+    Unknown(String),
+}
+
+impl Lease {
+    /// Takes the lease, from somebody who is gone if need be.
+    ///
+    /// Whether its holder lives is told by the lease's changes as seen from here, since clocks differ (as client-go's
+    /// leader election does).
+    ///
+    /// # Errors
+    /// Somebody holds it; the cluster cannot be asked.
+    pub(crate) fn take(kubectl: Kubectl, namespace: &str, name: &str, holder: &str) -> Result<Asked> {
+        let lease = Lease {
+            kubectl,
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            holder: holder.to_owned(),
+            renewing: None,
+        };
+        let mut seen: Option<(String, Instant)> = None;
+        loop {
+            let (status, text) = lease.ask(&["create", "--filename=-"], &lease.object(None))?;
+            if status.success() {
+                return Ok(Asked::Held(lease.renew()));
+            }
+            if !text.contains("AlreadyExists") {
+                return Ok(Asked::Unknown(text.trim().to_owned()));
+            }
+            let Some(found) = lease.read()? else { continue };
+            let version = found["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
+            let theirs = found["spec"]["holderIdentity"].as_str().unwrap_or("somebody").to_owned();
+            match &seen {
+                Some((known, _)) if *known != version => bail!(
+                    "{theirs} deploys there now\nwait until that has ended; a deployment that was killed is forgotten \
+                     after {} s",
+                    DURATION.as_secs()
+                ),
+                Some((_, since)) if since.elapsed() >= DURATION => {
+                    // Of two who find it abandoned, the version lets one through.
+                    let object = lease.object(Some(&version));
+                    if lease.ask(&["replace", "--filename=-"], &object)?.0.success() {
+                        return Ok(Asked::Held(lease.renew()));
+                    }
+                    seen = None;
+                }
+                Some(_) => {}
+                None => {
+                    eprintln!("{theirs} began to deploy there; looking whether that still goes on");
+                    seen = Some((version, Instant::now()));
+                }
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    fn object(&self, version: Option<&str>) -> Value {
+        let mut object = json!({
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": { "name": self.name, "namespace": self.namespace },
+            "spec": { "holderIdentity": self.holder, "leaseDurationSeconds": DURATION.as_secs(), "renewTime": now() },
+        });
+        if let Some(version) = version {
+            object["metadata"]["resourceVersion"] = version.into();
+        }
+        object
+    }
+
+    /// Begins to renew it.
+    fn renew(mut self) -> Self {
+        let (stop, stopped) = channel::<()>();
+        let other = self.clone_idle();
+        let renewing = std::thread::spawn(move || {
+            while stopped.recv_timeout(RENEWAL).is_err_and(|error| error == RecvTimeoutError::Timeout) {
+                // One that is missed is made up for by the next; one that is not ours any more stays theirs.
+                let patch = json!([
+                    { "op": "test", "path": "/spec/holderIdentity", "value": other.holder },
+                    { "op": "replace", "path": "/spec/renewTime", "value": now() },
+                ]);
+                let patch = format!("--patch={patch}");
+                let _ = other.ask(&["patch", "lease", &other.name, "--type=json", &patch], &Value::Null);
+            }
+        });
+        self.renewing = Some((stop, renewing));
+        self
+    }
+
+    fn clone_idle(&self) -> Lease {
+        let Lease { kubectl, namespace, name, holder, .. } = self;
+        let (kubectl, namespace, name, holder) = (kubectl.clone(), namespace.clone(), name.clone(), holder.clone());
+        Lease { kubectl, namespace, name, holder, renewing: None }
+    }
+
+    fn read(&self) -> Result<Option<Value>> {
+        let arguments = ["get", "lease", &self.name, "--ignore-not-found", "--output=json"];
+        let (status, text) = self.ask(&arguments, &Value::Null)?;
+        if !status.success() {
+            bail!("cannot read lease `{}`: {}", self.name, text.trim());
+        }
+        if text.trim().is_empty() {
+            return Ok(None);
+        }
+        serde_json::from_str(&text).map(Some).context("kubectl printed no JSON")
+    }
+
+    /// What kubectl prints: on success its output, else its errors.
+    fn ask(&self, arguments: &[&str], object: &Value) -> Result<(ExitStatus, String)> {
+        let shell = self.kubectl.shell()?;
+        let namespace = format!("--namespace={}", self.namespace);
+        let command = self.kubectl.command(&shell, arguments.iter().copied().chain([namespace.as_str()]));
+        let input = if object.is_null() { Vec::new() } else { object.to_string().into_bytes() };
+        let output = process::exchange(command, &input, REQUEST)?;
+        let text =
+            if output.status.success() { String::from_utf8_lossy(&output.stdout).into_owned() } else { output.stderr };
+        Ok((output.status, text))
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let Some((stop, renewing)) = self.renewing.take() else { return };
+        drop(stop);
+        let _ = renewing.join();
+        // It is forgotten soon in any case; and it may be somebody else's by now.
+        let is_ours = |lease: &Value| lease["spec"]["holderIdentity"].as_str() == Some(&self.holder);
+        if !self.read().ok().flatten().is_some_and(|lease| is_ours(&lease)) {
+            return;
+        }
+        let _ = self.ask(&["delete", "lease", &self.name, "--ignore-not-found", "--wait=false"], &Value::Null);
+    }
+}
+
+/// Now, as leases have it (Kubernetes' `MicroTime`).
+fn now() -> String {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    rfc3339(i64::try_from(seconds).unwrap_or_default()).replace('Z', ".000000Z")
+}
