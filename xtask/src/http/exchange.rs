@@ -5,14 +5,14 @@ use std::io::{self, Read};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use ureq::http::{Method, Request, Response, Uri};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, AsSendBody, Body, SendBody};
 
 use super::address::{is_loopback, is_same_host, place, resolve, shown};
 use super::proxies::{NamedProxy, Proxies};
-use super::retry::is_retryable;
+use super::retry::{Failure, is_transient};
 use crate::image::reference::Registry;
 use crate::system::environment::variable;
 
@@ -21,9 +21,6 @@ const MAX_REDIRECTS: usize = 5;
 const CONNECT: Duration = Duration::from_secs(15);
 /// Until the answer begins; registries think long about large manifests.
 const ANSWER: Duration = Duration::from_secs(60);
-/// For all of a small answer, and of a blob beside the time that its size gives it: a server that sends a byte
-/// now and then is never silent.
-pub(crate) const WHOLE: Duration = Duration::from_secs(60);
 /// What a blob moves at on average, at least, in bytes a second.
 const SLOWEST: u64 = 16 * 1024;
 /// Without a byte.
@@ -32,10 +29,6 @@ const SILENCE: Duration = Duration::from_secs(30);
 const STORED: Duration = Duration::from_secs(300);
 /// Blobs of several images travel at once, and each thread should find its connection again.
 const KEPT_CONNECTIONS: usize = 16;
-/// What `rustls` says of a certificate that it does not trust.
-const UNTRUSTED: &str = "invalid peer certificate";
-/// As much of a body that nobody wants as is read to keep its connection.
-const MAX_DRAIN: u64 = 64 * 1024;
 
 /// A request's parts, without authorization.
 #[derive(Clone, Debug)]
@@ -65,24 +58,6 @@ pub(crate) struct Http {
     is_tls: Mutex<BTreeMap<String, bool>>,
     /// [`WHOLE`], but for tests.
     whole: Duration,
-}
-
-/// Why an exchange gave no answer.
-#[derive(Debug)]
-pub(crate) enum Failure {
-    /// The connection failed: worth another try.
-    Connection(anyhow::Error),
-    /// It would fail again.
-    Final(anyhow::Error),
-}
-
-impl Failure {
-    /// The error, whatever its kind.
-    pub(crate) fn into_error(self) -> anyhow::Error {
-        match self {
-            Failure::Connection(error) | Failure::Final(error) => error,
-        }
-    }
 }
 
 impl Http {
@@ -138,14 +113,14 @@ impl Http {
             if !(follow && matches!(status, 301 | 302 | 303 | 307 | 308)) {
                 return Ok(response);
             }
-            let next = self.location(&url, &response).map_err(Failure::Final)?;
+            let next = self.location(&url, &response)?;
             if !is_same_host(&next, &url) {
                 // For good: a redirect back to us is not our request any more.
                 authorization = None;
             }
             url = next;
         }
-        Err(Failure::Final(anyhow::anyhow!("`{}` redirects without end", shown(&exchange.url))))
+        Err(anyhow!("`{}` redirects without end", shown(&exchange.url)).into())
     }
 
     fn send(&self, exchange: &Exchange<'_>, url: &Uri, authorization: Option<&str>) -> Result<Response<Body>, Failure> {
@@ -167,8 +142,8 @@ impl Http {
         time: Duration,
         (answer, silence): (Duration, Duration),
     ) -> Result<Response<Body>, Failure> {
-        let agent = self.agent(url).map_err(Failure::Final)?;
-        let proxy = self.proxies.of(url).map_err(Failure::Final)?;
+        let agent = self.agent(url)?;
+        let proxy = self.proxies.of(url)?;
         let request = agent
             .configure_request(request)
             .proxy(proxy.as_ref().map(|named| named.proxy.clone()))
@@ -199,12 +174,12 @@ impl Http {
     fn is_tls_instead(&self, url: &Uri, outcome: &Result<Response<Body>, Failure>) -> bool {
         let is_odd = match outcome {
             Ok(response) => response.status().as_u16() == 400,
-            Err(Failure::Connection(error)) => match error.downcast_ref::<ureq::Error>() {
+            Err(Failure::Transient(error, _)) => match error.downcast_ref::<ureq::Error>() {
                 Some(ureq::Error::Io(error)) => error.kind() != io::ErrorKind::ConnectionRefused,
                 Some(ureq::Error::Protocol(_)) => true,
                 _ => false,
             },
-            Err(Failure::Final(_)) => false,
+            Err(_) => false,
         };
         let place = place(url);
         let is_plain = url.scheme_str() == Some("http") && is_loopback(url);
@@ -220,7 +195,8 @@ impl Http {
             match self.send(&exchange, &exchange.url, None) {
                 Ok(_) => true,
                 // A certificate is shown by who speaks TLS.
-                Err(failure) => format!("{:#}", failure.into_error()).contains(UNTRUSTED),
+                Err(Failure::Permanent(error)) => error.downcast_ref().is_some_and(is_untrusted),
+                Err(_) => false,
             }
         });
         self.is_tls().insert(place, is_tls);
@@ -332,27 +308,7 @@ fn request_head(
 
 /// The `http` crate's message does not show values, which may be secret.
 fn invalid(error: ureq::http::Error) -> Failure {
-    Failure::Final(anyhow::Error::new(error).context("bad request"))
-}
-
-/// Reads what is left of an answer that is of no use, so that its connection is.
-pub(crate) fn drain(response: Response<Body>) {
-    // A body that cannot be read costs the connection, nothing else.
-    let _ = io::copy(&mut response.into_body().into_reader().take(MAX_DRAIN), &mut io::sink());
-}
-
-/// The whole body of a small answer; `None` when it was cut, or came too slowly.
-///
-/// # Errors
-/// More than `limit` bytes.
-pub(crate) fn read_whole(response: Response<Body>, limit: u64) -> Result<Option<Vec<u8>>> {
-    let length = response.body().content_length();
-    let mut bytes = Vec::new();
-    let read = response.into_body().into_reader().take(limit + 1).read_to_end(&mut bytes);
-    let size = bytes.len() as u64;
-    ensure!(size.max(length.unwrap_or(0)) <= limit, "the answer is longer than {limit} bytes");
-    let is_cut = read.is_err() || length.is_some_and(|length| length > size);
-    Ok((!is_cut).then_some(bytes))
+    anyhow::Error::new(error).context("bad request").into()
 }
 
 /// The system's root certificates, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name; where
@@ -372,6 +328,19 @@ fn root_certificates() -> Result<Vec<Certificate<'static>>> {
     Ok(found.certs.iter().map(|der| Certificate::from_der(der).to_owned()).collect())
 }
 
+/// Whether the other side's certificate is one that we do not trust.
+fn is_untrusted(error: &ureq::Error) -> bool {
+    use rustls::Error::InvalidCertificate;
+    match error {
+        ureq::Error::Rustls(InvalidCertificate(_)) => true,
+        // As the handshake gives it, through the stream.
+        ureq::Error::Io(error) => {
+            matches!(error.get_ref().and_then(|inner| inner.downcast_ref()), Some(InvalidCertificate(_)))
+        }
+        _ => false,
+    }
+}
+
 fn classify(error: ureq::Error, url: &Uri, proxy: Option<&NamedProxy>) -> Failure {
     use ureq::Error as E;
     let through = proxy.map(NamedProxy::shown).unwrap_or_default();
@@ -381,7 +350,7 @@ fn classify(error: ureq::Error, url: &Uri, proxy: Option<&NamedProxy>) -> Failur
         _ => None,
     };
     if let (Some(status), Some(proxy)) = (refused, proxy)
-        && !is_retryable(status)
+        && !is_transient(status)
     {
         let hint = match (status, proxy.proxy.username()) {
             (407, None) => format!("hint: it wants a user: `{}=http://USER:PASSWORD@HOST:PORT`", proxy.variable),
@@ -389,7 +358,7 @@ fn classify(error: ureq::Error, url: &Uri, proxy: Option<&NamedProxy>) -> Failur
             _ => "hint: what needs no proxy is listed in `NO_PROXY`".to_owned(),
         };
         let error = anyhow::Error::msg(hint).context(format!("{through} answered {status}"));
-        return Failure::Final(error.context(format!("cannot reach `{}`", place(url))));
+        return error.context(format!("cannot reach `{}`", place(url))).into();
     }
     let again = match &error {
         // A wrong certificate, reported through the stream.
@@ -398,7 +367,7 @@ fn classify(error: ureq::Error, url: &Uri, proxy: Option<&NamedProxy>) -> Failur
         E::Protocol(_) | E::ConnectProxyFailed(_) => true,
         _ => false,
     };
-    let error = match error.to_string().contains(UNTRUSTED) {
+    let error = match is_untrusted(&error) {
         true => {
             let hint = "hint: for a private certificate authority, set `SSL_CERT_FILE` to its certificate";
             anyhow::Error::msg(hint).context(error)
@@ -407,5 +376,5 @@ fn classify(error: ureq::Error, url: &Uri, proxy: Option<&NamedProxy>) -> Failur
     };
     let through = if through.is_empty() { through } else { format!(" through {through}") };
     let error = error.context(format!("cannot reach `{}`{through}", place(url)));
-    if again { Failure::Connection(error) } else { Failure::Final(error) }
+    if again { Failure::Transient(error, None) } else { error.into() }
 }

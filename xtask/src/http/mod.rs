@@ -1,6 +1,7 @@
 //! HTTP: one way to ask, with patience, proxies and rules about where credentials and plain text go.
 
 mod address;
+mod body;
 mod download;
 mod error;
 mod exchange;
@@ -9,8 +10,9 @@ mod retry;
 mod secret;
 
 pub(crate) use address::{is_same_host, place, shown};
+pub(crate) use body::{drain, read_whole};
 pub(crate) use download::{Answer, Downloader};
 pub(crate) use error::ApiError;
-pub(crate) use exchange::{Exchange, Failure, Http, drain, read_whole};
-pub(crate) use retry::{Attempts, RetryPolicy, is_retryable, retry_after};
+pub(crate) use exchange::{Exchange, Http};
+pub(crate) use retry::{Attempts, Failure, RetryPolicy};
 pub(crate) use secret::Secret;

@@ -10,7 +10,7 @@ use ureq::http::Method;
 
 use super::client::{ApiRequest, Client};
 use super::pull::{header, same_digest};
-use crate::http::Attempts;
+use crate::http::{Attempts, Failure};
 use crate::image::reference::{Digest, ImageReference};
 
 /// A blob on its way here. Its last bytes come only when all of it has the digest asked for.
@@ -54,6 +54,7 @@ impl Client {
     /// # Errors
     /// It does not exist ([`crate::http::ApiError`] in the chain); the registry cannot be asked.
     pub(crate) fn open_blob(&self, reference: &ImageReference, digest: &Digest, size: u64) -> Result<BlobReader<'_>> {
+        let mut attempts = self.attempts();
         let mut reader = BlobReader {
             client: self,
             reference: reference.clone(),
@@ -61,11 +62,12 @@ impl Client {
             size,
             received: 0,
             hasher: Sha256::new(),
-            attempts: self.attempts(),
+            attempts,
             body: None,
             skip: 0,
         };
-        reader.request().with_context(|| reader.shown())?;
+        reader.request(&mut attempts).with_context(|| reader.shown())?;
+        reader.attempts = attempts;
         Ok(reader)
     }
 
@@ -99,13 +101,13 @@ impl BlobReader<'_> {
     }
 
     /// Asks for what is missing.
-    fn request(&mut self) -> Result<()> {
+    fn request(&mut self, attempts: &mut Attempts) -> Result<()> {
         let mut request = ApiRequest::new(Method::GET, &self.reference, "pull", format!("blobs/{}", self.digest));
         request.blob_size = self.size;
         if self.received > 0 {
             request.headers.push(("Range", format!("bytes={}-", self.received)));
         }
-        let response = self.client.send(&request, &mut self.attempts)?;
+        let response = self.client.send(&request, attempts)?;
         // Anything but the rest from where we are is the whole blob again.
         let wanted = format!("bytes {}-", self.received);
         let is_rest = response.status().as_u16() == 206
@@ -158,15 +160,21 @@ impl BlobReader<'_> {
             }
             return Ok(0);
         }
-        loop {
+        // Of the whole blob, not of each reading.
+        let mut attempts = self.attempts;
+        let outcome = attempts.run(|attempts| {
+            if self.body.is_none() {
+                self.request(attempts)?;
+            }
             if let Some(count) = self.receive(buffer)? {
                 return Ok(count);
             }
-            if !self.attempts.wait(None) {
-                return Err(anyhow!("the connection was cut after {} of {} bytes", self.received, self.size));
-            }
-            self.request()?;
-        }
+            self.body = None;
+            let error = anyhow!("the connection was cut after {} of {} bytes", self.received, self.size);
+            Err(Failure::Transient(error, None))
+        });
+        self.attempts = attempts;
+        outcome
     }
 }
 

@@ -6,10 +6,10 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use ureq::Body;
 use ureq::http::{Method, Response, Uri};
 
-use super::client::{ApiRequest, Client, PUSH, with_wait};
+use super::client::{ApiRequest, Client, PUSH, refused};
 use super::download::unwrap;
 use super::pull::{DIGEST_HEADER, header};
-use crate::http::{ApiError, Attempts, Failure, drain, is_retryable, is_same_host, place, retry_after, shown};
+use crate::http::{ApiError, Failure, Secret, drain, is_same_host, place, shown};
 use crate::image::manifest::Descriptor;
 use crate::image::reference::{Digest, ImageReference, Repository};
 
@@ -38,13 +38,6 @@ pub(super) struct Outgoing<'a> {
 enum Session {
     Mounted,
     Upload(Uri),
-}
-
-/// What became of sending a blob once.
-enum Sent {
-    Done,
-    /// Worth another session: waited for already when that was needed.
-    Again,
 }
 
 impl Client {
@@ -133,25 +126,21 @@ impl Client {
 
     fn push_tries(&self, target: &ImageReference, blob: &Outgoing<'_>, mount_from: &[Repository]) -> Result<Arrival> {
         let digest = &blob.descriptor.digest;
-        if self.has_blob(target, digest)? {
-            return Ok(Arrival::Existed);
-        }
-        let mut source = self.mount_source(target, digest, mount_from);
-        let mut renewed = false;
-        // Of sending it; the small requests around that have tries of their own.
-        let mut rounds = self.attempts();
-        loop {
-            let session = match self.begin_upload(target, digest, source.take())? {
-                Session::Mounted => return Ok(Arrival::Mounted),
-                Session::Upload(session) => session,
-            };
-            match self.send_blob(target, blob, &session, &mut rounds, &mut renewed)? {
-                Sent::Done => return Ok(Arrival::Sent),
-                // The answer may have been lost on the way, not the blob.
-                Sent::Again if self.has_blob(target, digest)? => return Ok(Arrival::Sent),
-                Sent::Again => {}
+        let (mut is_begun, mut renewed) = (false, false);
+        // Of sending it, each in a session of its own; the small requests around that have tries of their own.
+        self.attempts().run(|_| {
+            if self.has_blob(target, digest)? {
+                // The answer to a try before may have been lost on the way, not the blob.
+                return Ok(if is_begun { Arrival::Sent } else { Arrival::Existed });
             }
-        }
+            let source = if is_begun { None } else { self.mount_source(target, digest, mount_from) };
+            is_begun = true;
+            match self.begin_upload(target, digest, source)? {
+                Session::Mounted => return Ok(Arrival::Mounted),
+                Session::Upload(session) => self.send_blob(target, blob, &session, &mut renewed)?,
+            }
+            Ok(Arrival::Sent)
+        })
     }
 
     /// The repository to mount from: the only one, else the first that has the blob. One that may
@@ -219,9 +208,8 @@ impl Client {
         target: &ImageReference,
         blob: &Outgoing<'_>,
         session: &Uri,
-        rounds: &mut Attempts,
         renewed: &mut bool,
-    ) -> Result<Sent> {
+    ) -> Result<(), Failure> {
         let request = ApiRequest::new(Method::PUT, target, PUSH, String::new());
         let Descriptor { digest, size, .. } = blob.descriptor;
         let url = with_digest(session, digest)?;
@@ -233,44 +221,37 @@ impl Client {
         };
         let mut content = Content { inner: (blob.open)()?, left: *size, on_bytes: blob.on_bytes, failure: None };
         self.count();
-        let answer = self.http.upload(&url, *size, &mut content, authorization.as_ref().map(|value| value.reveal()));
+        let answer = self.http.upload(&url, *size, &mut content, authorization.as_ref().map(Secret::reveal));
         if let Some(failure) = content.failure {
-            return Err(unwrap(failure).context("cannot read what is to be sent"));
+            return Err(unwrap(failure).context("cannot read what is to be sent").into());
         }
-        let response = match answer {
-            Ok(response) => response,
-            Err(Failure::Connection(_)) if rounds.wait(None) => return Ok(Sent::Again),
-            Err(failure) => return Err(failure.into_error()),
-        };
+        let response = answer?;
         match response.status().as_u16() {
             200..=299 => {
                 check_echo(&response, digest)?;
                 drain(response);
-                Ok(Sent::Done)
+                return Ok(());
             }
             401 if is_registry && !*renewed => {
                 *renewed = true;
                 self.auth.answer(&self.http, &request, authorization.as_ref(), response, &mut self.attempts())?;
-                Ok(Sent::Again)
+                return Err(Failure::Renewed);
             }
-            status => {
-                let retry_after = retry_after(&response);
-                let error = ApiError::read(&place(session), response);
-                // A registry that was started anew does not know the session.
-                let is_lost = status == 404
-                    || matches!(error.code.as_deref(), Some("BLOB_UPLOAD_UNKNOWN" | "BLOB_UPLOAD_INVALID"));
-                if (is_retryable(status) || is_lost) && rounds.wait(retry_after) {
-                    return Ok(Sent::Again);
-                }
-                if is_retryable(status) {
-                    return Err(with_wait(error, retry_after));
-                }
-                match is_registry {
-                    true => Err(self.auth.explain(error, &request, authorization.as_ref())),
-                    false => Err(anyhow::Error::new(error).context(format!("`{}` refuses the upload", shown(session)))),
-                }
-            }
+            _ => {}
         }
+        let error = ApiError::read(&place(session), response);
+        // A registry that was started anew does not know the session.
+        let is_lost =
+            error.status == 404 || matches!(error.code.as_deref(), Some("BLOB_UPLOAD_UNKNOWN" | "BLOB_UPLOAD_INVALID"));
+        let retry_after = error.retry_after;
+        let failure = refused(error, |error| match is_registry {
+            true => self.auth.explain(error, &request, authorization.as_ref()),
+            false => anyhow::Error::new(error).context(format!("`{}` refuses the upload", shown(session))),
+        });
+        Err(match failure {
+            Failure::Permanent(error) if is_lost => Failure::Transient(error, retry_after),
+            failure => failure,
+        })
     }
 }
 

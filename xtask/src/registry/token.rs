@@ -10,11 +10,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use ureq::http::{Method, Uri};
 
-use super::client::with_wait;
+use super::client::{CUT, refused};
 use super::credentials::Credential;
-use crate::http::{
-    ApiError, Attempts, Exchange, Failure, Http, Secret, is_retryable, place, read_whole, retry_after, shown,
-};
+use crate::http::{ApiError, Attempts, Exchange, Http, Secret, place, read_whole, shown};
 use crate::image::reference::Registry;
 
 /// How long a token lasts when the service does not say (distribution's token specification).
@@ -105,41 +103,22 @@ pub(super) fn fetch_token(
         }
     };
     let exchange = Exchange { method, url, headers: &headers, body: &body, blob_size: 0 };
-    loop {
+    let host = place(&ticket.realm);
+    let (sent, bytes) = attempts.run(|_| {
         let sent = Instant::now();
-        let response = match http.exchange(&exchange, authorization.as_ref().map(Secret::reveal)) {
-            Ok(response) => response,
-            Err(Failure::Connection(_)) if attempts.wait(None) => continue,
-            Err(failure) => return Err(failure.into_error()),
-        };
-        let status = response.status().as_u16();
-        let host = place(&ticket.realm);
-        if is_retryable(status) {
-            let wait = retry_after(&response);
-            if attempts.wait(wait) {
-                continue;
-            }
-            return Err(with_wait(ApiError::read(&host, response), wait));
+        let response = http.exchange(&exchange, authorization.as_ref().map(Secret::reveal))?;
+        if response.status().as_u16() != 200 {
+            return Err(refused(ApiError::read(&host, response), anyhow::Error::new));
         }
-        if status != 200 {
-            return Err(ApiError::read(&host, response).into());
-        }
-        let Some(bytes) = read_whole(response, MAX_TOKEN)? else {
-            ensure!(attempts.wait(None), "the connection was cut, or too slow, within the answer");
-            continue;
-        };
-        // The body is the secret: no error may show it.
-        let answer: TokenAnswer = serde_json::from_slice(&bytes).ok().context("its answer is not valid")?;
-        let life = answer.life();
-        let token = answer
-            .token
-            .filter(|token| !token.is_empty())
-            .or(answer.access_token)
-            .context("its answer holds no token")?;
-        // Renewed a little early: a token that ends on the way costs a refusal.
-        let ends = sent + life - life / 8;
-        return Ok((Secret::new(format!("Bearer {token}")), ends));
-    }
+        Ok((sent, read_whole(response.into_body(), MAX_TOKEN, CUT)?))
+    })?;
+    // The body is the secret: no error may show it.
+    let answer: TokenAnswer = serde_json::from_slice(&bytes).ok().context("its answer is not valid")?;
+    let life = answer.life();
+    let token =
+        answer.token.filter(|token| !token.is_empty()).or(answer.access_token).context("its answer holds no token")?;
+    // Renewed a little early: a token that ends on the way costs a refusal.
+    Ok((Secret::new(format!("Bearer {token}")), sent + life - life / 8))
 }
 
 /// Fields as `application/x-www-form-urlencoded`.
