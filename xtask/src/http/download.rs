@@ -4,7 +4,7 @@
 use anyhow::{Context, Result};
 use ureq::http::{HeaderMap, Method, Uri};
 
-use super::address::place;
+use super::address::host_port;
 use super::body::read_whole;
 use super::error::ApiError;
 use super::exchange::{Exchange, Http};
@@ -48,11 +48,11 @@ impl Downloader {
         // Without what may be a user and a password.
         let bare = || url.rsplit('@').next().unwrap_or_default().escape_debug();
         let url: Uri = url.parse().ok().with_context(|| format!("`{}` is no address", bare()))?;
-        let host = place(&url);
+        let host = host_port(&url);
         let exchange = Exchange { method: Method::GET, url, headers, body: &[], blob_size: 0 };
         let if_cut = format!("`{host}` cut the connection within its answer, or is too slow");
         Attempts::new(self.policy).run(|_| {
-            let response = self.http.exchange(&exchange, Some(authorization.reveal()))?;
+            let response = self.http.exchange(&exchange, Some(authorization))?;
             let headers = response.headers().clone();
             if response.status().is_success() {
                 return Ok(Answer::Body(headers, read_whole(response.into_body(), limit, &if_cut)?));

@@ -10,25 +10,26 @@ use ureq::http::{Method, Request, Response, Uri};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, AsSendBody, Body, SendBody};
 
-use super::address::{is_loopback, is_same_host, place, resolve, shown};
+use super::address::{host_port, is_loopback, is_same_origin, redacted, resolve};
 use super::proxies::{NamedProxy, Proxies};
 use super::retry::{Failure, is_transient};
+use super::secret::Secret;
 use crate::image::reference::Registry;
 use crate::system::environment::variable;
 
 /// Blobs are redirected once; more than a few is a loop.
 const MAX_REDIRECTS: usize = 5;
-const CONNECT: Duration = Duration::from_secs(15);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// Until the answer begins; registries think long about large manifests.
-const ANSWER: Duration = Duration::from_secs(60);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
 /// What a blob moves at on average, at least, in bytes a second.
-const SLOWEST: u64 = 16 * 1024;
+const MIN_RATE: u64 = 16 * 1024;
 /// Without a byte.
-const SILENCE: Duration = Duration::from_secs(30);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// From a blob's last byte to the answer: some registries hash or copy all of it first.
-const STORED: Duration = Duration::from_secs(300);
+const STORE_TIMEOUT: Duration = Duration::from_secs(300);
 /// Blobs of several images travel at once, and each thread should find its connection again.
-const KEPT_CONNECTIONS: usize = 16;
+const IDLE_CONNECTIONS: usize = 16;
 
 /// A request's parts, without authorization.
 #[derive(Clone, Debug)]
@@ -56,20 +57,20 @@ pub(crate) struct Http {
     plain: Vec<Registry>,
     /// Places of this machine that plain text was lost on, and whether they speak TLS.
     is_tls: Mutex<BTreeMap<String, bool>>,
-    /// [`WHOLE`], but for tests.
-    whole: Duration,
+    /// For all of a small answer, and of a blob beside the time that its size gives it.
+    whole_answer: Duration,
 }
 
 impl Http {
     /// No connection is made yet.
-    pub(crate) fn new(whole: Duration) -> Self {
+    pub(crate) fn new(whole_answer: Duration) -> Self {
         Http {
             loopback: configure().build().into(),
             remote: OnceLock::new(),
             proxies: Proxies::from_environment(),
             plain: Vec::new(),
             is_tls: Mutex::default(),
-            whole,
+            whole_answer,
         }
     }
 
@@ -86,7 +87,7 @@ impl Http {
 
     /// Whether plain text may go to an address.
     pub(crate) fn may_be_plain(&self, url: &Uri) -> bool {
-        is_loopback(url) || self.plain.iter().any(|registry| registry.as_str().eq_ignore_ascii_case(&place(url)))
+        is_loopback(url) || self.plain.iter().any(|registry| registry.as_str().eq_ignore_ascii_case(&host_port(url)))
     }
 
     /// Sends a request and follows redirects of GET and HEAD. `authorization` goes to the first
@@ -97,7 +98,7 @@ impl Http {
     pub(crate) fn exchange(
         &self,
         exchange: &Exchange<'_>,
-        authorization: Option<&str>,
+        authorization: Option<&Secret>,
     ) -> Result<Response<Body>, Failure> {
         let follow = matches!(exchange.method, Method::GET | Method::HEAD);
         let mut url = self.secured(exchange.url.clone());
@@ -114,22 +115,27 @@ impl Http {
                 return Ok(response);
             }
             let next = self.location(&url, &response)?;
-            if !is_same_host(&next, &url) {
+            if !is_same_origin(&next, &url) {
                 // For good: a redirect back to us is not our request any more.
                 authorization = None;
             }
             url = next;
         }
-        Err(anyhow!("`{}` redirects without end", shown(&exchange.url)).into())
+        Err(anyhow!("`{}` redirects without end", redacted(&exchange.url)).into())
     }
 
-    fn send(&self, exchange: &Exchange<'_>, url: &Uri, authorization: Option<&str>) -> Result<Response<Body>, Failure> {
+    fn send(
+        &self,
+        exchange: &Exchange<'_>,
+        url: &Uri,
+        authorization: Option<&Secret>,
+    ) -> Result<Response<Body>, Failure> {
         let request = request_head(&exchange.method, url, exchange.headers, authorization);
         let time = self.time_for(exchange.blob_size);
         if matches!(exchange.method, Method::POST | Method::PUT) {
-            self.run(url, request.body(exchange.body).map_err(invalid)?, time, (ANSWER, SILENCE))
+            self.run(url, request.body(exchange.body).map_err(invalid)?, time, (RESPONSE_TIMEOUT, IDLE_TIMEOUT))
         } else {
-            self.run(url, request.body(()).map_err(invalid)?, time, (ANSWER, SILENCE))
+            self.run(url, request.body(()).map_err(invalid)?, time, (RESPONSE_TIMEOUT, IDLE_TIMEOUT))
         }
     }
 
@@ -156,14 +162,14 @@ impl Http {
     }
 
     fn time_for(&self, size: u64) -> Duration {
-        self.whole + Duration::from_secs(size / SLOWEST)
+        self.whole_answer + Duration::from_secs(size / MIN_RATE)
     }
 
     /// An address of this machine as it is spoken to: by TLS where plain text was lost on it.
     pub(crate) fn secured(&self, url: Uri) -> Uri {
-        let is_tls = url.scheme_str() == Some("http") && self.is_tls().get(&place(&url)) == Some(&true);
+        let is_tls = url.scheme_str() == Some("http") && self.is_tls().get(&host_port(&url)) == Some(&true);
         let path = url.path_and_query().map_or("/", |path| path.as_str());
-        match is_tls.then(|| format!("https://{}{path}", place(&url)).parse()) {
+        match is_tls.then(|| format!("https://{}{path}", host_port(&url)).parse()) {
             Some(Ok(secured)) => secured,
             _ => url,
         }
@@ -181,16 +187,16 @@ impl Http {
             },
             Err(_) => false,
         };
-        let place = place(url);
+        let host = host_port(url);
         let is_plain = url.scheme_str() == Some("http") && is_loopback(url);
         if !is_odd || !is_plain {
             return false;
         }
         // Another thread may have asked meanwhile.
-        if let Some(known) = self.is_tls().get(&place).copied() {
+        if let Some(known) = self.is_tls().get(&host).copied() {
             return known;
         }
-        let is_tls = format!("https://{place}/v2/").parse().is_ok_and(|url| {
+        let is_tls = format!("https://{host}/v2/").parse().is_ok_and(|url| {
             let exchange = Exchange { method: Method::HEAD, url, headers: &[], body: &[], blob_size: 0 };
             match self.send(&exchange, &exchange.url, None) {
                 Ok(_) => true,
@@ -199,7 +205,7 @@ impl Http {
                 Err(_) => false,
             }
         });
-        self.is_tls().insert(place, is_tls);
+        self.is_tls().insert(host, is_tls);
         is_tls
     }
 
@@ -218,12 +224,12 @@ impl Http {
         url: &Uri,
         length: u64,
         content: &mut dyn Read,
-        authorization: Option<&str>,
+        authorization: Option<&Secret>,
     ) -> Result<Response<Body>, Failure> {
         let headers = [("Content-Type", "application/octet-stream".to_owned()), ("Content-Length", length.to_string())];
         let request = request_head(&Method::PUT, url, &headers, authorization);
         let request = request.body(SendBody::from_reader(content)).map_err(invalid)?;
-        self.run(url, request, self.time_for(length), (STORED, STORED))
+        self.run(url, request, self.time_for(length), (STORE_TIMEOUT, STORE_TIMEOUT))
     }
 
     /// Where an answer's `Location` leads: https, or plain text from where that is spoken to where
@@ -236,8 +242,8 @@ impl Http {
             .headers()
             .get("Location")
             .and_then(|value| value.to_str().ok())
-            .with_context(|| format!("`{}` redirects to nowhere", shown(from)))?;
-        self.resolve(from, location).with_context(|| format!("`{}` redirects to a bad address", shown(from)))
+            .with_context(|| format!("`{}` redirects to nowhere", redacted(from)))?;
+        self.resolve(from, location).with_context(|| format!("`{}` redirects to a bad address", redacted(from)))
     }
 
     /// What `location` means in an answer of `from`: see [`Http::location`].
@@ -253,14 +259,14 @@ impl Http {
         ensure!(
             next.scheme_str() == Some("https") || plain_here,
             "`{}` would be spoken to without https",
-            shown(&next)
+            redacted(&next)
         );
         Ok(next)
     }
 
     fn agent(&self, url: &Uri) -> Result<&Agent> {
         if url.scheme_str() == Some("http") {
-            ensure!(self.may_be_plain(url), "plain http to `{}` is refused", shown(url));
+            ensure!(self.may_be_plain(url), "plain http to `{}` is refused", redacted(url));
             if is_loopback(url) {
                 return Ok(&self.loopback);
             }
@@ -284,24 +290,24 @@ fn configure() -> ureq::config::ConfigBuilder<ureq::typestate::AgentScope> {
         .max_redirects_will_error(false)
         .user_agent(concat!("cargo-xtask/", env!("CARGO_PKG_VERSION")))
         .proxy(None)
-        .timeout_connect(Some(CONNECT))
-        .timeout_per_write(Some(SILENCE))
-        .max_idle_connections(2 * KEPT_CONNECTIONS)
-        .max_idle_connections_per_host(KEPT_CONNECTIONS)
+        .timeout_connect(Some(CONNECT_TIMEOUT))
+        .timeout_per_write(Some(IDLE_TIMEOUT))
+        .max_idle_connections(2 * IDLE_CONNECTIONS)
+        .max_idle_connections_per_host(IDLE_CONNECTIONS)
 }
 
 fn request_head(
     method: &Method,
     url: &Uri,
     headers: &[(&'static str, String)],
-    authorization: Option<&str>,
+    authorization: Option<&Secret>,
 ) -> ureq::http::request::Builder {
     let mut request = Request::builder().method(method.clone()).uri(url.clone());
     for (name, value) in headers {
         request = request.header(*name, value);
     }
     match authorization {
-        Some(authorization) => request.header("Authorization", authorization),
+        Some(authorization) => request.header("Authorization", authorization.reveal()),
         None => request,
     }
 }
@@ -358,7 +364,7 @@ fn classify(error: ureq::Error, url: &Uri, proxy: Option<&NamedProxy>) -> Failur
             _ => "hint: what needs no proxy is listed in `NO_PROXY`".to_owned(),
         };
         let error = anyhow::Error::msg(hint).context(format!("{through} answered {status}"));
-        return error.context(format!("cannot reach `{}`", place(url))).into();
+        return error.context(format!("cannot reach `{}`", host_port(url))).into();
     }
     let again = match &error {
         // A wrong certificate, reported through the stream.
@@ -375,6 +381,6 @@ fn classify(error: ureq::Error, url: &Uri, proxy: Option<&NamedProxy>) -> Failur
         false => anyhow::Error::new(error),
     };
     let through = if through.is_empty() { through } else { format!(" through {through}") };
-    let error = error.context(format!("cannot reach `{}`{through}", place(url)));
+    let error = error.context(format!("cannot reach `{}`{through}", host_port(url)));
     if again { Failure::Transient(error, None) } else { error.into() }
 }

@@ -9,7 +9,7 @@ mod proxies;
 mod retry;
 mod secret;
 
-pub(crate) use address::{is_same_host, place, shown};
+pub(crate) use address::{host_port, is_same_origin, next_link, percent_encoded, redacted};
 pub(crate) use body::{drain, read_whole};
 pub(crate) use download::{Answer, Downloader};
 pub(crate) use error::ApiError;

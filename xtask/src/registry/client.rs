@@ -8,16 +8,16 @@ use ureq::http::response::Parts;
 use ureq::http::{Method, Response, Uri};
 
 use super::auth::Auth;
+use super::blob_locations::BlobLocations;
 use super::credentials::Credentials;
-use super::whereabouts::Whereabouts;
-use crate::http::{ApiError, Attempts, Exchange, Failure, Http, RetryPolicy, Secret, read_whole};
+use crate::http::{ApiError, Attempts, Exchange, Failure, Http, RetryPolicy, read_whole};
 use crate::image::reference::{ImageReference, Registry, Repository};
 
 /// A client for all registries. Threads may share one.
 pub(crate) struct Client {
     pub(super) http: Http,
     pub(super) auth: Auth,
-    pub(super) whereabouts: Whereabouts,
+    pub(super) locations: BlobLocations,
     policy: RetryPolicy,
     requests: AtomicU64,
 }
@@ -88,7 +88,7 @@ impl Client {
         Client {
             http: Http::new(policy.whole_answer),
             auth: Auth::new(credentials),
-            whereabouts: Whereabouts::default(),
+            locations: BlobLocations::default(),
             policy,
             requests: AtomicU64::new(0),
         }
@@ -169,7 +169,7 @@ impl Client {
         attempts.run(|attempts| {
             let authorization = self.auth.authorize(&self.http, request, attempts)?;
             self.count();
-            let response = self.http.exchange(&exchange, authorization.as_ref().map(Secret::reveal))?;
+            let response = self.http.exchange(&exchange, authorization.as_ref())?;
             match response.status().as_u16() {
                 200..=299 => return Ok(response),
                 401 if !fresh => {

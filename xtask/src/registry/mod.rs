@@ -5,6 +5,7 @@
 //! is sent: authorized, repeated, its errors explained. The operations are built on it.
 
 mod auth;
+mod blob_locations;
 mod challenge;
 mod client;
 mod complete;
@@ -18,7 +19,6 @@ mod push;
 mod tags;
 mod token;
 mod transfer;
-mod whereabouts;
 
 pub(crate) use client::Client;
 pub(crate) use complete::Found;

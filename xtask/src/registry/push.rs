@@ -9,23 +9,23 @@ use ureq::http::{Method, Response, Uri};
 use super::client::{ApiRequest, Client, PUSH, refused};
 use super::download::unwrap;
 use super::pull::{DIGEST_HEADER, header};
-use crate::http::{ApiError, Failure, Secret, drain, is_same_host, place, shown};
+use crate::http::{ApiError, Failure, drain, host_port, is_same_origin, redacted};
 use crate::image::manifest::Descriptor;
 use crate::image::reference::{Digest, ImageReference, Repository};
 
 /// How a blob came to be in a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Arrival {
+pub(super) enum PushOutcome {
     /// It was there.
     Existed,
     /// The registry took it from another repository.
     Mounted,
     /// It was sent.
-    Sent,
+    Uploaded,
 }
 
 /// A blob to be pushed.
-pub(super) struct Outgoing<'a> {
+pub(super) struct BlobUpload<'a> {
     /// Its digest and size.
     pub(super) descriptor: &'a Descriptor,
     /// Opens its content; again for each try.
@@ -100,7 +100,7 @@ impl Client {
             return Ok(());
         };
         let request = ApiRequest::new(Method::DELETE, target, PUSH, String::new());
-        if is_same_host(&session, &self.url(&request)?) {
+        if is_same_origin(&session, &self.url(&request)?) {
             // Not all registries know how; they forget sessions by themselves.
             let _ = self.send_to(session, &request, &mut self.attempts()).map(drain);
         }
@@ -116,30 +116,35 @@ impl Client {
     pub(super) fn push_blob(
         &self,
         target: &ImageReference,
-        blob: &Outgoing<'_>,
+        blob: &BlobUpload<'_>,
         mount_from: &[Repository],
-    ) -> Result<Arrival> {
+    ) -> Result<PushOutcome> {
         let digest = &blob.descriptor.digest;
         self.push_tries(target, blob, mount_from)
             .with_context(|| format!("cannot push blob `{digest}` to `{}`", target.name()))
     }
 
-    fn push_tries(&self, target: &ImageReference, blob: &Outgoing<'_>, mount_from: &[Repository]) -> Result<Arrival> {
+    fn push_tries(
+        &self,
+        target: &ImageReference,
+        blob: &BlobUpload<'_>,
+        mount_from: &[Repository],
+    ) -> Result<PushOutcome> {
         let digest = &blob.descriptor.digest;
         let (mut is_begun, mut renewed) = (false, false);
         // Of sending it, each in a session of its own; the small requests around that have tries of their own.
         self.attempts().run(|_| {
             if self.has_blob(target, digest)? {
                 // The answer to a try before may have been lost on the way, not the blob.
-                return Ok(if is_begun { Arrival::Sent } else { Arrival::Existed });
+                return Ok(if is_begun { PushOutcome::Uploaded } else { PushOutcome::Existed });
             }
             let source = if is_begun { None } else { self.mount_source(target, digest, mount_from) };
             is_begun = true;
             match self.begin_upload(target, digest, source)? {
-                Session::Mounted => return Ok(Arrival::Mounted),
+                Session::Mounted => return Ok(PushOutcome::Mounted),
                 Session::Upload(session) => self.send_blob(target, blob, &session, &mut renewed)?,
             }
-            Ok(Arrival::Sent)
+            Ok(PushOutcome::Uploaded)
         })
     }
 
@@ -151,7 +156,7 @@ impl Client {
         digest: &Digest,
         mount_from: &'r [Repository],
     ) -> Option<&'r Repository> {
-        let may = |source: &&Repository| **source != target.repository && self.whereabouts.may_mount(target, source);
+        let may = |source: &&Repository| **source != target.repository && self.locations.may_mount(target, source);
         let others: Vec<_> = mount_from.iter().filter(may).collect();
         match others.as_slice() {
             [only] => Some(only),
@@ -179,7 +184,7 @@ impl Client {
                 Ok(response) => return self.session(&mount, response),
                 // Whatever it has against a mount, it may have nothing against an upload.
                 Err(error) if error.downcast_ref::<ApiError>().is_some_and(|answer| answer.status < 500) => {
-                    self.whereabouts.refuse_mount(target, source);
+                    self.locations.refuse_mount(target, source);
                 }
                 Err(error) => return Err(error),
             }
@@ -206,7 +211,7 @@ impl Client {
     fn send_blob(
         &self,
         target: &ImageReference,
-        blob: &Outgoing<'_>,
+        blob: &BlobUpload<'_>,
         session: &Uri,
         renewed: &mut bool,
     ) -> Result<(), Failure> {
@@ -214,14 +219,14 @@ impl Client {
         let Descriptor { digest, size, .. } = blob.descriptor;
         let url = with_digest(session, digest)?;
         // A session elsewhere carries its permission in its address; ours is for the registry alone.
-        let is_registry = is_same_host(session, &self.url(&request)?);
+        let is_registry = is_same_origin(session, &self.url(&request)?);
         let authorization = match is_registry {
             true => self.auth.authorize(&self.http, &request, &mut self.attempts())?,
             false => None,
         };
         let mut content = Content { inner: (blob.open)()?, left: *size, on_bytes: blob.on_bytes, failure: None };
         self.count();
-        let answer = self.http.upload(&url, *size, &mut content, authorization.as_ref().map(Secret::reveal));
+        let answer = self.http.upload(&url, *size, &mut content, authorization.as_ref());
         if let Some(failure) = content.failure {
             return Err(unwrap(failure).context("cannot read what is to be sent").into());
         }
@@ -239,14 +244,14 @@ impl Client {
             }
             _ => {}
         }
-        let error = ApiError::read(&place(session), response);
+        let error = ApiError::read(&host_port(session), response);
         // A registry that was started anew does not know the session.
         let is_lost =
             error.status == 404 || matches!(error.code.as_deref(), Some("BLOB_UPLOAD_UNKNOWN" | "BLOB_UPLOAD_INVALID"));
         let retry_after = error.retry_after;
         let failure = refused(error, |error| match is_registry {
             true => self.auth.explain(error, &request, authorization.as_ref()),
-            false => anyhow::Error::new(error).context(format!("`{}` refuses the upload", shown(session))),
+            false => anyhow::Error::new(error).context(format!("`{}` refuses the upload", redacted(session))),
         });
         Err(match failure {
             Failure::Permanent(error) if is_lost => Failure::Transient(error, retry_after),

@@ -1,7 +1,6 @@
 //! Tokens (distribution's token and OAuth 2 specifications): where they come from, and one request
 //! for one.
 
-use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -12,7 +11,7 @@ use ureq::http::{Method, Uri};
 
 use super::client::{CUT, refused};
 use super::credentials::Credential;
-use crate::http::{ApiError, Attempts, Exchange, Http, Secret, place, read_whole, shown};
+use crate::http::{ApiError, Attempts, Exchange, Http, Secret, host_port, percent_encoded, read_whole, redacted};
 use crate::image::reference::Registry;
 
 /// How long a token lasts when the service does not say (distribution's token specification).
@@ -33,13 +32,13 @@ pub(super) fn token_realm(http: &Http, realm: &str, registry: &Registry) -> Resu
     ensure!(
         url.scheme_str() == Some("https") || plain_here,
         "registry `{registry}` names a token service without https, `{}`: no credentials go there",
-        shown(&url)
+        redacted(&url)
     );
     Ok(url)
 }
 
 /// What a token is asked for.
-pub(super) struct Ticket<'a> {
+pub(super) struct TokenRequest<'a> {
     /// The service's address.
     pub(super) realm: Uri,
     /// How it calls the registry.
@@ -74,14 +73,14 @@ impl TokenAnswer {
 /// [`ApiError`] within the chain when the service refuses; no answer; no token in it.
 pub(super) fn fetch_token(
     http: &Http,
-    ticket: &Ticket<'_>,
+    request: &TokenRequest<'_>,
     credential: Option<&Credential>,
     attempts: &mut Attempts,
 ) -> Result<(Secret, Instant)> {
     let mut fields: Vec<(&str, &str)> = Vec::new();
-    fields.extend(ticket.service.map(|service| ("service", service)));
+    fields.extend(request.service.map(|service| ("service", service)));
     // A challenge may name several scopes, each its own parameter.
-    fields.extend(ticket.scope.split(' ').filter(|s| !s.is_empty()).map(|scope| ("scope", scope)));
+    fields.extend(request.scope.split(' ').filter(|s| !s.is_empty()).map(|scope| ("scope", scope)));
 
     let mut headers = Vec::new();
     let mut authorization = None;
@@ -91,22 +90,22 @@ pub(super) fn fetch_token(
             fields.push(("client_id", "cargo-xtask"));
             fields.push(("refresh_token", token.reveal()));
             headers.push(("Content-Type", "application/x-www-form-urlencoded".to_owned()));
-            (Method::POST, ticket.realm.clone(), form(&fields).into_bytes())
+            (Method::POST, request.realm.clone(), form(&fields).into_bytes())
         }
         other => {
             if let Some(Credential::Password { username, password }) = other {
                 authorization = Some(basic(username, password));
             }
-            let separator = if ticket.realm.query().is_some() { '&' } else { '?' };
-            let url = format!("{}{separator}{}", ticket.realm, form(&fields));
+            let separator = if request.realm.query().is_some() { '&' } else { '?' };
+            let url = format!("{}{separator}{}", request.realm, form(&fields));
             (Method::GET, url.parse().context("its address is not valid")?, Vec::new())
         }
     };
     let exchange = Exchange { method, url, headers: &headers, body: &body, blob_size: 0 };
-    let host = place(&ticket.realm);
+    let host = host_port(&request.realm);
     let (sent, bytes) = attempts.run(|_| {
         let sent = Instant::now();
-        let response = http.exchange(&exchange, authorization.as_ref().map(Secret::reveal))?;
+        let response = http.exchange(&exchange, authorization.as_ref())?;
         if response.status().as_u16() != 200 {
             return Err(refused(ApiError::read(&host, response), anyhow::Error::new));
         }
@@ -123,23 +122,7 @@ pub(super) fn fetch_token(
 
 /// Fields as `application/x-www-form-urlencoded`.
 fn form(fields: &[(&str, &str)]) -> String {
-    let mut text = String::new();
-    for (name, value) in fields {
-        if !text.is_empty() {
-            text.push('&');
-        }
-        text.push_str(name);
-        text.push('=');
-        for byte in value.bytes() {
-            match byte {
-                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                    text.push(char::from(byte));
-                }
-                byte => write!(text, "%{byte:02X}").expect("a string takes all"),
-            }
-        }
-    }
-    text
+    fields.iter().map(|(name, value)| format!("{name}={}", percent_encoded(value))).collect::<Vec<_>>().join("&")
 }
 
 /// The `Authorization` value of a user.

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use anyhow::{Context, Result};
 
+use super::blob_locations::BlobLocation;
 use super::client::{Client, PUSH};
-use super::push::{Arrival, Outgoing};
-use super::whereabouts::Turn;
+use super::push::{BlobUpload, PushOutcome};
 use crate::assemble::layout::Layout;
 use crate::image::manifest::{AnyManifest, Descriptor};
 use crate::image::reference::{Digest, ImageReference, Registry, Repository};
@@ -186,21 +186,21 @@ impl Run<'_> {
         let mut done = Transferred::default();
         for arrival in arrivals.into_iter().flatten() {
             match arrival? {
-                Arrival::Existed => done.existing += 1,
-                Arrival::Mounted => done.mounted += 1,
-                Arrival::Sent => done.uploaded += 1,
+                PushOutcome::Existed => done.existing += 1,
+                PushOutcome::Mounted => done.mounted += 1,
+                PushOutcome::Uploaded => done.uploaded += 1,
             }
         }
         Ok(done)
     }
 
-    fn send_blob(&self, blob: &Descriptor) -> Result<Arrival> {
+    fn send_blob(&self, blob: &Descriptor) -> Result<PushOutcome> {
         let open = || self.source.blob(blob);
-        let outgoing = Outgoing { descriptor: blob, open: &open, on_bytes: self.on_bytes };
-        match self.client.whereabouts.turn(&self.target.registry, &blob.digest) {
-            Turn::In(repository) if repository == self.target.repository => Ok(Arrival::Existed),
-            Turn::In(repository) => self.client.push_blob(self.target, &outgoing, &[repository]),
-            Turn::Ours(claim) => {
+        let outgoing = BlobUpload { descriptor: blob, open: &open, on_bytes: self.on_bytes };
+        match self.client.locations.locate(&self.target.registry, &blob.digest) {
+            BlobLocation::In(repository) if repository == self.target.repository => Ok(PushOutcome::Existed),
+            BlobLocation::In(repository) => self.client.push_blob(self.target, &outgoing, &[repository]),
+            BlobLocation::Unknown(claim) => {
                 let arrival = self.client.push_blob(self.target, &outgoing, &self.mount_from)?;
                 claim.arrived(&self.target.repository);
                 Ok(arrival)
