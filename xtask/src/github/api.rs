@@ -31,13 +31,10 @@ pub(crate) struct GitHub {
     repository: String,
 }
 
-/// What is looked for.
+/// The workflow (its file name), the branch and the artifact that is looked for.
 pub(crate) struct Wanted<'a> {
-    /// The workflow's file name.
     pub(crate) workflow: &'a str,
-    /// The branch.
     pub(crate) branch: &'a str,
-    /// The artifact's name.
     pub(crate) artifact: &'a str,
 }
 

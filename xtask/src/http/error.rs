@@ -16,13 +16,10 @@ const MAX_MESSAGE: usize = 300;
 /// A registry's, or its token service's, refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ApiError {
-    /// The host that answered.
     pub(crate) host: String,
-    /// The HTTP status.
     pub(crate) status: u16,
     /// The registry's error code, such as `MANIFEST_UNKNOWN` (distribution-spec, error codes).
     pub(crate) code: Option<String>,
-    /// The registry's message.
     pub(crate) message: Option<String>,
     /// When it asks to come back.
     pub(crate) retry_after: Option<Duration>,
@@ -34,7 +31,6 @@ impl ApiError {
         self.status == 404
     }
 
-    /// Whether access was refused.
     pub(crate) fn is_denied(&self) -> bool {
         matches!(self.status, 401 | 403)
     }

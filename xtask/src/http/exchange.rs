@@ -34,11 +34,9 @@ const IDLE_CONNECTIONS: usize = 16;
 /// A request's parts, without authorization.
 #[derive(Clone, Debug)]
 pub(crate) struct Exchange<'a> {
-    /// The method.
     pub(crate) method: Method,
     /// An absolute address.
     pub(crate) url: Uri,
-    /// Header names and values.
     pub(crate) headers: &'a [(&'static str, String)],
     /// What a POST or PUT sends.
     pub(crate) body: &'a [u8],
@@ -131,11 +129,10 @@ impl Http {
         authorization: Option<&Secret>,
     ) -> Result<Response<Body>, Failure> {
         let request = request_head(&exchange.method, url, exchange.headers, authorization);
-        let time = self.time_for(exchange.blob_size);
-        if matches!(exchange.method, Method::POST | Method::PUT) {
-            self.run(url, request.body(exchange.body).map_err(invalid)?, time, (RESPONSE_TIMEOUT, IDLE_TIMEOUT))
-        } else {
-            self.run(url, request.body(()).map_err(invalid)?, time, (RESPONSE_TIMEOUT, IDLE_TIMEOUT))
+        let (time, timeouts) = (self.time_for(exchange.blob_size), (RESPONSE_TIMEOUT, IDLE_TIMEOUT));
+        match exchange.method {
+            Method::POST | Method::PUT => self.run(url, request.body(exchange.body).map_err(invalid)?, time, timeouts),
+            _ => self.run(url, request.body(()).map_err(invalid)?, time, timeouts),
         }
     }
 

@@ -37,7 +37,6 @@ impl NamedProxy {
 }
 
 impl Proxies {
-    /// Those of this process.
     pub(crate) fn from_environment() -> Self {
         Proxies::from(variable)
     }

@@ -61,7 +61,6 @@ pub(crate) struct Attempts {
 }
 
 impl Attempts {
-    /// Begins the first try.
     pub(crate) fn new(policy: RetryPolicy) -> Self {
         Attempts { policy, made: 1 }
     }

@@ -10,7 +10,7 @@ use ureq::http::Response;
 
 use super::challenge::{Challenge, merge_scopes, parse_challenges};
 use super::client::ApiRequest;
-use super::credentials::{Credential, Credentials, Found};
+use super::credentials::{Credential, Credentials, FoundCredential};
 use super::token::{TokenRequest, basic, fetch_token, token_realm};
 use crate::http::{ApiError, Attempts, Http, Secret, drain, redacted};
 use crate::image::reference::{Registry, Repository};
@@ -23,7 +23,7 @@ pub(super) struct Auth {
     /// What each registry asked for last: the next scope's authorization is had without a refusal.
     challenges: Mutex<HashMap<Registry, Vec<Challenge>>>,
     /// By registry and repository: asking a helper program takes time.
-    found: Mutex<HashMap<(Registry, Repository), Found>>,
+    found: Mutex<HashMap<(Registry, Repository), FoundCredential>>,
     /// Held while an authorization is made, so that threads that need the same one get one.
     renewing: Mutex<()>,
 }
@@ -196,7 +196,7 @@ impl Auth {
         anyhow::Error::msg(hint).context(error)
     }
 
-    fn credential(&self, request: &ApiRequest<'_>) -> Found {
+    fn credential(&self, request: &ApiRequest<'_>) -> FoundCredential {
         let key = (request.registry.clone(), request.repository.clone());
         if let Some(found) = lock(&self.found).get(&key) {
             return found.clone();

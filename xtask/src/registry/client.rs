@@ -31,9 +31,7 @@ pub(super) const CUT: &str = "the connection was cut, or too slow, within the an
 /// A request to a registry's API.
 #[derive(Clone)]
 pub(super) struct ApiRequest<'a> {
-    /// The method.
     pub(super) method: Method,
-    /// Where to.
     pub(super) registry: &'a Registry,
     /// What it concerns, for authorization.
     pub(super) repository: &'a Repository,
@@ -43,9 +41,7 @@ pub(super) struct ApiRequest<'a> {
     pub(super) also_reads: Option<&'a Repository>,
     /// The path below `/v2/REPOSITORY/`.
     pub(super) path: String,
-    /// Header names and values.
     pub(super) headers: Vec<(&'static str, String)>,
-    /// What a POST or PUT sends.
     pub(super) body: &'a [u8],
     /// The size of the blob that is asked for; 0 for what is small.
     pub(super) blob_size: u64,
@@ -106,7 +102,6 @@ impl Client {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// Counts a request.
     pub(super) fn count(&self) {
         self.requests.fetch_add(1, Ordering::Relaxed);
     }

@@ -30,13 +30,10 @@ pub(crate) struct RemoteImage {
 /// One platform's image in a registry.
 #[derive(Clone, Debug)]
 pub(crate) struct RemotePlatform {
-    /// Its manifest.
     pub(crate) manifest: Descriptor,
-    /// Its config.
     pub(crate) config: Digest,
     /// Compressed bytes of layers, config and manifest.
     pub(crate) size: u64,
-    /// The config's labels.
     pub(crate) labels: BTreeMap<String, String>,
     /// When it was made, RFC 3339, if it says so.
     pub(crate) created: Option<String>,

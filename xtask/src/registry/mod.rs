@@ -11,6 +11,7 @@ mod client;
 mod complete;
 mod credential_helper;
 mod credentials;
+mod docker_config;
 mod download;
 mod error;
 mod inspect;

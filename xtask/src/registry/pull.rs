@@ -18,9 +18,7 @@ pub(super) const DIGEST_HEADER: &str = "Docker-Content-Digest";
 /// A manifest or index, its digest checked.
 #[derive(Clone, Debug)]
 pub(crate) struct FetchedManifest {
-    /// What it is, its digest, its size.
     pub(crate) descriptor: Descriptor,
-    /// Its bytes.
     pub(crate) bytes: Vec<u8>,
 }
 

@@ -20,13 +20,11 @@ pub(super) enum PushOutcome {
     Existed,
     /// The registry took it from another repository.
     Mounted,
-    /// It was sent.
     Uploaded,
 }
 
 /// A blob to be pushed.
 pub(super) struct BlobUpload<'a> {
-    /// Its digest and size.
     pub(super) descriptor: &'a Descriptor,
     /// Opens its content; again for each try.
     pub(super) open: &'a dyn Fn() -> Result<Box<dyn Read + Send + 'a>>,

@@ -39,7 +39,6 @@ pub(super) fn token_realm(http: &Http, realm: &str, registry: &Registry) -> Resu
 
 /// What a token is asked for.
 pub(super) struct TokenRequest<'a> {
-    /// The service's address.
     pub(super) realm: Uri,
     /// How it calls the registry.
     pub(super) service: Option<&'a str>,

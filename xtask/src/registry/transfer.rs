@@ -47,7 +47,6 @@ impl ImageSource for Layout {
 
 /// A repository of a registry.
 pub(crate) struct RegistrySource<'a> {
-    /// Reads from it.
     pub(crate) client: &'a Client,
     /// The repository; tag and digest do not matter.
     pub(crate) reference: ImageReference,
@@ -73,13 +72,11 @@ impl ImageSource for RegistrySource<'_> {
 pub(crate) struct Transferred {
     /// Bytes of blobs sent, those of tries that failed included.
     pub(crate) sent_bytes: u64,
-    /// Blobs sent.
     pub(crate) uploaded: usize,
     /// Blobs that the registry took from another repository.
     pub(crate) mounted: usize,
     /// Blobs that were there.
     pub(crate) existing: usize,
-    /// Manifests and indexes written.
     pub(crate) manifests: usize,
 }
 
