@@ -16,7 +16,7 @@ use crate::image::reference::{Digest, ImageReference};
 use crate::system::parallel;
 
 /// Parts of one image asked about at once; several images are looked at side by side.
-const AT_ONCE: usize = 4;
+const PARALLEL_PARTS: usize = 4;
 
 /// What a repository has of an image.
 pub(crate) enum Found {
@@ -86,12 +86,13 @@ impl Client {
         for platform in image.platforms.values() {
             platform.layers.iter().for_each(|layer| add("layer", layer));
         }
-        let others = parallel::map(image.others.iter().collect(), AT_ONCE, |other| self.images_below(reference, other));
+        let others =
+            parallel::map(image.others.iter().collect(), PARALLEL_PARTS, |other| self.images_below(reference, other));
         for manifest in others.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten() {
             add("config", &manifest.config);
             manifest.kept_layers().for_each(|layer| add("layer", layer));
         }
-        let looked = parallel::map(blobs.into_values().collect(), AT_ONCE, |(what, blob)| {
+        let looked = parallel::map(blobs.into_values().collect(), PARALLEL_PARTS, |(what, blob)| {
             self.look_at_blob(reference, &blob).map_err(or_lost(reference, what, &blob.digest))
         });
         looked.into_iter().collect()

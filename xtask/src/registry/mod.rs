@@ -21,13 +21,13 @@ mod tags;
 mod token;
 mod transfer;
 
-pub(crate) use client::Client;
+pub(crate) use client::{Client, PARALLEL_REQUESTS};
 pub(crate) use complete::Found;
 pub(crate) use credentials::Credentials;
 pub(crate) use error::WrongContent;
 pub(crate) use inspect::RemoteImage;
 pub(crate) use pull::FetchedManifest;
-pub(crate) use transfer::{RegistrySource, Transferred, transfer};
+pub(crate) use transfer::{ImageSource, RegistrySource, Transferred, transfer};
 
 #[cfg(test)]
 mod complete_tests;

@@ -9,7 +9,6 @@ use anyhow::{Context, Result};
 use super::blob_locations::BlobLocation;
 use super::client::{Client, PUSH};
 use super::push::{BlobUpload, PushOutcome};
-use crate::assemble::layout::Layout;
 use crate::image::manifest::{AnyManifest, Descriptor};
 use crate::image::reference::{Digest, ImageReference, Registry, Repository};
 use crate::system::parallel;
@@ -32,16 +31,6 @@ pub(crate) trait ImageSource: Sync {
     fn mount_candidates(&self, registry: &Registry) -> Vec<Repository> {
         let _ = registry;
         Vec::new()
-    }
-}
-
-impl ImageSource for Layout {
-    fn document(&self, descriptor: &Descriptor) -> Result<Vec<u8>> {
-        self.read_document(descriptor)
-    }
-
-    fn blob(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>> {
-        Ok(Box::new(self.open_blob(&descriptor.digest, descriptor.size)?))
     }
 }
 
