@@ -348,7 +348,7 @@ fn classify(error: ureq::Error, url: &Uri, proxy: Option<&NamedProxy>) -> Failur
     use ureq::Error as E;
     let through = proxy.map(NamedProxy::shown).unwrap_or_default();
     let refused = match &error {
-        // `proxy server responded 407/407`
+        // A text alone: `proxy server responded 407/407`; `tests/offline/proxies.rs` notices when it changes.
         E::ConnectProxyFailed(reason) => reason.rsplit('/').next().and_then(|status| status.parse().ok()),
         _ => None,
     };
@@ -380,4 +380,69 @@ fn classify(error: ureq::Error, url: &Uri, proxy: Option<&NamedProxy>) -> Failur
     let through = if through.is_empty() { through } else { format!(" through {through}") };
     let error = error.context(format!("cannot reach `{}`{through}", host_port(url)));
     if again { Failure::Transient(error, None) } else { error.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::sync::Arc;
+
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use rustls::{ServerConfig, ServerConnection};
+
+    use super::*;
+
+    /// For 127.0.0.1, signed by its own key, and that key: `openssl req -x509 -newkey ec -days 36500`.
+    const CERTIFICATE: &str = "\
+        MIIBfzCCASagAwIBAgIUDK7tOQSTlNIa+yE8xdPoEk15CZowCgYIKoZIzj0EAwIwDDEKMAgGA1UEAwwBYTAgFw0yNjExMjExOTE0\
+        NDVaGA8yMTI2MTAyODE5MTQ0NVowDDEKMAgGA1UEAwwBYTBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABP7dsL8L4pxuaX5dNdam\
+        +tOtaM21wV8t4FQuplkAAtT4YwKUVs20X/VUtRoixkhANNTk/2sjzHQdverynvygU+ajZDBiMB0GA1UdDgQWBBSqHSWD2L12XKSx\
+        dfYpAPfB8/YurTAfBgNVHSMEGDAWgBSqHSWD2L12XKSxdfYpAPfB8/YurTAPBgNVHRMBAf8EBTADAQH/MA8GA1UdEQQIMAaHBH8A\
+        AAEwCgYIKoZIzj0EAwIDRwAwRAIgDJOrBOI88ADvbOFhonLMUMzrhM9VaSuKQV9Cre4jlR8CICpZxX4iHSdWn3F8gpi/hvasOpoy\
+        3reXG5nSCAlsDwtJ";
+    const KEY: &str = "\
+        MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgepLvUGr0gLOdfn/bZ1kn+nbt6RY9+xN6VCiFSUbWPyWhRANCAAT+\
+        3bC/C+Kcbml+XTXWpvrTrWjNtcFfLeBULqZZAALU+GMClFbNtF/1VLUaIsZIQDTU5P9rI8x0Hb3q8p78oFPm";
+
+    /// Answers the TLS handshakes of `127.0.0.1:PORT`.
+    fn tls_server() -> u16 {
+        let der = |text: &str| STANDARD.decode(text).unwrap();
+        let key = PrivateKeyDer::try_from(der(KEY)).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![CertificateDer::from(der(CERTIFICATE))], key)
+            .unwrap();
+        let (listener, config) = (TcpListener::bind("127.0.0.1:0").unwrap(), Arc::new(config));
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let mut connection = ServerConnection::new(config.clone()).unwrap();
+                while connection.is_handshaking() && connection.complete_io(&mut stream).is_ok() {}
+            }
+        });
+        port
+    }
+
+    /// `rustls` says so by type, which `ureq` has to hand on.
+    #[test]
+    fn a_certificate_that_is_not_trusted_is_known_as_such() {
+        let port = tls_server();
+        let ask = |http: &Http, scheme: &str| {
+            let url = format!("{scheme}://127.0.0.1:{port}/v2/").parse().unwrap();
+            let exchange = Exchange { method: Method::HEAD, url, headers: &[], body: &[], blob_size: 0 };
+            match http.exchange(&exchange, None) {
+                Err(Failure::Permanent(error)) => format!("{error:#}"),
+                other => panic!("{other:?}"),
+            }
+        };
+        // Spoken to in plain text at first, it is found to speak TLS.
+        for scheme in ["https", "http"] {
+            let error = ask(&Http::new(Duration::from_secs(5)), scheme);
+            assert!(error.ends_with("set `SSL_CERT_FILE` to its certificate"), "{scheme}: {error}");
+        }
+    }
 }

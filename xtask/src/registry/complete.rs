@@ -4,16 +4,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use anyhow::Result;
-use ureq::http::Method;
-
-use super::client::{ApiRequest, Client};
+use super::client::Client;
 use super::inspect::{RemoteImage, parse};
-use super::pull::is_not_found;
-use crate::http::{ApiError, drain};
+use super::pull::{is_not_found, status_of};
 use crate::image::manifest::{AnyManifest, Descriptor, Manifest};
 use crate::image::reference::{Digest, ImageReference};
 use crate::system::parallel;
+use anyhow::Result;
 
 /// Parts of one image asked about at once; several images are looked at side by side.
 const PARALLEL_PARTS: usize = 4;
@@ -78,7 +75,7 @@ impl Client {
     /// its platforms (attestations), down to their blobs. Each blob is asked about once.
     ///
     /// # Errors
-    /// [`LostPart`] and [`ApiError`] within the chain for a part that does not exist; the registry cannot be
+    /// [`LostPart`] and [`crate::http::ApiError`] within the chain for a part that does not exist; the registry cannot be
     /// asked.
     pub(crate) fn check_complete(&self, reference: &ImageReference, image: &RemoteImage) -> Result<()> {
         let mut blobs: BTreeMap<Digest, (&'static str, Descriptor)> = BTreeMap::new();
@@ -112,17 +109,12 @@ impl Client {
     }
 
     fn look_at_blob(&self, reference: &ImageReference, blob: &Descriptor) -> Result<()> {
-        let request = ApiRequest::new(Method::HEAD, reference, "pull", format!("blobs/{}", blob.digest));
-        match self.send(&request, &mut self.attempts()) {
-            Ok(response) => {
-                drain(response);
-                Ok(())
-            }
+        match self.head_blob(reference, &blob.digest, "pull") {
             // It does not tell by HEAD.
-            Err(error) if error.downcast_ref::<ApiError>().is_some_and(|answer| answer.status == 405) => {
+            Err(error) if status_of(&error) == Some(405) => {
                 self.open_blob(reference, &blob.digest, blob.size).map(drop)
             }
-            Err(error) => Err(error),
+            answer => answer,
         }
     }
 }

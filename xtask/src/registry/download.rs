@@ -121,15 +121,17 @@ impl BlobReader<'_> {
         Ok(())
     }
 
-    /// Reads what comes next; `None` when the connection was cut.
-    fn receive(&mut self, buffer: &mut [u8]) -> Result<Option<usize>> {
+    /// Reads what comes next.
+    fn receive(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
         loop {
-            let Some(body) = &mut self.body else { return Ok(None) };
-            let count = match body.read(buffer) {
-                Ok(0) => return Ok(None),
-                Ok(count) => count,
+            let count = match self.body.as_mut().map_or(Ok(0), |body| body.read(buffer)) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(_) => return Ok(None),
+                Ok(0) | Err(_) => {
+                    self.body = None;
+                    let error = anyhow!("the connection was cut after {} of {} bytes", self.received, self.size);
+                    return Err(Failure::Transient(error, None));
+                }
+                Ok(count) => count,
             };
             let known = usize::try_from(self.skip).unwrap_or(usize::MAX).min(count);
             self.skip -= known as u64;
@@ -139,12 +141,14 @@ impl BlobReader<'_> {
             }
             buffer.copy_within(known..count, 0);
             self.received += new as u64;
-            ensure!(self.received <= self.size, "it is longer than its {} bytes", self.size);
+            if self.received > self.size {
+                return Err(anyhow!("it is longer than its {} bytes", self.size).into());
+            }
             self.hasher.update(&buffer[..new]);
             if self.received == self.size {
                 self.finish()?;
             }
-            return Ok(Some(new));
+            return Ok(new);
         }
     }
 
@@ -166,12 +170,7 @@ impl BlobReader<'_> {
             if self.body.is_none() {
                 self.request(attempts)?;
             }
-            if let Some(count) = self.receive(buffer)? {
-                return Ok(count);
-            }
-            self.body = None;
-            let error = anyhow!("the connection was cut after {} of {} bytes", self.received, self.size);
-            Err(Failure::Transient(error, None))
+            self.receive(buffer)
         });
         self.attempts = attempts;
         outcome

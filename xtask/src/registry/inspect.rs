@@ -81,7 +81,7 @@ impl Client {
     /// Reads the image that `reference` leads to, its platforms' manifests and configs.
     ///
     /// # Errors
-    /// It, or a part of it, does not exist ([`super::ApiError`] in the chain); it is no image
+    /// It, or a part of it, does not exist ([`crate::http::ApiError`] in the chain); it is no image
     /// ([`WrongContent`] in the chain); the registry cannot be asked.
     pub(crate) fn inspect(&self, reference: &ImageReference) -> Result<RemoteImage> {
         let fetched = self.get_manifest(reference)?;

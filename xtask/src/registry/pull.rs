@@ -6,7 +6,7 @@ use ureq::http::{HeaderMap, Method, Response};
 
 use super::client::{ApiRequest, Client};
 use super::error::WrongContent;
-use crate::http::ApiError;
+use crate::http::{ApiError, drain};
 use crate::image::manifest::{Descriptor, MANIFEST_TYPES};
 use crate::image::reference::{Digest, ImageReference};
 
@@ -64,9 +64,9 @@ impl Client {
                     return Ok(Some(descriptor));
                 }
             }
-            Err(error) => match error.downcast_ref::<ApiError>() {
-                Some(answer) if answer.is_not_found() => return Ok(None),
-                Some(answer) if answer.status == 405 => {}
+            Err(error) => match status_of(&error) {
+                Some(404) => return Ok(None),
+                Some(405) => {}
                 _ => return Err(error.context(format!("cannot look up `{reference}`"))),
             },
         }
@@ -75,6 +75,15 @@ impl Client {
             Err(error) if is_not_found(&error) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Asks by HEAD whether a blob is there, on the way to `actions`.
+    ///
+    /// # Errors
+    /// The registry refuses, for one that is not there by 404, and by 405 when it does not tell.
+    pub(super) fn head_blob(&self, on: &ImageReference, digest: &Digest, actions: &'static str) -> Result<()> {
+        let request = ApiRequest::new(Method::HEAD, on, actions, format!("blobs/{digest}"));
+        self.send(&request, &mut self.attempts()).map(drain)
     }
 
     /// Reads a manifest or index.
@@ -131,6 +140,11 @@ pub(super) fn same_digest(found: &Digest, expected: &Digest) -> Result<()> {
     Ok(())
 }
 
+/// The status by which a registry, or its token service, refused.
+pub(super) fn status_of(error: &anyhow::Error) -> Option<u16> {
+    error.downcast_ref::<ApiError>().map(|answer| answer.status)
+}
+
 pub(super) fn is_not_found(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<ApiError>().is_some_and(ApiError::is_not_found)
+    status_of(error) == Some(404)
 }

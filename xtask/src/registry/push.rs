@@ -8,7 +8,7 @@ use ureq::http::{Method, Response, Uri};
 
 use super::client::{ApiRequest, Client, PUSH, refused};
 use super::download::unwrap;
-use super::pull::{DIGEST_HEADER, header};
+use super::pull::{DIGEST_HEADER, header, status_of};
 use crate::http::{ApiError, Failure, drain, host_port, is_same_origin, redacted};
 use crate::image::manifest::Descriptor;
 use crate::image::reference::{Digest, ImageReference, Repository};
@@ -73,17 +73,11 @@ impl Client {
     /// # Errors
     /// The registry cannot be asked, or refuses.
     pub(super) fn has_blob(&self, target: &ImageReference, digest: &Digest) -> Result<bool> {
-        let request = ApiRequest::new(Method::HEAD, target, PUSH, format!("blobs/{digest}"));
-        match self.send(&request, &mut self.attempts()) {
-            Ok(response) => {
-                drain(response);
-                Ok(true)
-            }
-            Err(error) => match error.downcast_ref::<ApiError>().map(|answer| answer.status) {
-                // 405: it does not tell; sending the blob does no harm.
-                Some(404 | 405) => Ok(false),
-                _ => Err(error),
-            },
+        match self.head_blob(target, digest, PUSH) {
+            Ok(()) => Ok(true),
+            // 405: it does not tell; sending the blob does no harm.
+            Err(error) if matches!(status_of(&error), Some(404 | 405)) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
@@ -160,8 +154,7 @@ impl Client {
             [only] => Some(only),
             several => several.iter().copied().find(|source| {
                 let source = ImageReference::new(target.registry.clone(), (*source).clone());
-                let request = ApiRequest::new(Method::HEAD, &source, "pull", format!("blobs/{digest}"));
-                self.send(&request, &mut self.attempts()).map(drain).is_ok()
+                self.head_blob(&source, digest, "pull").is_ok()
             }),
         }
     }
@@ -181,7 +174,7 @@ impl Client {
                 }
                 Ok(response) => return self.session(&mount, response),
                 // Whatever it has against a mount, it may have nothing against an upload.
-                Err(error) if error.downcast_ref::<ApiError>().is_some_and(|answer| answer.status < 500) => {
+                Err(error) if status_of(&error).is_some_and(|status| status < 500) => {
                     self.locations.refuse_mount(target, source);
                 }
                 Err(error) => return Err(error),

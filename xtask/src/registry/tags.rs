@@ -7,8 +7,8 @@ use serde::Deserialize;
 use ureq::http::{Method, Uri};
 
 use super::client::{ApiRequest, Client};
-use super::pull::FetchedManifest;
-use crate::http::{ApiError, is_same_origin, next_link};
+use super::pull::{FetchedManifest, is_not_found};
+use crate::http::{is_same_origin, next_link};
 use crate::image::reference::{ImageReference, Tag};
 
 /// Tags asked for at once; registries may give fewer.
@@ -78,7 +78,7 @@ impl Client {
         while read.len() < MAX_PAGES {
             ensure!(read.insert(url.clone()), "the list leads back to a page that was read");
             let (page, next) = match self.page(&request, &url) {
-                Err(error) if error.downcast_ref::<ApiError>().is_some_and(ApiError::is_not_found) => {
+                Err(error) if is_not_found(&error) => {
                     return Ok(tags.into_iter().collect());
                 }
                 page => page?,
