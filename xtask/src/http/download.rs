@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use ureq::http::{HeaderMap, Method, Uri};
 
 use super::address::host_port;
-use super::body::read_whole;
+use super::bounded_body::read_whole;
 use super::error::ApiError;
 use super::exchange::{Exchange, Http};
 use super::retry::{Attempts, Failure, RetryPolicy};

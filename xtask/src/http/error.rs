@@ -7,7 +7,7 @@ use serde::Deserialize;
 use ureq::Body;
 use ureq::http::{Response, StatusCode};
 
-use super::body::read_start;
+use super::bounded_body::read_start;
 use super::retry::{is_transient, parse_retry_after};
 
 /// As much of a message as is shown.

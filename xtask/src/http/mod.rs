@@ -1,7 +1,7 @@
 //! HTTP: one way to ask, with patience, proxies and rules about where credentials and plain text go.
 
 mod address;
-mod body;
+mod bounded_body;
 mod download;
 mod error;
 mod exchange;
@@ -10,7 +10,7 @@ mod retry;
 mod secret;
 
 pub(crate) use address::{host_port, is_same_origin, next_link, percent_encoded, redacted};
-pub(crate) use body::{drain, read_whole};
+pub(crate) use bounded_body::{drain, read_whole};
 pub(crate) use download::{Answer, Downloader};
 pub(crate) use error::ApiError;
 pub(crate) use exchange::{Exchange, Http};

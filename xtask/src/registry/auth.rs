@@ -58,22 +58,22 @@ impl Auth {
         request: &ApiRequest<'_>,
         attempts: &mut Attempts,
     ) -> Result<Option<Secret>> {
-        if let Some(known) = self.known(request) {
+        if let Some(known) = self.valid(request) {
             return Ok(Some(known));
         }
         let Some(challenges) = lock(&self.challenges).get(request.registry).cloned() else { return Ok(None) };
         let _renewing = lock(&self.renewing);
-        if let Some(known) = self.known(request) {
+        if let Some(known) = self.valid(request) {
             return Ok(Some(known));
         }
-        self.make(http, request, &challenges, attempts)
+        self.acquire(http, request, &challenges, attempts)
     }
 
     /// Gets what a 401 to `refused` asks for; [`Auth::authorize`] has it then.
     ///
     /// # Errors
     /// Nothing that we could show; a token service that refuses or fails.
-    pub(super) fn answer(
+    pub(super) fn answer_challenge(
         &self,
         http: &Http,
         request: &ApiRequest<'_>,
@@ -85,8 +85,8 @@ impl Auth {
         let challenges: Vec<Challenge> =
             headers.iter().filter_map(|value| value.to_str().ok()).flat_map(parse_challenges).collect();
         let _renewing = lock(&self.renewing);
-        let is_made = self.known(request).is_some_and(|known| Some(&known) != refused);
-        if is_made || self.make(http, request, &challenges, attempts)?.is_some() {
+        let is_made = self.valid(request).is_some_and(|known| Some(&known) != refused);
+        if is_made || self.acquire(http, request, &challenges, attempts)?.is_some() {
             drain(response);
             return Ok(());
         }
@@ -103,20 +103,20 @@ impl Auth {
     }
 
     /// The authorization that has not ended, of this scope or of one that holds it.
-    fn known(&self, request: &ApiRequest<'_>) -> Option<Secret> {
+    fn valid(&self, request: &ApiRequest<'_>) -> Option<Secret> {
         let authorizations = lock(&self.authorizations);
-        let valid = |scope: String| {
+        let unexpired = |scope: String| {
             let authorization = authorizations.get(&(request.registry.clone(), scope))?;
             let ended = authorization.expires.is_some_and(|expires| Instant::now() >= expires);
             (!ended).then(|| authorization.value.clone())
         };
         let wider = request.actions == "pull";
-        let pushing = || valid(format!("repository:{}:pull,push", request.repository)).filter(|_| wider);
-        valid(request.scope()).or_else(pushing)
+        let pushing = || unexpired(format!("repository:{}:pull,push", request.repository)).filter(|_| wider);
+        unexpired(request.scope()).or_else(pushing)
     }
 
     /// Makes and keeps what the challenges ask for; `None` when nothing that we have fits.
-    fn make(
+    fn acquire(
         &self,
         http: &Http,
         request: &ApiRequest<'_>,

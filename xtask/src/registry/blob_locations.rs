@@ -11,8 +11,8 @@ use crate::image::reference::{Digest, ImageReference, Registry, Repository};
 pub(super) struct BlobLocations {
     blobs: Mutex<HashMap<(Registry, Digest), State>>,
     changed: Condvar,
-    /// Sources and targets of mounts that we may not make.
-    refused: Mutex<HashSet<(ImageReference, Repository)>>,
+    /// Targets (`registry/repository`) and sources of mounts that we may not make.
+    refused: Mutex<HashSet<(String, Repository)>>,
 }
 
 enum State {
@@ -58,15 +58,15 @@ impl BlobLocations {
     /// Remembers that we may not mount from `source` to `target`'s repository: each try costs several
     /// requests.
     pub(super) fn refuse_mount(&self, target: &ImageReference, source: &Repository) {
-        self.refused().insert((whole(target), source.clone()));
+        self.refused().insert((target.name(), source.clone()));
     }
 
     /// Whether nothing is known against mounting from `source` to `target`'s repository.
     pub(super) fn may_mount(&self, target: &ImageReference, source: &Repository) -> bool {
-        !self.refused().contains(&(whole(target), source.clone()))
+        !self.refused().contains(&(target.name(), source.clone()))
     }
 
-    fn refused(&self) -> MutexGuard<'_, HashSet<(ImageReference, Repository)>> {
+    fn refused(&self) -> MutexGuard<'_, HashSet<(String, Repository)>> {
         self.refused.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
@@ -74,11 +74,6 @@ impl BlobLocations {
         // Every change is one insertion or removal: a panic elsewhere leaves it true.
         self.blobs.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
-}
-
-/// Without tag and digest.
-fn whole(reference: &ImageReference) -> ImageReference {
-    ImageReference::new(reference.registry.clone(), reference.repository.clone())
 }
 
 impl Claim<'_> {

@@ -170,7 +170,7 @@ impl Client {
             match response.status().as_u16() {
                 200..=299 => return Ok(response),
                 401 if !fresh => {
-                    self.auth.answer(&self.http, request, authorization.as_ref(), response, attempts)?;
+                    self.auth.answer_challenge(&self.http, request, authorization.as_ref(), response, attempts)?;
                     fresh = true;
                     return Err(Failure::Renewed);
                 }

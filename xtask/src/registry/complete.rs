@@ -90,7 +90,7 @@ impl Client {
             manifest.kept_layers().for_each(|layer| add("layer", layer));
         }
         let looked = parallel::map(blobs.into_values().collect(), PARALLEL_PARTS, |(what, blob)| {
-            self.look_at_blob(reference, &blob).map_err(or_lost(reference, what, &blob.digest))
+            self.check_blob(reference, &blob).map_err(or_lost(reference, what, &blob.digest))
         });
         looked.into_iter().collect()
     }
@@ -108,7 +108,7 @@ impl Client {
         }
     }
 
-    fn look_at_blob(&self, reference: &ImageReference, blob: &Descriptor) -> Result<()> {
+    fn check_blob(&self, reference: &ImageReference, blob: &Descriptor) -> Result<()> {
         match self.head_blob(reference, &blob.digest, "pull") {
             // It does not tell by HEAD.
             Err(error) if status_of(&error) == Some(405) => {

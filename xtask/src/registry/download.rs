@@ -30,20 +30,20 @@ pub(crate) struct BlobReader<'a> {
 
 /// An [`anyhow::Error`] within an [`io::Error`].
 #[derive(Debug)]
-struct Failed(anyhow::Error);
+struct BlobError(anyhow::Error);
 
-impl fmt::Display for Failed {
+impl fmt::Display for BlobError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:#}", self.0)
     }
 }
 
-impl std::error::Error for Failed {}
+impl std::error::Error for BlobError {}
 
 /// The error that a [`BlobReader`] meant, with its chain.
-pub(super) fn unwrap(error: io::Error) -> anyhow::Error {
-    match error.downcast::<Failed>() {
-        Ok(Failed(error)) => error,
+pub(super) fn into_anyhow(error: io::Error) -> anyhow::Error {
+    match error.downcast::<BlobError>() {
+        Ok(BlobError(error)) => error,
         Err(error) => error.into(),
     }
 }
@@ -87,7 +87,7 @@ impl Client {
         let mut blob = self.open_blob(reference, digest, size)?;
         let mut buffer = vec![0; 64 * 1024];
         loop {
-            match blob.read(&mut buffer).map_err(unwrap)? {
+            match blob.read(&mut buffer).map_err(into_anyhow)? {
                 0 => return Ok(()),
                 count => out.write_all(&buffer[..count]).with_context(|| blob.shown())?,
             }
@@ -182,6 +182,6 @@ impl Read for BlobReader<'_> {
         if buffer.is_empty() {
             return Ok(0);
         }
-        self.read_on(buffer).with_context(|| self.shown()).map_err(|error| io::Error::other(Failed(error)))
+        self.read_on(buffer).with_context(|| self.shown()).map_err(|error| io::Error::other(BlobError(error)))
     }
 }

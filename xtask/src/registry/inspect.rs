@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use super::client::Client;
 use super::complete::or_lost;
 use super::error::WrongContent;
-use super::pull::{FetchedManifest, is_not_found};
+use super::pull::{FetchedManifest, if_there};
 use crate::image::manifest::{AnyManifest, ConfigFile, Descriptor, Manifest};
 use crate::image::platform::{Platform, PlatformObject};
 use crate::image::record::RecordedPlatform;
@@ -71,11 +71,7 @@ impl Client {
     /// # Errors
     /// As [`Client::inspect`].
     pub(crate) fn inspect_if_there(&self, reference: &ImageReference) -> Result<Option<RemoteImage>> {
-        match self.inspect(reference) {
-            Ok(image) => Ok(Some(image)),
-            Err(error) if is_not_found(&error) => Ok(None),
-            Err(error) => Err(error),
-        }
+        if_there(self.inspect(reference))
     }
 
     /// Reads the image that `reference` leads to, its platforms' manifests and configs.

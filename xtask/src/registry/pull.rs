@@ -70,11 +70,7 @@ impl Client {
                 _ => return Err(error.context(format!("cannot look up `{reference}`"))),
             },
         }
-        match self.get_manifest(reference) {
-            Ok(manifest) => Ok(Some(manifest.descriptor)),
-            Err(error) if is_not_found(&error) => Ok(None),
-            Err(error) => Err(error),
-        }
+        Ok(if_there(self.get_manifest(reference))?.map(|manifest| manifest.descriptor))
     }
 
     /// Asks by HEAD whether a blob is there, on the way to `actions`.
@@ -143,6 +139,14 @@ pub(super) fn same_digest(found: &Digest, expected: &Digest) -> Result<()> {
 /// The status by which a registry, or its token service, refused.
 pub(super) fn status_of(error: &anyhow::Error) -> Option<u16> {
     error.downcast_ref::<ApiError>().map(|answer| answer.status)
+}
+
+/// `None` for what does not exist.
+pub(super) fn if_there<T>(result: Result<T>) -> Result<Option<T>> {
+    match result {
+        Err(error) if is_not_found(&error) => Ok(None),
+        result => result.map(Some),
+    }
 }
 
 pub(super) fn is_not_found(error: &anyhow::Error) -> bool {

@@ -7,7 +7,7 @@ use ureq::Body;
 use ureq::http::{Method, Response, Uri};
 
 use super::client::{ApiRequest, Client, PUSH, refused};
-use super::download::unwrap;
+use super::download::into_anyhow;
 use super::pull::{DIGEST_HEADER, header, status_of};
 use crate::http::{ApiError, Failure, drain, host_port, is_same_origin, redacted};
 use crate::image::manifest::Descriptor;
@@ -57,7 +57,7 @@ impl Client {
             request.headers.push(("Content-Type", media_type.to_owned()));
             request.body = bytes;
             let response = self.send(&request, &mut self.attempts())?;
-            check_echo(&response, &digest)?;
+            check_stored_digest(&response, &digest)?;
             drain(response);
             Ok(())
         };
@@ -112,20 +112,9 @@ impl Client {
         mount_from: &[Repository],
     ) -> Result<PushOutcome> {
         let digest = &blob.descriptor.digest;
-        self.push_tries(target, blob, mount_from)
-            .with_context(|| format!("cannot push blob `{digest}` to `{}`", target.name()))
-    }
-
-    fn push_tries(
-        &self,
-        target: &ImageReference,
-        blob: &BlobUpload<'_>,
-        mount_from: &[Repository],
-    ) -> Result<PushOutcome> {
-        let digest = &blob.descriptor.digest;
         let (mut is_begun, mut renewed) = (false, false);
         // Of sending it, each in a session of its own; the small requests around that have tries of their own.
-        self.attempts().run(|_| {
+        let outcome = self.attempts().run(|_| {
             if self.has_blob(target, digest)? {
                 // The answer to a try before may have been lost on the way, not the blob.
                 return Ok(if is_begun { PushOutcome::Uploaded } else { PushOutcome::Existed });
@@ -137,7 +126,8 @@ impl Client {
                 Session::Upload(session) => self.send_blob(target, blob, &session, &mut renewed)?,
             }
             Ok(PushOutcome::Uploaded)
-        })
+        });
+        outcome.with_context(|| format!("cannot push blob `{digest}` to `{}`", target.name()))
     }
 
     /// The repository to mount from: the only one, else the first that has the blob. One that may
@@ -215,39 +205,45 @@ impl Client {
             true => self.auth.authorize(&self.http, &request, &mut self.attempts())?,
             false => None,
         };
-        let mut content = Content { inner: (blob.open)()?, left: *size, on_bytes: blob.on_bytes, failure: None };
+        let mut content = UploadBody { inner: (blob.open)()?, left: *size, on_bytes: blob.on_bytes, failure: None };
         self.count();
         let answer = self.http.upload(&url, *size, &mut content, authorization.as_ref());
         if let Some(failure) = content.failure {
-            return Err(unwrap(failure).context("cannot read what is to be sent").into());
+            return Err(into_anyhow(failure).context("cannot read what is to be sent").into());
         }
         let response = answer?;
         match response.status().as_u16() {
             200..=299 => {
-                check_echo(&response, digest)?;
+                check_stored_digest(&response, digest)?;
                 drain(response);
-                return Ok(());
+                Ok(())
             }
             401 if is_registry && !*renewed => {
                 *renewed = true;
-                self.auth.answer(&self.http, &request, authorization.as_ref(), response, &mut self.attempts())?;
-                return Err(Failure::Renewed);
+                self.auth.answer_challenge(
+                    &self.http,
+                    &request,
+                    authorization.as_ref(),
+                    response,
+                    &mut self.attempts(),
+                )?;
+                Err(Failure::Renewed)
             }
-            _ => {}
+            _ => Err(upload_refused(ApiError::read(&host_port(session), response), |error| match is_registry {
+                true => self.auth.explain(error, &request, authorization.as_ref()),
+                false => anyhow::Error::new(error).context(format!("`{}` refuses the upload", redacted(session))),
+            })),
         }
-        let error = ApiError::read(&host_port(session), response);
-        // A registry that was started anew does not know the session.
-        let is_lost =
-            error.status == 404 || matches!(error.code.as_deref(), Some("BLOB_UPLOAD_UNKNOWN" | "BLOB_UPLOAD_INVALID"));
-        let retry_after = error.retry_after;
-        let failure = refused(error, |error| match is_registry {
-            true => self.auth.explain(error, &request, authorization.as_ref()),
-            false => anyhow::Error::new(error).context(format!("`{}` refuses the upload", redacted(session))),
-        });
-        Err(match failure {
-            Failure::Permanent(error) if is_lost => Failure::Transient(error, retry_after),
-            failure => failure,
-        })
+    }
+}
+
+/// As [`refused`]; a registry that was started anew does not know the session, which the next one mends.
+fn upload_refused(error: ApiError, explain: impl FnOnce(ApiError) -> anyhow::Error) -> Failure {
+    let (code, retry_after) = (error.code.as_deref(), error.retry_after);
+    let is_lost = error.status == 404 || matches!(code, Some("BLOB_UPLOAD_UNKNOWN" | "BLOB_UPLOAD_INVALID"));
+    match refused(error, explain) {
+        Failure::Permanent(error) if is_lost => Failure::Transient(error, retry_after),
+        failure => failure,
     }
 }
 
@@ -260,7 +256,7 @@ fn with_digest(session: &Uri, digest: &Digest) -> Result<Uri> {
 }
 
 /// Refuses a registry that stored something else than it was sent. Saying nothing is allowed.
-fn check_echo(response: &Response<Body>, sent: &Digest) -> Result<()> {
+fn check_stored_digest(response: &Response<Body>, sent: &Digest) -> Result<()> {
     match header(response.headers(), DIGEST_HEADER) {
         Some(echoed) if echoed != sent.as_str() => {
             bail!("the registry says that it stored `{}`, but was sent `{sent}`", echoed.escape_debug())
@@ -271,14 +267,14 @@ fn check_echo(response: &Response<Body>, sent: &Digest) -> Result<()> {
 
 /// A blob's content on its way: exactly as long as announced, counted, and with its own failure
 /// kept apart from the connection's.
-struct Content<'a> {
+struct UploadBody<'a> {
     inner: Box<dyn Read + Send + 'a>,
     left: u64,
     on_bytes: &'a (dyn Fn(u64) + Sync),
     failure: Option<io::Error>,
 }
 
-impl Read for Content<'_> {
+impl Read for UploadBody<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
         if most == 0 {

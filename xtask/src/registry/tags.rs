@@ -7,7 +7,7 @@ use serde::Deserialize;
 use ureq::http::{Method, Uri};
 
 use super::client::{ApiRequest, Client};
-use super::pull::{FetchedManifest, is_not_found};
+use super::pull::{FetchedManifest, if_there};
 use crate::http::{is_same_origin, next_link};
 use crate::image::reference::{ImageReference, Tag};
 
@@ -77,12 +77,7 @@ impl Client {
         let mut read = HashSet::new();
         while read.len() < MAX_PAGES {
             ensure!(read.insert(url.clone()), "the list leads back to a page that was read");
-            let (page, next) = match self.page(&request, &url) {
-                Err(error) if is_not_found(&error) => {
-                    return Ok(tags.into_iter().collect());
-                }
-                page => page?,
-            };
+            let (page, next) = if_there(self.page(&request, &url))?.unwrap_or_default();
             // What is no tag by the specification can be neither pulled nor removed by it.
             tags.extend(page.into_iter().filter_map(|text| text.parse::<Tag>().ok()));
             let Some(next) = next else { return Ok(tags.into_iter().collect()) };

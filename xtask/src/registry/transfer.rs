@@ -94,13 +94,13 @@ pub(crate) fn transfer(
     mount_from.extend(source.mount_candidates(&target.registry));
     mount_from.sort();
     mount_from.dedup();
-    let run = Run { client, source, target, mount_from, jobs, on_bytes: &count };
-    let mut done = run.all(descriptor)?;
+    let transfer = Transfer { client, source, target, mount_from, jobs, on_bytes: &count };
+    let mut done = transfer.run(descriptor)?;
     done.sent_bytes = sent.into_inner();
     Ok(done)
 }
 
-struct Run<'a> {
+struct Transfer<'a> {
     client: &'a Client,
     source: &'a dyn ImageSource,
     target: &'a ImageReference,
@@ -118,10 +118,10 @@ struct Missing {
     blobs: BTreeMap<Digest, Descriptor>,
 }
 
-impl Run<'_> {
-    fn all(&self, descriptor: &Descriptor) -> Result<Transferred> {
+impl Transfer<'_> {
+    fn run(&self, descriptor: &Descriptor) -> Result<Transferred> {
         let mut missing = Missing::default();
-        self.look(descriptor, &mut missing)?;
+        self.collect_missing(descriptor, &mut missing)?;
         let mut done = self.send_blobs(missing.blobs.into_values().collect())?;
         for (descriptor, bytes) in &missing.manifests {
             self.client.put_manifest(&self.by_digest(&descriptor.digest), &descriptor.media_type, bytes)?;
@@ -131,7 +131,7 @@ impl Run<'_> {
     }
 
     /// Collects what is missing of `descriptor` and what it leads to.
-    fn look(&self, descriptor: &Descriptor, missing: &mut Missing) -> Result<()> {
+    fn collect_missing(&self, descriptor: &Descriptor, missing: &mut Missing) -> Result<()> {
         let is_known = missing.manifests.iter().any(|(known, _)| known.digest == descriptor.digest);
         if is_known {
             return Ok(());
@@ -147,7 +147,7 @@ impl Run<'_> {
             }
             AnyManifest::Index(index) => {
                 for child in &index.manifests {
-                    self.look(child, missing)?;
+                    self.collect_missing(child, missing)?;
                 }
             }
         }
