@@ -6,6 +6,7 @@ mod manifests;
 mod matrix;
 mod publish;
 mod registry;
+mod releases;
 mod smoke;
 
 use camino::Utf8PathBuf;
@@ -17,6 +18,7 @@ pub(crate) use manifests::ManifestsArgs;
 pub(crate) use matrix::MatrixArgs;
 pub(crate) use publish::{MergeArgs, PublishArgs};
 pub(crate) use registry::{ListArgs, PromoteArgs, RegistryCommand};
+pub(crate) use releases::{ReleaseDiffArgs, ReleaseFetchArgs, ReleaseListArgs, ReleaseShowArgs, ReleasesCommand};
 pub(crate) use smoke::SmokeArgs;
 
 /// Takes a Rust workspace to running pods: images, digests, manifests, smoke tests.
@@ -58,6 +60,9 @@ pub(crate) enum Command {
     /// The digest record: show it, check it against the registry, get that of CI.
     #[command(subcommand)]
     Digests(DigestsCommand),
+    /// What was published, from the registry: list, show, compare, fetch.
+    #[command(subcommand)]
+    Releases(ReleasesCommand),
     /// Copy published images to another environment, by digest.
     Promote(PromoteArgs),
     /// Look into registries.

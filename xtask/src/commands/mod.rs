@@ -1,16 +1,19 @@
 //! One file per command: gather, plan, apply, report.
 
+mod chosen_release;
 mod components;
 mod digests;
 mod docker_build;
 mod dockerfiles;
 mod doctor;
+mod environment;
 mod filter;
 mod manifests;
 mod matrix;
 mod promote;
 mod publish;
 mod registry_list;
+mod releases;
 mod smoke;
 mod table;
 
@@ -49,6 +52,7 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Digests(command) => digests::run(manifest, command),
         Command::Promote(arguments) => promote::run(manifest, arguments),
         Command::Registry(RegistryCommand::List(arguments)) => registry_list::run(manifest, arguments),
+        Command::Releases(command) => releases::run(manifest, command),
         Command::Matrix(arguments) => matrix::run(manifest, arguments),
         Command::Smoke(arguments) => smoke::run(manifest, arguments),
         Command::Doctor(arguments) => doctor::run(manifest, arguments),

@@ -99,6 +99,9 @@ pub(crate) struct Manifest {
     /// The manifest's own media type; OCI lets writers leave it out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) media_type: Option<String>,
+    /// What it is when it is no image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) artifact_type: Option<String>,
     /// The image's config.
     pub(crate) config: Descriptor,
     /// The layers, lowest first.
@@ -114,6 +117,7 @@ impl Manifest {
         Manifest {
             schema_version: 2,
             media_type: Some(OCI_MANIFEST.to_owned()),
+            artifact_type: None,
             config,
             layers,
             annotations: BTreeMap::new(),

@@ -11,6 +11,7 @@ pub(crate) mod platform;
 pub(crate) mod promotion;
 pub(crate) mod record;
 pub(crate) mod reference;
+pub(crate) mod release;
 pub(crate) mod root_files;
 pub(crate) mod service_manifest;
 pub(crate) mod tags;

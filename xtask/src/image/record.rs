@@ -62,17 +62,25 @@ impl DigestRecord {
             serde_json::from_str(text).context("the digest record is no JSON object")?;
         let mut images = BTreeMap::new();
         for (name, entry) in entries {
-            ensure!(
-                is_component_name(&name),
-                "`{}` in the digest record is no name of a component",
-                name.escape_debug()
-            );
-            let wrong = || format!("`{name}` in the digest record is wrong");
-            let image: RecordedImage = serde_json::from_value(entry).with_context(wrong)?;
-            image.check().with_context(wrong)?;
+            let image = serde_json::from_value(entry).with_context(|| wrong(&name))?;
             images.insert(name, image);
         }
-        Ok(DigestRecord { images })
+        let record = DigestRecord { images };
+        record.check()?;
+        Ok(record)
+    }
+
+    /// Checks that names are such as components have, and that each entry agrees with itself.
+    ///
+    /// # Errors
+    /// As [`DigestRecord::parse`].
+    pub(crate) fn check(&self) -> Result<()> {
+        for (name, image) in &self.images {
+            let shown = name.escape_debug();
+            ensure!(is_component_name(name), "`{shown}` in the digest record is no name of a component");
+            image.check().with_context(|| wrong(name))?;
+        }
+        Ok(())
     }
 
     /// The file's text.
@@ -100,6 +108,11 @@ impl RecordedImage {
         }
     }
 
+    /// Compressed bytes of all platforms.
+    pub(crate) fn size(&self) -> u64 {
+        self.platforms.values().map(|platform| platform.size).sum()
+    }
+
     fn check(&self) -> Result<()> {
         let Self { repository, digest, image, git_sha_tag, .. } = self;
         ensure!(image.name() == *repository, "`image` is `{image}`, not of `repository` `{repository}`");
@@ -110,6 +123,10 @@ impl RecordedImage {
         );
         Ok(())
     }
+}
+
+fn wrong(name: &str) -> String {
+    format!("`{}` in the digest record is wrong", name.escape_debug())
 }
 
 /// Names become words of shells, cells of tables and `NAME=value` lines; cargo's names of binaries are

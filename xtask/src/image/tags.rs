@@ -79,7 +79,7 @@ impl TagRules<'_> {
         tags.add(commit, !self.is_dirty);
         match self.reference {
             GitReference::Branch { name, is_default } => {
-                tags.add(valid(name), false);
+                tags.add(branch_tag(name), false);
                 if *is_default && !self.latest_is_release && !name.starts_with("release/") {
                     tags.add(valid("latest"), false);
                 }
@@ -135,6 +135,11 @@ pub(crate) fn commit_tag(template: &str, commit: &str, is_dirty: bool) -> Result
         text.push_str("-dirty");
     }
     text.parse().with_context(|| format!("`sha-tag = \"{template}\"` gives no valid tag"))
+}
+
+/// The tag of a branch: its name, with what tags may not have replaced.
+pub(crate) fn branch_tag(branch: &str) -> Tag {
+    valid(branch)
 }
 
 /// The tag under which an image of these inputs is found again: `inputs-` and 16 hex digits.

@@ -4,6 +4,7 @@
 //! checked digests, and doubles what every user compiles. [`client`] holds the one way a request
 //! is sent: authorized, repeated, its errors explained. The operations are built on it.
 
+mod artifact;
 mod auth;
 mod blob_locations;
 mod challenge;
@@ -17,6 +18,7 @@ mod error;
 mod inspect;
 mod pull;
 mod push;
+mod releases;
 mod tags;
 mod token;
 mod transfer;
@@ -27,6 +29,7 @@ pub(crate) use credentials::Credentials;
 pub(crate) use error::WrongContent;
 pub(crate) use inspect::RemoteImage;
 pub(crate) use pull::FetchedManifest;
+pub(crate) use releases::{Releases, StoredRelease};
 pub(crate) use transfer::{ImageSource, RegistrySource, Transferred, transfer};
 
 #[cfg(test)]
@@ -35,6 +38,8 @@ mod complete_tests;
 mod push_fault_tests;
 #[cfg(test)]
 mod push_tests;
+#[cfg(test)]
+mod releases_tests;
 #[cfg(test)]
 mod tags_tests;
 #[cfg(test)]

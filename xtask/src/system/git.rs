@@ -1,6 +1,6 @@
 //! What git says: commits, changes, files of the past.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -121,6 +121,31 @@ impl Git {
         Ok(parents.split_whitespace().next().map(str::to_owned))
     }
 
+    /// The subjects of those of `commits` that are here.
+    pub(crate) fn subjects(&self, commits: &[&str]) -> BTreeMap<String, String> {
+        let mut arguments = vec!["log", "--no-walk", "--ignore-missing", "--no-show-signature", "--format=%H %s"];
+        // Without a commit, git would take HEAD.
+        arguments.extend(commits);
+        let text = if commits.is_empty() { None } else { self.line(&arguments) };
+        text.unwrap_or_default().lines().filter_map(hash_and_subject).collect()
+    }
+
+    /// Hash and subject of the commits after `from` up to `to` that changed something in `paths` (below the workspace
+    /// root, or absolute), newest first.
+    ///
+    /// # Errors
+    /// One of the commits is not here.
+    pub(crate) fn log_between(&self, from: &str, to: &str, paths: &[Utf8PathBuf]) -> Result<Vec<(String, String)>> {
+        let shell = process::shell_in(&self.root)?;
+        let specs = paths
+            .iter()
+            .map(|path| format!(":(literal){}", if path.as_str().is_empty() { "." } else { path.as_str() }));
+        let range = format!("{from}..{to}");
+        let format = "--format=%H %s";
+        let text = process::read(cmd!(shell, "git log --no-show-signature {format} {range} -- {specs...}"))?;
+        Ok(text.lines().filter_map(hash_and_subject).collect())
+    }
+
     /// A text that is the same for two commits whose manifests, lock file, cargo settings and `folders` are.
     pub(crate) fn manifests_key(&self, commit: &str, folders: &[Utf8PathBuf]) -> Result<String> {
         let shell = process::shell_in(&self.root)?;
@@ -232,6 +257,11 @@ impl Git {
         let text = process::read(cmd)?;
         text.lines().next().map(parse_commit).transpose()
     }
+}
+
+fn hash_and_subject(line: &str) -> Option<(String, String)> {
+    let (hash, subject) = line.split_once(' ')?;
+    Some((hash.to_owned(), subject.to_owned()))
 }
 
 fn parse_commit(line: &str) -> Result<Commit> {

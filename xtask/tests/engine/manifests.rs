@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::parts::Cleanup;
 use crate::project::Shared;
-use crate::stage::{Stage, Workload, alpha, kubectl};
+use crate::stage::{Stage, Workload, alpha, beta, kubectl};
 use crate::support::{Fixture, Xtask, image, package, succeed};
 
 /// The images in what `kubectl kustomize` prints.
@@ -131,8 +131,9 @@ fn plain_files_of_two_namespaces_are_applied_with_json_and_without_what_is_hidde
     let second = format!("{}-b", stage.namespace);
     let mut cleanup = Cleanup::default();
     cleanup.add(&format!("kubectl delete namespace {second} --ignore-not-found --wait=false"));
-    for (file, name) in [("0-a.json", &stage.namespace), ("0-b.yaml", &second)] {
-        fixture.write(&format!("k8s/{file}"), &namespace(name));
+    // Namespaces come first, whatever their files are named.
+    for (file, name) in [("a.json", &stage.namespace), ("b.yaml", &second)] {
+        fixture.write(&format!("k8s/z-{file}"), &namespace(name));
         let mut manifest = Workload::new("alpha", &format!("{}:old", alpha().repository)).manifest();
         manifest["metadata"]["namespace"] = json!(name);
         fixture.write(&format!("k8s/alpha-{file}"), &manifest.to_string());
@@ -150,6 +151,19 @@ fn plain_files_of_two_namespaces_are_applied_with_json_and_without_what_is_hidde
         let images = "--output=jsonpath={.items[*].spec.template.spec.containers[*].image}";
         assert_eq!(kubectl(&["--namespace", namespace, "get", "deployments", images]), alpha().pinned());
     }
+}
+
+#[test]
+#[ignore = "needs a cluster, a registry and skopeo"]
+fn what_names_a_digest_nowhere_is_not_applied() {
+    let stage = with_member("unpinned");
+    stage.record(&[("beta", beta())]);
+    let manifest = Workload::new("alpha", "localhost:5000/alpha:main").manifest();
+    stage.fixture.write("k8s/0.json", &namespace(&stage.namespace)).write("k8s/alpha.json", &manifest.to_string());
+    stage.fixture.append("Cargo.toml", "[workspace.metadata.docker]\nregistry = \"localhost:5000\"\n");
+    let output = apply(&stage, &format!("--namespace {}", stage.namespace)).fails();
+    output.says("nothing is applied, since not all images are pinned");
+    assert_eq!(kubectl(&["get", "namespace", &stage.namespace, "--ignore-not-found", "--output=name"]), "");
 }
 
 #[test]

@@ -239,6 +239,22 @@ fn pods_that_the_kubelet_rejects_are_told_with_the_reason() {
 
 #[test]
 #[ignore = "needs a cluster, a registry and skopeo"]
+fn a_replication_controllers_pods_are_watched_and_not_counted() {
+    let stage = Stage::new("controller");
+    let template = named("alpha").manifest()["spec"]["template"].clone();
+    let controller = json!({
+        "apiVersion": "v1", "kind": "ReplicationController", "metadata": { "name": "alpha" },
+        "spec": { "replicas": 1, "template": template },
+    });
+    stage.apply(&controller);
+    wait_for("pod", Duration::from_secs(60), || stage.kubectl("get pods --output=name").contains("pod/"));
+    let report = stage.passes("");
+    let check = find(&report, "rollout", "not-counted").unwrap_or_else(|| panic!("{report:#}"));
+    assert_eq!(check["passed"], true, "{report:#}");
+}
+
+#[test]
+#[ignore = "needs a cluster, a registry and skopeo"]
 fn smoke_of_what_runs_takes_less_than_a_second() {
     let stage = Stage::new("quick");
     stage.record(&[("alpha", alpha()), ("beta", beta())]);

@@ -394,3 +394,37 @@ fn other_objects_are_pinned_by_their_paths() {
     let pinned = flow.replacen("IMAGE", &pinned("one"), 1).replace("IMAGE", "localhost:5000/one:1");
     assert_eq!(fixture.read("k8s/flow.yaml"), pinned);
 }
+
+#[test]
+fn a_kustomization_leads_nowhere_outside_the_workspace() {
+    let fixture = fixture();
+    std::fs::write(fixture.beside("one.yaml"), POD).unwrap();
+    fixture.write("k8s/kustomization.yaml", "resources: [../../one.yaml]\n");
+    fixture.xtask("manifests").fails().says("leads out of the workspace by `../../one.yaml`");
+    assert_eq!(std::fs::read_to_string(fixture.beside("one.yaml")).unwrap(), POD);
+}
+
+#[test]
+fn line_ends_that_only_kubectl_sees_are_refused() {
+    for end in ['\u{85}', '\u{2028}', '\u{2029}'] {
+        let fixture = fixture();
+        let text = POD.replace("# why", &format!("# why{end}    - image: localhost:5000/one:old"));
+        fixture.write("k8s/pod.yaml", &text);
+        fixture.xtask("manifests").fails().says("`k8s/pod.yaml:4`").says("a line end of Unicode");
+        assert_eq!(fixture.read("k8s/pod.yaml"), text);
+    }
+}
+
+#[test]
+fn without_kubectl_nobody_says_what_kustomizations_make() {
+    let fixture = fixture();
+    fixture.write("k8s/kustomization.yaml", "resources: [pod.yaml]\n");
+    let folder = fixture.path("bin");
+    std::fs::create_dir(&folder).unwrap();
+    for program in ["cargo", "git", "rustc"] {
+        let found = which::which(program).unwrap();
+        std::os::unix::fs::symlink(found, folder.join(program)).unwrap();
+    }
+    let output = fixture.xtask("manifests").env("PATH", folder.to_str().unwrap()).ok();
+    output.says("note: ").says("kubectl");
+}

@@ -233,3 +233,36 @@ fn of_several_namespaces_none_is_guessed() {
     let applied = cluster.smoke("--namespace other --apply --context fake").fails();
     applied.says("deployment/component-0 names no namespace, and of several `--namespace` nobody knows which is meant");
 }
+
+#[test]
+fn a_kubectl_that_hangs_ends_with_the_time() {
+    // As one does whose configuration asks a program for credentials, and that asks a terminal.
+    let cluster = FakeCluster::new(1, Some(Duration::ZERO), None);
+    cluster.fixture.script("bin/kubectl", "#!/bin/sh\nsleep 600\n");
+    let began = Instant::now();
+    cluster.smoke("--timeout 4s").fails().says("had not ended when time was up");
+    assert!(began.elapsed() < Duration::from_secs(9), "{:?}", began.elapsed());
+}
+
+#[test]
+fn settling_that_time_cut_short_is_told() {
+    let cluster = FakeCluster::new(1, Some(Duration::ZERO), None);
+    // What started is a day old for this cluster.
+    let report = cluster.smoke("--settle 48h --timeout 4s").ok().json();
+    let check = checks(&report, "rollout").into_iter().find(|check| check["verdict"] == "not-settled");
+    assert_eq!(check.unwrap_or_else(|| panic!("{report:#}"))["passed"], true, "{report:#}");
+    let report = cluster.smoke("--settle 1s").ok().json();
+    assert!(!report.to_string().contains("not-settled"), "{report:#}");
+}
+
+#[test]
+fn what_the_manifests_run_once_may_be_gone_by_now() {
+    let cluster = FakeCluster::new(1, Some(Duration::ZERO), None);
+    cluster.fixture.write("k8s/a.yaml", &manifest(&cluster, "component-0"));
+    let job = manifest(&cluster, "migrate").replace("apps/v1", "batch/v1").replace("Deployment", "Job");
+    cluster.fixture.write("k8s/b.yaml", &job);
+    let report = cluster.smoke("").ok().json();
+    let check = report["checks"].as_array().unwrap().iter().find(|check| check["verdict"] == "missing");
+    let check = check.unwrap_or_else(|| panic!("{report:#}"));
+    assert!(check["passed"] == true && check["message"].as_str().unwrap().contains("job/migrate"), "{check}");
+}

@@ -6,12 +6,14 @@ use anyhow::{Context, Result, bail, ensure};
 use camino::Utf8Path;
 
 use crate::cli::MergeArgs;
+use crate::commands::chosen_release::{line_tag, releases};
 use crate::commands::components::image_name_in;
 use crate::commands::docker_build::options;
 use crate::commands::publish::apply::Published;
+use crate::commands::publish::before::Before;
 use crate::commands::publish::lookup::{Decision, Wanted, look_up};
 use crate::commands::publish::plan::{all_or_all_errors, carried, joint_hash};
-use crate::commands::publish::{Release, ci_state, client, finish, tags};
+use crate::commands::publish::{Publication, ci_state, client, finish, tags};
 use crate::commands::{Outcome, print};
 use crate::gather::workspace::Workspace;
 use crate::image::manifest::{DOCKER_INDEX, DOCKER_MANIFEST, Descriptor, Index, OCI_INDEX, to_json};
@@ -46,10 +48,12 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &MergeArgs) -> Result<
 
     let client = client(&arguments.registry)?;
     let path = finish::record_path(&workspace, arguments.digests.as_deref())?;
-    let previous = finish::previous_record(&path)?;
+    let releases = releases(&workspace, &client, registry)?;
+    let line = line_tag(&ci.reference, &tags.commit);
+    let before = Before::look_up(&workspace, &releases, &ci, &line, &path, &progress)?;
     let others = repositories.iter().filter(|(name, _)| !joined.images.contains_key(*name));
     let others: Vec<_> = others.map(|(name, repository)| (name.clone(), repository.clone())).collect();
-    let carried = carried(&client, &previous, &others)?;
+    let carried = carried(&client, &before.record, &others)?;
     let known: BTreeSet<&String> = joined.images.keys().chain(carried.keys()).collect();
     let missing: Vec<&str> = repositories.keys().filter(|name| !known.contains(name)).map(String::as_str).collect();
     ensure!(missing.is_empty(), "no part has {}, and no previous record either", missing.join(", "));
@@ -59,24 +63,28 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &MergeArgs) -> Result<
         let lines = work.iter().flat_map(|(_, _, repository)| {
             tags.all.iter().map(|tag| format!("tag    {}:{}\n", repository.name(), tag.tag))
         });
-        print(&(lines.collect::<String>() + &format!("write  {path}\n")))?;
+        let release = releases.repository.with_tag(line);
+        print(&(lines.collect::<String>() + &format!("write  release {release}\nwrite  {path}\n")))?;
         return Ok(Outcome::Done);
     }
     finish::note_unwritten(&path);
     let merged = parallel::map(work, PARALLEL_REQUESTS, |(name, image, repository)| {
         merge(&client, name, image, repository, &tags).with_context(|| format!("cannot merge `{name}`"))
     });
-    let release = Release {
+    let publication = Publication {
         workspace: &workspace,
+        ci: &ci,
         tags: &tags,
         asked: &asked,
         path: &path,
-        previous,
+        releases: &releases,
+        line: &line,
+        before,
         carried,
         with_manifests: !arguments.no_manifests,
         as_json: arguments.json,
     };
-    release.finish(&client, all_or_all_errors(merged)?, &progress)
+    publication.finish(&client, all_or_all_errors(merged)?, &progress)
 }
 
 fn read(arguments: &MergeArgs) -> Result<Vec<(String, Part)>> {

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use self::plan::{Plan, PlannedTag};
-use super::components::own_registry;
+use super::environment::{Environment, client_of, environment};
 use super::filter::asked_names;
 use super::table::{bytes, table};
 use super::{Outcome, print};
@@ -15,24 +15,13 @@ use crate::cli::PromoteArgs;
 use crate::gather::workspace::Workspace;
 use crate::image::promotion::{LOCAL, record_path};
 use crate::image::record::{DigestRecord, RecordedImage};
-use crate::image::reference::Registry;
-use crate::registry::{Client, Credentials};
 use crate::system::progress::Progress;
-use crate::workspace::names::did_you_mean;
 use crate::workspace::selection::known_names;
-
-/// An environment.
-struct Place {
-    name: String,
-    registry: Registry,
-    /// Repository template, where it has its own.
-    repository: Option<String>,
-}
 
 /// Copies, tags, records.
 pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &PromoteArgs) -> Result<Outcome> {
     let workspace = Workspace::load(manifest, &[])?;
-    let (from, to) = (place(&workspace, &arguments.from)?, place(&workspace, &arguments.to)?);
+    let (from, to) = (environment(&workspace, &arguments.from)?, environment(&workspace, &arguments.to)?);
     ensure!(from.name != to.name, "`--from` and `--to` are both `{}`", from.name);
     let path = source_record_path(&workspace, &from, arguments.digests.as_deref())?;
     let images = chosen(read_record(&path)?, &asked_names(&arguments.components), &path)?;
@@ -51,8 +40,8 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &PromoteArgs) -> Resul
         true => read_record(&target_path)?,
         false => DigestRecord::default(),
     };
-    let source = client(&from, arguments);
-    let target = client(&to, arguments);
+    let source = client_of(&from, &arguments.insecure_registry);
+    let target = client_of(&to, &arguments.insecure_registry);
     let questions = plan::Questions { workspace: &workspace, source: &source, target: &target, to: &to };
     let plan = questions.plan(images, previous, &arguments.tag, target_path)?;
     if arguments.dry_run {
@@ -69,33 +58,9 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &PromoteArgs) -> Resul
     Ok(Outcome::Done)
 }
 
-/// The environment of this name.
-///
-/// # Errors
-/// There is none, or its registry is no registry.
-fn place(workspace: &Workspace, name: &str) -> Result<Place> {
-    let environments = &workspace.packages.settings.environments;
-    if let Some(environment) = environments.get(name) {
-        let registry =
-            environment.registry.parse().with_context(|| format!("environment `{name}` has no valid `registry`"))?;
-        return Ok(Place { name: name.to_owned(), registry, repository: environment.repository.clone() });
-    }
-    if name == LOCAL {
-        return Ok(Place { name: name.to_owned(), registry: own_registry(workspace)?, repository: None });
-    }
-    let mut known: Vec<&str> = environments.keys().map(String::as_str).chain([LOCAL]).collect();
-    known.sort_unstable();
-    bail!(
-        "unknown environment `{}`{}\nenvironments: {}; others are added as `[workspace.metadata.docker.environments.NAME]`",
-        name.escape_debug(),
-        did_you_mean(&[name], known.iter().copied()),
-        known.join(", ")
-    )
-}
-
 /// The record of the images: `--digests`, else that of the environment, else that of the last
 /// publication.
-fn source_record_path(workspace: &Workspace, from: &Place, asked: Option<&Utf8Path>) -> Result<Utf8PathBuf> {
+fn source_record_path(workspace: &Workspace, from: &Environment, asked: Option<&Utf8Path>) -> Result<Utf8PathBuf> {
     if let Some(path) = asked {
         return Ok(path.to_owned());
     }
@@ -121,12 +86,6 @@ fn chosen(record: DigestRecord, names: &[String], path: &Utf8Path) -> Result<Vec
     known_names(names, record.images.keys().map(String::as_str), &format!("`{path}`"))?;
     ensure!(!record.images.is_empty(), "`{path}` names no image");
     Ok(record.images.into_iter().filter(|(name, _)| names.is_empty() || names.contains(name)).collect())
-}
-
-/// Speaks as whoever may there: each environment has its own credentials.
-fn client(place: &Place, arguments: &PromoteArgs) -> Client {
-    let credentials = Credentials::from_environment().for_environment(&place.name, &place.registry);
-    Client::new(credentials).allowing_plain_http(arguments.insecure_registry.clone())
 }
 
 /// The plan, a line each.

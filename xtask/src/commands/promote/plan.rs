@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, bail, ensure};
 use camino::Utf8PathBuf;
 
-use super::Place;
 use crate::commands::components::repository_owner;
+use crate::commands::environment::Environment;
 use crate::gather::workspace::Workspace;
 use crate::image::manifest::Descriptor;
 use crate::image::promotion::tags;
@@ -63,7 +63,7 @@ pub(super) struct Questions<'a> {
     /// Reads where they go.
     pub(super) target: &'a Client,
     /// The environment they go to.
-    pub(super) to: &'a Place,
+    pub(super) to: &'a Environment,
 }
 
 impl Questions<'_> {

@@ -2,10 +2,12 @@
 //! recorded.
 
 pub(crate) mod apply;
+pub(crate) mod before;
 pub(crate) mod finish;
 pub(crate) mod lookup;
 pub(crate) mod plan;
 mod rehearse;
+mod release;
 mod report;
 mod summary;
 pub(crate) mod tagging;
@@ -16,6 +18,9 @@ use anyhow::{Context, Result, bail, ensure};
 use camino::Utf8Path;
 
 use self::apply::Published;
+use self::before::Before;
+use self::plan::PlannedComponent;
+use super::chosen_release::{line_tag, releases};
 use super::components::image_name_in;
 use super::docker_build::plan::BuildPlan;
 use super::docker_build::{self, options};
@@ -31,7 +36,7 @@ use crate::image::record::{DigestRecord, RecordedImage};
 use crate::image::reference::{ImageReference, Tag};
 use crate::image::service_manifest::ServiceManifest;
 use crate::image::tags::{GitReference, TagRules, Tags};
-use crate::registry::{Client, Credentials};
+use crate::registry::{Client, Credentials, Releases};
 use crate::system::environment::variable;
 use crate::system::files::write_durably;
 use crate::system::interrupt;
@@ -140,14 +145,19 @@ impl Run<'_> {
             false => self.tags.clone(),
         };
         let path = finish::record_path(self.workspace, arguments.digests.as_deref())?;
-        let previous = match arguments.by_digest {
-            true => DigestRecord::default(),
-            false => finish::previous_record(&path)?,
-        };
         let registry = arguments.registry.registry.as_ref();
+        let releases = releases(self.workspace, &client, registry)?;
+        let line = line_tag(&self.ci.reference, &self.tags.commit);
+        let before = match arguments.by_digest {
+            true => Before::default(),
+            false => Before::look_up(self.workspace, &releases, &self.ci, &line, &path, self.progress)?,
+        };
         let planned = plan::plan(&client, &build, registry, &tags, arguments.rebuild, !arguments.dry_run)?;
-        let carried = plan::carried(&client, &previous, others)?;
-        let text = report::plan(&planned, &tags, &carried, &path);
+        let carried = plan::carried(&client, &before.record, others)?;
+        if !arguments.dry_run && !arguments.by_digest && planned.iter().any(PlannedComponent::is_built) {
+            client.check_push(&releases.repository).context("the images' release cannot be written")?;
+        }
+        let text = report::plan(&planned, &tags, &carried, &releases.repository.with_tag(line.clone()), &path);
         if arguments.dry_run {
             print(&(text + &report::builds(build, &planned)?))?;
             return Ok(Outcome::Done);
@@ -166,32 +176,41 @@ impl Run<'_> {
             eprintln!("wrote {path}; `cargo xtask digests merge` joins it with the others");
             return Ok(Outcome::Done);
         }
-        let release = Release {
+        let publication = Publication {
             workspace: self.workspace,
+            ci: &self.ci,
             tags: &tags,
             asked: &self.asked,
             path: &path,
-            previous,
+            releases: &releases,
+            line: &line,
+            before,
             carried,
             with_manifests: !arguments.no_manifests,
             as_json: arguments.json,
         };
-        release.finish(&client, published, self.progress)
+        publication.finish(&client, published, self.progress)
     }
 }
 
 /// What the end of a publication needs.
-pub(crate) struct Release<'a> {
+pub(crate) struct Publication<'a> {
     /// The workspace.
     pub(crate) workspace: &'a Workspace,
+    /// What is published.
+    pub(crate) ci: &'a CiState,
     /// Tags of this build.
     pub(crate) tags: &'a Tags,
     /// Tags of `--tag` and `CI_IMAGE_TAG`.
     pub(crate) asked: &'a [Tag],
     /// Where the record goes.
     pub(crate) path: &'a Utf8Path,
-    /// The record so far.
-    pub(crate) previous: DigestRecord,
+    /// Where releases are.
+    pub(crate) releases: &'a Releases<'a>,
+    /// The tag of the releases that this one follows.
+    pub(crate) line: &'a Tag,
+    /// What was published before.
+    pub(crate) before: Before,
     /// Entries of components that are not published now.
     pub(crate) carried: BTreeMap<String, RecordedImage>,
     /// Whether manifests are pinned.
@@ -200,16 +219,19 @@ pub(crate) struct Release<'a> {
     pub(crate) as_json: bool,
 }
 
-impl Release<'_> {
-    /// Tags all images, then records them.
+impl Publication<'_> {
+    /// Tags all images, then writes their release, then records them here.
     ///
     /// # Errors
     /// Tags that cannot be set, files that cannot be written, manifests that cannot be pinned.
     pub(crate) fn finish(self, client: &Client, published: Vec<Published>, progress: &Progress) -> Result<Outcome> {
         finish::tag(client, &published, self.tags, progress)?;
         let record = finish::record(&published, self.tags, self.carried);
-        finish::write(self.workspace, self.path, &record, &self.previous, self.tags, self.asked)?;
-        print(&report::published(&record, &self.previous, self.as_json)?)?;
+        let release = release::release(self.workspace, self.ci, self.tags, &record, &self.before);
+        release::write(self.releases, &release, self.line, progress)?;
+        let compared = self.before.compared();
+        finish::write(self.workspace, self.path, &record, &compared, self.tags, self.asked)?;
+        print(&report::published(&record, &compared, self.as_json)?)?;
         eprintln!("wrote {}", self.path);
         if self.with_manifests {
             let mut pins = manifests::plan(self.workspace, &record)

@@ -28,6 +28,13 @@ pub(crate) struct PlannedComponent {
     pub(crate) decision: Decision,
 }
 
+impl PlannedComponent {
+    /// Whether the registry lacks it.
+    pub(crate) fn is_built(&self) -> bool {
+        matches!(self.decision, Decision::Build { .. })
+    }
+}
+
 /// Asks the registry about each image of `build` and decides. `tags` are those that it will get;
 /// nothing with `--by-digest`. With `is_push`, what has to be built must be allowed to be pushed.
 ///

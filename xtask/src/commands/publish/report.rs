@@ -14,6 +14,7 @@ use crate::commands::docker_build::plan::BuildPlan;
 use crate::commands::table::{bytes, table};
 use crate::image::part::Part;
 use crate::image::record::{DigestRecord, RecordedImage};
+use crate::image::reference::ImageReference;
 use crate::image::tags::{ImageTag, Tags};
 
 /// What is built and what is adopted, and why; a line each.
@@ -32,11 +33,16 @@ pub(crate) fn plan(
     planned: &[PlannedComponent],
     tags: &Tags,
     carried: &BTreeMap<String, RecordedImage>,
+    release: &ImageReference,
     path: &Utf8Path,
 ) -> String {
     let mut text = decisions(planned) + &self::tags(planned, tags);
     for (name, image) in carried {
         text.push_str(&format!("carry  {name}: {}\n", image.digest));
+    }
+    // Without tags nothing is released.
+    if !tags.all.is_empty() {
+        text.push_str(&format!("write  release {release}\n"));
     }
     text + &format!("write  {path}\n")
 }
@@ -52,7 +58,7 @@ pub(crate) fn tags(planned: &[PlannedComponent], tags: &Tags) -> String {
 
 /// The commands that build what the registry lacks.
 pub(crate) fn builds(mut build: BuildPlan<'_>, planned: &[PlannedComponent]) -> Result<String> {
-    let is_built = |component: &&PlannedComponent| matches!(component.decision, Decision::Build { .. });
+    let is_built = |component: &&PlannedComponent| component.is_built();
     let built: BTreeSet<&str> = planned.iter().filter(is_built).map(|component| component.name.as_str()).collect();
     build.images.retain(|image| built.contains(image.component.name.as_str()));
     match build.images.is_empty() {
@@ -73,7 +79,7 @@ pub(crate) fn published(record: &DigestRecord, previous: &DigestRecord, as_json:
             vec![
                 name.clone(),
                 image.git_sha_tag.to_string(),
-                bytes(summary::size(image)),
+                bytes(image.size()),
                 summary::change(image, previous.images.get(name)),
                 image.digest.to_string(),
             ]

@@ -24,7 +24,7 @@ pub(crate) fn markdown(record: &DigestRecord, previous: &DigestRecord) -> String
             "| {name} | {} | `{}` | {} | {} | `docker pull {}` |\n",
             tags.join(" "),
             image.digest,
-            bytes(size(image)),
+            bytes(image.size()),
             change(image, previous.images.get(name)),
             image.image
         ));
@@ -38,17 +38,12 @@ pub(crate) fn change(image: &RecordedImage, previous: Option<&RecordedImage>) ->
     if previous.digest == image.digest {
         return "unchanged".to_owned();
     }
-    let (new, old) = (size(image), size(previous));
+    let (new, old) = (image.size(), previous.size());
     match new.cmp(&old) {
         std::cmp::Ordering::Greater => format!("changed, {} larger", bytes(new - old)),
         std::cmp::Ordering::Less => format!("changed, {} smaller", bytes(old - new)),
         std::cmp::Ordering::Equal => "changed".to_owned(),
     }
-}
-
-/// Compressed bytes of all platforms.
-pub(crate) fn size(image: &RecordedImage) -> u64 {
-    image.platforms.values().map(|platform| platform.size).sum()
 }
 
 #[cfg(test)]

@@ -1,0 +1,141 @@
+//! Which release is meant: by name, or by what is checked out.
+
+use anyhow::{Context, Result, ensure};
+
+use super::components::image_name_in;
+use super::environment::{client_of, environment};
+use crate::gather::ci::CiState;
+use crate::gather::workspace::Workspace;
+use crate::image::promotion::LOCAL;
+use crate::image::reference::{Digest, ImageReference, Registry, Tag};
+use crate::image::release::{RELEASES, deployed_tag};
+use crate::image::tags::{GitReference, branch_tag, commit_tag};
+use crate::registry::{Client, Releases, StoredRelease};
+use crate::system::git::Git;
+
+/// The releases in the workspace's registry, or in `registry`.
+///
+/// # Errors
+/// The settings give their repository no valid name, or that of a component.
+pub(crate) fn releases<'a>(
+    workspace: &Workspace,
+    client: &'a Client,
+    registry: Option<&Registry>,
+) -> Result<Releases<'a>> {
+    releases_in(workspace, client, image_name_in(workspace, RELEASES, registry)?)
+}
+
+fn releases_in<'a>(workspace: &Workspace, client: &'a Client, repository: ImageReference) -> Result<Releases<'a>> {
+    ensure!(
+        !workspace.component_names().contains(&RELEASES),
+        "component `{RELEASES}` has the repository that releases are kept in\nname its binary otherwise, or list it in `exclude`"
+    );
+    Ok(Releases { client, repository, cache: workspace.output().join("releases") })
+}
+
+/// The release that `name` means: a digest, an environment, a commit or what git makes one of, a tag.
+///
+/// # Errors
+/// It means none; the registry cannot be asked.
+pub(crate) fn named(
+    workspace: &Workspace,
+    releases: &Releases<'_>,
+    name: &str,
+    insecure: &[Registry],
+) -> Result<StoredRelease> {
+    if let Ok(digest) = name.parse::<Digest>() {
+        return releases
+            .by_digest(&digest)?
+            .with_context(|| format!("`{}` has no release `{digest}`", releases.repository.name()));
+    }
+    if name == LOCAL || workspace.packages.settings.environments.contains_key(name) {
+        return deployed(workspace, name, insecure);
+    }
+    // A tag may be called HEAD, and nobody means it.
+    if name != "HEAD"
+        && let Ok(tag) = name.parse::<Tag>()
+        && let Some(found) = releases.tagged(&tag)?
+    {
+        return Ok(found);
+    }
+    let repository = releases.repository.name();
+    let commit = Git::open(workspace.root())?.and_then(|git| git.commit(name).ok()).with_context(|| {
+        format!(
+            "`{}` names no release: it is no environment, no commit here, no digest, and no tag of `{repository}`\n\
+             `cargo xtask releases list` lists those of a branch",
+            name.escape_debug()
+        )
+    })?;
+    of_commit(workspace, releases, &commit)?.with_context(|| {
+        format!("commit {} has no release in `{repository}`; `cargo xtask publish` there makes one", &commit[..7])
+    })
+}
+
+/// What an environment was last proven to run.
+fn deployed(workspace: &Workspace, name: &str, insecure: &[Registry]) -> Result<StoredRelease> {
+    let found = deployments(workspace, name, 1, insecure)?.into_iter().next();
+    found
+        .map(|(_, found)| found)
+        .with_context(|| format!("nothing is known to run in `{name}`: nothing was deployed there"))
+}
+
+/// What an environment was proven to run, newest first and `count` at most, each with the tag that says so.
+///
+/// # Errors
+/// There is no such environment; its registry cannot be asked.
+pub(crate) fn deployments(
+    workspace: &Workspace,
+    name: &str,
+    count: usize,
+    insecure: &[Registry],
+) -> Result<Vec<(Vec<Tag>, StoredRelease)>> {
+    let place = environment(workspace, name)?;
+    let client = client_of(&place, insecure);
+    let releases = releases_in(workspace, &client, place.repository_of(workspace, RELEASES)?)?;
+    let prefix = format!("{}-", deployed_tag(name)?);
+    let mut numbered: Vec<(u64, Tag)> = releases
+        .client
+        .tags(&releases.repository)?
+        .into_iter()
+        .filter_map(|tag| Some((tag.as_str().strip_prefix(&prefix)?.parse().ok()?, tag)))
+        .collect();
+    numbered.sort();
+    let newest = numbered.into_iter().rev().take(count);
+    let found = newest.map(|(_, tag)| Ok(releases.tagged(&tag)?.map(|found| (vec![tag], found))));
+    Ok(found.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+}
+
+/// The newest release of a commit.
+fn of_commit(workspace: &Workspace, releases: &Releases<'_>, commit: &str) -> Result<Option<StoredRelease>> {
+    let tag = commit_tag(&workspace.packages.settings.sha_tag, commit, false)?;
+    // Two commits may begin alike.
+    Ok(releases.tagged(&tag)?.filter(|found| found.release.commit == commit))
+}
+
+/// The tag under which a branch's newest release is; for all else, the commit's.
+pub(crate) fn line_tag(reference: &GitReference, commit: &Tag) -> Tag {
+    match reference {
+        GitReference::Branch { name, .. } => branch_tag(name),
+        _ => commit.clone(),
+    }
+}
+
+/// The release of what is checked out, else of its branch, and whose it is; nothing when there is neither.
+///
+/// # Errors
+/// There is no commit; the registry cannot be asked.
+pub(crate) fn of_checkout(
+    workspace: &Workspace,
+    releases: &Releases<'_>,
+    ci: &CiState,
+) -> Result<Option<(StoredRelease, String)>> {
+    if let Some(found) = of_commit(workspace, releases, &ci.commit)? {
+        return Ok(Some((found, format!("of commit {}", &ci.commit[..7]))));
+    }
+    let GitReference::Branch { name, .. } = &ci.reference else { return Ok(None) };
+    let found = releases.tagged(&branch_tag(name))?;
+    Ok(found.map(|found| {
+        let whose = format!("of branch `{name}`, made at {}; HEAD has none", found.release.short_commit());
+        (found, whose)
+    }))
+}

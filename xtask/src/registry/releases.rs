@@ -1,0 +1,144 @@
+//! The releases of a workspace in its registry: written after the images, found by tag, digest or the one after.
+
+use anyhow::{Context, Result, bail};
+use camino::Utf8PathBuf;
+
+use super::artifact::{Artifact, only_layer};
+use super::client::Client;
+use super::pull::{FetchedManifest, is_not_found};
+use crate::image::manifest::{Descriptor, OCI_MANIFEST};
+use crate::image::reference::{Digest, ImageReference, Tag};
+use crate::image::release::{RELEASE_TYPE, Release, is_deployment};
+use crate::system::files::write_atomically;
+
+/// How often a release is made anew because another publication of the branch came first.
+const TRIES: usize = 5;
+
+/// The releases' repository.
+pub(crate) struct Releases<'a> {
+    /// Asks the registry.
+    pub(crate) client: &'a Client,
+    /// The repository; tag and digest do not matter.
+    pub(crate) repository: ImageReference,
+    /// A folder for what never changes: manifests and documents, named by their digests.
+    pub(crate) cache: Utf8PathBuf,
+}
+
+/// A release and its digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StoredRelease {
+    /// Its manifest's.
+    pub(crate) digest: Digest,
+    /// What it says.
+    pub(crate) release: Release,
+}
+
+impl Releases<'_> {
+    /// The release that a tag names now; nothing when there is no such tag.
+    ///
+    /// # Errors
+    /// The tag names something else; the registry cannot be asked.
+    pub(crate) fn tagged(&self, tag: &Tag) -> Result<Option<StoredRelease>> {
+        match self.client.head_manifest(&self.repository.with_tag(tag.clone()))? {
+            Some(found) => self.by_digest(&found.digest),
+            None => Ok(None),
+        }
+    }
+
+    /// The release of this digest; nothing when there is none.
+    ///
+    /// # Errors
+    /// It is something else; the registry cannot be asked.
+    pub(crate) fn by_digest(&self, digest: &Digest) -> Result<Option<StoredRelease>> {
+        let reference = self.repository.with_digest(digest.clone());
+        let content = match self.cached_content(&reference, digest) {
+            Some(content) => content,
+            None => match self.client.get_artifact(&reference, RELEASE_TYPE) {
+                Ok(artifact) => {
+                    // Without a cache it takes longer, no more.
+                    let _ = self.keep(&artifact);
+                    artifact.content
+                }
+                Err(error) if is_not_found(&error) => return Ok(None),
+                Err(error) => return Err(error.context(format!("cannot read the release `{reference}`"))),
+            },
+        };
+        let release = Release::parse(&content).with_context(|| format!("`{reference}` is damaged"))?;
+        Ok(Some(StoredRelease { digest: digest.clone(), release }))
+    }
+
+    /// `newest` and the ones before it, `count` at most. Ends early where one is gone.
+    ///
+    /// # Errors
+    /// As [`Releases::by_digest`].
+    pub(crate) fn history(&self, newest: StoredRelease, count: usize) -> Result<Vec<StoredRelease>> {
+        let mut all = vec![newest];
+        while all.len() < count {
+            let Some(digest) = all.last().and_then(|last| last.release.previous.clone()) else { break };
+            match self.by_digest(&digest)? {
+                Some(before) => all.push(before),
+                None => break,
+            }
+        }
+        all.truncate(count);
+        Ok(all)
+    }
+
+    /// Writes a release whose images are there and tagged, unless the one under `line` (the branch's tag, or the
+    /// commit's) says the same, and gives it `tags`. Says whether it is a new one.
+    ///
+    /// # Errors
+    /// The registry refuses, or cannot be asked; others publish the same branch all the time.
+    pub(crate) fn write(&self, release: &Release, line: &Tag, tags: &[Tag]) -> Result<(StoredRelease, bool)> {
+        let others = || tags.iter().filter(|tag| *tag != line && !is_deployment(tag));
+        for _ in 0..TRIES {
+            let before = self.tagged(line)?;
+            if let Some(before) = before.as_ref().filter(|before| before.release.says_the_same(release)) {
+                let manifest = self.manifest(&before.digest)?;
+                others().try_for_each(|tag| self.client.tag(&self.repository, tag, false, &manifest))?;
+                return Ok((before.clone(), false));
+            }
+            let previous = before.map(|before| before.digest);
+            let release = Release { previous: previous.clone(), ..release.clone() };
+            let artifact = Artifact::new(RELEASE_TYPE, release.to_bytes());
+            self.client.push_artifact(&self.repository, &artifact)?;
+            // Somebody else published meanwhile: then theirs is the one before.
+            let now = self.client.head_manifest(&self.repository.with_tag(line.clone()))?;
+            if now.map(|found| found.digest) != previous {
+                continue;
+            }
+            // The line last: what it names has all its other tags.
+            others()
+                .chain([line])
+                .try_for_each(|tag| self.client.tag(&self.repository, tag, false, &artifact.manifest))?;
+            return Ok((StoredRelease { digest: artifact.digest().clone(), release }, true));
+        }
+        bail!("`{}:{line}` moved {TRIES} times while a release was written; run it again", self.repository.name())
+    }
+
+    /// The manifest of a release that was read.
+    fn manifest(&self, digest: &Digest) -> Result<FetchedManifest> {
+        match self.cached(digest) {
+            Some(bytes) => Ok(FetchedManifest { descriptor: Descriptor::of(OCI_MANIFEST, &bytes), bytes }),
+            None => self.client.get_manifest(&self.repository.with_digest(digest.clone())),
+        }
+    }
+
+    /// The document of a release, where the cache has it whole.
+    fn cached_content(&self, reference: &ImageReference, digest: &Digest) -> Option<Vec<u8>> {
+        let bytes = self.cached(digest)?;
+        let manifest = FetchedManifest { descriptor: Descriptor::of(OCI_MANIFEST, &bytes), bytes };
+        let layer = only_layer(&manifest, reference, RELEASE_TYPE).ok()?;
+        self.cached(&layer.digest)
+    }
+
+    fn cached(&self, digest: &Digest) -> Option<Vec<u8>> {
+        let bytes = std::fs::read(self.cache.join(digest.hex())).ok()?;
+        (Digest::of(&bytes) == *digest).then_some(bytes)
+    }
+
+    fn keep(&self, artifact: &Artifact) -> Result<()> {
+        write_atomically(&self.cache.join(Digest::of(&artifact.content).hex()), &artifact.content)?;
+        write_atomically(&self.cache.join(artifact.digest().hex()), &artifact.manifest.bytes)
+    }
+}

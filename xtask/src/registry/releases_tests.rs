@@ -1,0 +1,119 @@
+//! Releases in a registry: their history, and who comes first.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::artifact::Artifact;
+use super::push_tests::{client, target};
+use super::test_registry::Registry;
+use super::test_server::Server;
+use super::{Client, Releases};
+use crate::image::reference::{Digest, Tag};
+use crate::image::release::{RELEASE_TYPE, Release};
+
+fn release(commit: u64, tags: &[&str]) -> Release {
+    let tags = tags.iter().map(|tag| tag.parse().unwrap()).collect();
+    Release { commit: format!("{commit:040x}"), reference: None, tags, previous: None, components: BTreeMap::new() }
+}
+
+fn tag(text: &str) -> Tag {
+    text.parse().unwrap()
+}
+
+fn releases<'a>(client: &'a Client, server: &Server, cache: &Utf8Path) -> Releases<'a> {
+    Releases { client, repository: target(server), cache: cache.to_owned() }
+}
+
+fn folder() -> (tempfile::TempDir, Utf8PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = Utf8PathBuf::from_path_buf(folder.path().to_owned()).unwrap();
+    (folder, path)
+}
+
+#[test]
+fn each_release_names_the_one_before_and_nothing_new_writes_none() {
+    let registry = Registry::default();
+    let answering = registry.clone();
+    let server = Server::start(move |seen| answering.answer(seen));
+    let (_folder, cache) = folder();
+    let client = client();
+    let releases = releases(&client, &server, &cache);
+    let main = tag("main");
+    for commit in 1..=4 {
+        let release = release(commit, &[&format!("sha-{commit}"), "main", "deployed-staging"]);
+        let (stored, is_new) = releases.write(&release, &main, &release.tags).unwrap();
+        assert!(is_new);
+        let again = releases.write(&release, &main, &release.tags).unwrap();
+        assert_eq!(again, (stored, false));
+    }
+    let newest = releases.tagged(&main).unwrap().unwrap();
+    let history = releases.history(newest.clone(), 10).unwrap();
+    let commits: Vec<u64> =
+        history.iter().map(|found| u64::from_str_radix(&found.release.commit, 16).unwrap()).collect();
+    assert_eq!(commits, [4, 3, 2, 1]);
+    assert_eq!(releases.history(newest.clone(), 2).unwrap().len(), 2);
+    // What environments run is for deployments to say.
+    assert_eq!(releases.tagged(&tag("deployed-staging")).unwrap(), None);
+    // What is known is not asked again, and a damaged cache is none.
+    let asked = server.lines().len();
+    releases.history(newest.clone(), 10).unwrap();
+    assert_eq!(server.lines().len(), asked);
+    std::fs::write(cache.join(newest.digest.hex()), "{}").unwrap();
+    assert_eq!(releases.by_digest(&newest.digest).unwrap().unwrap(), newest);
+    assert!(server.lines().len() > asked);
+    // One that is gone ends the history.
+    let gone = history[2].digest.clone();
+    std::fs::remove_file(cache.join(gone.hex())).unwrap();
+    registry.content().manifests.retain(|(_, name), _| *name != gone.to_string());
+    assert_eq!(releases.history(newest, 10).unwrap().len(), 2);
+    assert_eq!(releases.by_digest(&Digest::of(b"nothing")).unwrap(), None);
+}
+
+#[test]
+fn of_two_publications_each_follows_the_other() {
+    let registry = Registry::default();
+    let (answering, is_armed) = (registry.clone(), Arc::new(AtomicBool::new(false)));
+    let armed = Arc::clone(&is_armed);
+    // While ours is pushed, somebody else's takes the branch, once.
+    let server = Server::start(move |seen| {
+        let answer = answering.answer(seen);
+        if seen.method == "PUT" && seen.path.contains("/manifests/") && armed.swap(false, Ordering::Relaxed) {
+            let mut content = answering.content();
+            let theirs = content.manifests.iter().find(|((_, name), _)| name == "theirs").unwrap();
+            let (repository, theirs) = (theirs.0.0.clone(), theirs.1.clone());
+            content.manifests.insert((repository, "main".to_owned()), theirs);
+        }
+        answer
+    });
+    let (_folder, cache) = folder();
+    let client = client();
+    let releases = releases(&client, &server, &cache);
+    let theirs = release(1, &["sha-1", "theirs"]);
+    let (theirs, _) = releases.write(&theirs, &tag("theirs"), &theirs.tags).unwrap();
+    is_armed.store(true, Ordering::Relaxed);
+    let ours = release(2, &["sha-2", "main"]);
+    let (stored, _) = releases.write(&ours, &tag("main"), &ours.tags).unwrap();
+    assert_eq!(stored.release.previous, Some(theirs.digest));
+    assert_eq!(releases.tagged(&tag("main")).unwrap().unwrap(), stored);
+}
+
+#[test]
+fn what_is_no_release_is_told() {
+    let registry = Registry::default();
+    let answering = registry.clone();
+    let server = Server::start(move |seen| answering.answer(seen));
+    let (_folder, cache) = folder();
+    let client = client();
+    let releases = releases(&client, &server, &cache);
+    let other = Artifact::new("application/vnd.other", b"{}".to_vec());
+    client.push_artifact(&releases.repository, &other).unwrap();
+    let error = format!("{:#}", releases.by_digest(other.digest()).unwrap_err());
+    assert!(error.contains("is something else than `application/vnd.cargo-xtask.release.v1+json`"), "{error}");
+    let damaged = Artifact::new(RELEASE_TYPE, b"{}".to_vec());
+    client.push_artifact(&releases.repository, &damaged).unwrap();
+    let error = format!("{:#}", releases.by_digest(damaged.digest()).unwrap_err());
+    assert!(error.contains("is damaged: it is no release"), "{error}");
+}
