@@ -10,6 +10,7 @@ use super::filter::choose;
 use super::table::table;
 use super::{Outcome, print};
 use crate::cli::ComponentsArgs;
+use crate::gather::ci::repository_owner;
 use crate::gather::workspace::Workspace;
 use crate::image::reference::{ImageReference, Registry};
 use crate::system::environment::variable;
@@ -83,8 +84,8 @@ fn folder_name(folder: &Utf8Path) -> &str {
     if folder.as_str().is_empty() { "." } else { folder.as_str() }
 }
 
-/// Registry and repository of a component's images: `CI_REGISTRY` and the owner part of
-/// `GITHUB_REPOSITORY` win over the settings.
+/// Registry and repository of a component's images: `CI_REGISTRY` and the owner that CI
+/// tells win over the settings.
 pub(crate) fn image_name(workspace: &Workspace, component: &str) -> Result<ImageReference> {
     image_name_in(workspace, component, None)
 }
@@ -108,9 +109,4 @@ pub(crate) fn image_name_in(
 /// The registry of the workspace's images: `CI_REGISTRY` wins over the settings.
 pub(crate) fn own_registry(workspace: &Workspace) -> Result<Registry> {
     variable("CI_REGISTRY").unwrap_or_else(|| workspace.packages.settings.registry.clone()).parse()
-}
-
-/// What `{owner}` in a repository template stands for: the owner part of `GITHUB_REPOSITORY`.
-pub(crate) fn repository_owner() -> Option<String> {
-    variable("GITHUB_REPOSITORY")?.split_once('/').map(|(owner, _)| owner.to_owned())
 }

@@ -2,7 +2,8 @@
 
 use anyhow::{Context, Result, bail};
 
-use super::components::{own_registry, repository_owner};
+use super::components::own_registry;
+use crate::gather::ci::repository_owner;
 use crate::gather::workspace::Workspace;
 use crate::image::promotion::LOCAL;
 use crate::image::reference::{ImageReference, Registry};

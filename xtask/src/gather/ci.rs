@@ -11,7 +11,7 @@ use crate::system::git::Git;
 /// The commit and what it is a build of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CiState {
-    /// HEAD, 40 hex digits; `GITHUB_SHA` where there is no git.
+    /// HEAD, 40 hex digits; `GITHUB_SHA` or `CI_COMMIT_SHA` where there is no git.
     pub(crate) commit: String,
     /// Files that differ from it, but those `publish` writes itself.
     pub(crate) changed: Vec<String>,
@@ -20,15 +20,15 @@ pub(crate) struct CiState {
 }
 
 impl CiState {
-    /// Asks git and GitHub's variables (docs.github.com, "Variables reference"); `own` are folders that
-    /// `publish` writes to.
+    /// Asks git and CI's variables (docs.github.com, "Variables reference"; docs.gitlab.com, "Predefined CI/CD
+    /// variables reference", whose names others use too); `own` are folders that `publish` writes to.
     ///
     /// # Errors
     /// No commit is known; git refuses the repository.
     pub(crate) fn gather(root: &Utf8Path, own: &[&Utf8Path]) -> Result<Self> {
         let git = Git::open(root)?;
         let head = git.as_ref().and_then(|git| git.head.as_ref()).map(|head| head.hash.clone());
-        let commit = head.or_else(|| variable("GITHUB_SHA")).context(
+        let commit = head.or_else(|| variable("GITHUB_SHA")).or_else(|| variable("CI_COMMIT_SHA")).context(
             "images are tagged with the commit, and there is none here\nmake a first commit, or set `GITHUB_SHA`",
         )?;
         let changed = match &git {
@@ -38,7 +38,7 @@ impl CiState {
         let changed = changed.iter().filter(|path| !own.iter().any(|own| path.starts_with(own)));
         let reference = match variable("GITHUB_REF") {
             Some(reference) => github(&reference, git.as_ref()),
-            None => local(git.as_ref()),
+            None => gitlab(git.as_ref()).unwrap_or_else(|| local(git.as_ref())),
         };
         Ok(CiState { commit, changed: changed.map(ToString::to_string).collect(), reference })
     }
@@ -68,6 +68,24 @@ fn github(reference: &str, git: Option<&Git>) -> GitReference {
         }
         None => GitReference::Detached,
     }
+}
+
+/// What GitLab's variables say; nothing where they are not set.
+fn gitlab(git: Option<&Git>) -> Option<GitReference> {
+    if let Some(number) = variable("CI_MERGE_REQUEST_IID") {
+        return Some(GitReference::PullRequest(number.parse().ok()));
+    }
+    if let Some(tag) = variable("CI_COMMIT_TAG") {
+        return Some(GitReference::Tag(tag));
+    }
+    variable("CI_COMMIT_BRANCH").map(|name| branch(&name, variable("CI_DEFAULT_BRANCH"), git))
+}
+
+/// What `{owner}` in a repository template stands for: the owner part of `GITHUB_REPOSITORY`, or all groups of
+/// `CI_PROJECT_PATH`.
+pub(crate) fn repository_owner() -> Option<String> {
+    let repository = variable("GITHUB_REPOSITORY").or_else(|| variable("CI_PROJECT_PATH"))?;
+    repository.rsplit_once('/').map(|(owner, _)| owner.to_owned())
 }
 
 fn local(git: Option<&Git>) -> GitReference {

@@ -26,6 +26,7 @@ mod publish_interrupts;
 mod publish_large;
 mod publish_platforms;
 mod publish_tags;
+mod releases;
 mod smoke_cluster;
 mod smoke_faults;
 mod smoke_identity;

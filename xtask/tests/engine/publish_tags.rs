@@ -163,3 +163,29 @@ fn docker_build_pushes_under_the_commits_tag_and_records_nothing() {
     let refused = project.run("docker-build --builder native --push").env("CI_PUSH", "false");
     refused.fails().says("error: `--push` is refused: `CI_PUSH` is false\n");
 }
+
+#[test]
+#[ignore = "needs docker-registry and skopeo"]
+fn gitlabs_variables_say_what_is_built() {
+    let registry = Registry::start();
+    let project = Project::new(&registry.host, "gitlab", &["one"], "");
+    project.replace("Cargo.toml", "xtask-test/", "{owner}/");
+    project.commit("owner");
+    let planned = |variables: &[(&str, &str)]| {
+        let all = [&[("CI_PROJECT_PATH", "Acme/Tools/shop"), ("CI_DEFAULT_BRANCH", "trunk")][..], variables].concat();
+        let run = all.iter().fold(project.publish("--dry-run"), |run, (name, value)| run.env(name, value));
+        let output = run.ok();
+        let lines = output.stdout.lines().filter_map(|line| line.strip_prefix("tag    "));
+        let tags: Vec<String> = lines.map(|line| line.split(' ').next().unwrap().to_owned()).collect();
+        let name = format!("{}/acme/tools/{}-one:", registry.host, project.id);
+        tags.iter().map(|tag| tag.strip_prefix(&name).unwrap_or_else(|| panic!("{tag}")).to_owned()).collect::<Vec<_>>()
+    };
+    let commit = project.sha_tag();
+    assert_eq!(planned(&[("CI_COMMIT_BRANCH", "trunk")]), [&commit, "trunk", "latest"]);
+    assert_eq!(planned(&[("CI_COMMIT_BRANCH", "fix/it")]), [&commit, "fix-it"]);
+    assert_eq!(planned(&[("CI_COMMIT_TAG", "v1.2.3")]), [&commit, "v1.2.3", "1.2.3", "1.2", "1"]);
+    // GitHub's win, and merge requests push nothing.
+    assert_eq!(planned(&[("CI_COMMIT_TAG", "v1.2.3"), ("GITHUB_REF", "refs/heads/x")]), [&commit, "x"]);
+    let request = project.publish("").env("CI_MERGE_REQUEST_IID", "7").ok();
+    request.says("this is a pull request: images are built and not pushed");
+}

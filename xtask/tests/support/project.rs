@@ -123,7 +123,7 @@ impl Project {
 
     /// Deletes all images from `registry`.
     pub(crate) fn forget(&self, registry: &Registry) {
-        for member in &self.members {
+        for member in self.members.iter().map(String::as_str).chain(["releases"]) {
             registry.forget(&self.repository(member));
         }
     }

@@ -17,6 +17,7 @@ use self::deployed::{Undeployed, check_settings, undeployed};
 use self::files::{ManifestFile, Manifests};
 use super::Outcome;
 use crate::cli::ManifestsArgs;
+use crate::gather::ci::repository_owner;
 use crate::gather::workspace::Workspace;
 use crate::image::record::{DigestRecord, RECORD_PATH};
 use crate::kubernetes::kustomization::Entry;
@@ -264,7 +265,7 @@ pub(crate) fn repositories_of(
     components: Vec<&str>,
     record: Option<&DigestRecord>,
 ) -> Repositories {
-    let (ci_registry, repository) = (variable("CI_REGISTRY"), variable("GITHUB_REPOSITORY"));
+    let (ci_registry, owner) = (variable("CI_REGISTRY"), repository_owner());
     let template = settings.repository.as_str();
     let environments = settings
         .environments
@@ -272,8 +273,7 @@ pub(crate) fn repositories_of(
         .map(|environment| (environment.registry.as_str(), environment.repository.as_deref().unwrap_or(template)));
     let own = ci_registry.as_deref().into_iter().chain([settings.registry.as_str()]);
     let registries = environments.chain(own.map(|registry| (registry, template))).collect();
-    let owner = repository.as_deref().and_then(|name| name.split_once('/')).map(|(owner, _)| owner);
-    Repositories::new(&Naming { components, registries, owner }, record)
+    Repositories::new(&Naming { components, registries, owner: owner.as_deref() }, record)
 }
 
 /// The workspace's manifests.

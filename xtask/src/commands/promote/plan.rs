@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, bail, ensure};
 use camino::Utf8PathBuf;
 
-use crate::commands::components::repository_owner;
 use crate::commands::environment::Environment;
+use crate::gather::ci::repository_owner;
 use crate::gather::workspace::Workspace;
 use crate::image::manifest::Descriptor;
 use crate::image::promotion::tags;
