@@ -19,6 +19,7 @@ use super::gzip::COMPRESSOR;
 use crate::image::assembled::AssembledPlatform;
 use crate::image::manifest::{AnyManifest, Descriptor, Index, OCI_INDEX, REF_NAME, to_json};
 use crate::image::reference::Digest;
+use crate::registry::ImageSource;
 use crate::system::files::{sync_folder, write_atomically, write_durably};
 
 const MARKER: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
@@ -325,6 +326,16 @@ impl Layout {
             state.images.values().flat_map(|image| &image.blobs).chain(&state.in_use).map(Digest::hex).collect();
         // Another thread's temporary files are being written; those of dead runs are gone.
         remove_files(self.blobs.folder(), |name| !needed.contains(name) && !name.starts_with(TEMPORARY))
+    }
+}
+
+impl ImageSource for Layout {
+    fn document(&self, descriptor: &Descriptor) -> Result<Vec<u8>> {
+        self.read_document(descriptor)
+    }
+
+    fn blob(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>> {
+        Ok(Box::new(self.open_blob(&descriptor.digest, descriptor.size)?))
     }
 }
 

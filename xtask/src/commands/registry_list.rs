@@ -17,12 +17,9 @@ use crate::image::platform::Platform;
 use crate::image::reference::{Digest, ImageReference, Tag};
 use crate::image::tags::is_inputs_tag;
 use crate::image::time::parse_rfc3339;
-use crate::registry::{Client, Credentials, RemoteImage};
+use crate::registry::{Client, Credentials, PARALLEL_REQUESTS, RemoteImage};
 use crate::system::parallel;
 use crate::workspace::selection::select;
-
-/// Requests at once: registries answer slowly, not with much.
-const AT_ONCE: usize = 8;
 
 /// One component's repository.
 #[derive(Debug, Serialize)]
@@ -84,7 +81,8 @@ fn list(
     repositories: &[(String, ImageReference)],
     with_hidden: bool,
 ) -> Result<(Vec<Listed>, Vec<anyhow::Error>)> {
-    let tags = parallel::map(repositories.iter().collect(), AT_ONCE, |(_, repository)| client.tags(repository));
+    let tags =
+        parallel::map(repositories.iter().collect(), PARALLEL_REQUESTS, |(_, repository)| client.tags(repository));
     let tags = tags.into_iter().collect::<Result<Vec<_>>>()?;
     let wanted = |tag: &Tag| with_hidden || !(is_inputs_tag(tag) || tag.as_str().starts_with("sha256-"));
     let references: Vec<ImageReference> = repositories
@@ -94,7 +92,7 @@ fn list(
             tags.into_iter().filter(wanted).map(|tag| repository.with_tag(tag)).collect::<Vec<_>>()
         })
         .collect();
-    let heads = parallel::map(references, AT_ONCE, |reference| {
+    let heads = parallel::map(references, PARALLEL_REQUESTS, |reference| {
         let head = client.head_manifest(&reference);
         (reference, head)
     });
@@ -112,7 +110,7 @@ fn list(
     let images: BTreeSet<ImageReference> =
         found.iter().map(|(reference, digest)| reference.with_digest(digest.clone())).collect();
     let mut inspected: BTreeMap<ImageReference, RemoteImage> = BTreeMap::new();
-    for (image, result) in parallel::map(images.into_iter().collect(), AT_ONCE, |image| {
+    for (image, result) in parallel::map(images.into_iter().collect(), PARALLEL_REQUESTS, |image| {
         let result = client.inspect_if_there(&image);
         (image, result)
     }) {

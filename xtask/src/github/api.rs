@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use ureq::http::HeaderMap;
 
 use super::runs::{Artifact, ArtifactList, Choice, RunList, WorkflowRun, choose, eligible};
-use crate::http::{Answer, ApiError, Downloader, Secret};
+use crate::http::{Answer, ApiError, Downloader, Secret, next_link, percent_encoded};
 use crate::image::reference::Digest;
 use crate::image::time::rfc3339;
 
@@ -31,13 +31,10 @@ pub(crate) struct GitHub {
     repository: String,
 }
 
-/// What is looked for.
+/// The workflow (its file name), the branch and the artifact that is looked for.
 pub(crate) struct Wanted<'a> {
-    /// The workflow's file name.
     pub(crate) workflow: &'a str,
-    /// The branch.
     pub(crate) branch: &'a str,
-    /// The artifact's name.
     pub(crate) artifact: &'a str,
 }
 
@@ -127,20 +124,18 @@ impl GitHub {
 
     /// A page's runs that count, and whether it is the last page.
     fn runs(&self, wanted: &Wanted<'_>, page: u32) -> Result<(Vec<WorkflowRun>, bool)> {
-        let (workflow, branch) = (escaped(wanted.workflow), escaped(wanted.branch));
+        let (workflow, branch) = (percent_encoded(wanted.workflow), percent_encoded(wanted.branch));
         let path = format!(
             "actions/workflows/{workflow}/runs?branch={branch}&status=success&exclude_pull_requests=true\
              &per_page={PER_PAGE}&page={page}"
         );
         let what = format!("cannot list the runs of `{}` in `{}`", wanted.workflow, self.repository);
         let (headers, list) = self.list::<RunList>(&path).context(what)?;
-        let has_next =
-            headers.get("link").is_some_and(|links| links.to_str().is_ok_and(|links| links.contains("rel=\"next\"")));
-        Ok((eligible(list.workflow_runs, &self.repository, wanted.branch), !has_next))
+        Ok((eligible(list.workflow_runs, &self.repository, wanted.branch), next_link(&headers).is_none()))
     }
 
     fn artifacts(&self, run: u64, name: &str) -> Result<Vec<Artifact>> {
-        let path = format!("actions/runs/{run}/artifacts?name={}&per_page={PER_PAGE}", escaped(name));
+        let path = format!("actions/runs/{run}/artifacts?name={}&per_page={PER_PAGE}", percent_encoded(name));
         let (_, list) =
             self.list::<ArtifactList>(&path).with_context(|| format!("cannot list what run {run} uploaded"))?;
         Ok(list.artifacts)
@@ -194,16 +189,6 @@ fn nothing(wanted: &Wanted<'_>, asked: usize, expiry: Option<String>) -> Search 
         ),
         (asked, None) => format!("none of the {asked} newest runs of `{workflow}` on `{branch}` uploaded `{artifact}`"),
     })
-}
-
-/// A part of a path or a query (RFC 3986 section 2.1).
-fn escaped(text: &str) -> String {
-    text.bytes()
-        .map(|byte| match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
-            byte => format!("%{byte:02X}"),
-        })
-        .collect()
 }
 
 /// The token of the environment.

@@ -9,14 +9,12 @@ const EVENTS: [&str; 3] = ["push", "schedule", "workflow_dispatch"];
 /// A page of a workflow's runs.
 #[derive(Debug, Deserialize)]
 pub(crate) struct RunList {
-    /// The runs.
     pub(crate) workflow_runs: Vec<WorkflowRun>,
 }
 
 /// A run of a workflow.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(crate) struct WorkflowRun {
-    /// Its id in the API.
     pub(crate) id: u64,
     /// Its number within the workflow, as the web pages show it.
     pub(crate) run_number: u64,
@@ -26,7 +24,6 @@ pub(crate) struct WorkflowRun {
     pub(crate) conclusion: Option<String>,
     /// Its branch, or its git tag.
     pub(crate) head_branch: Option<String>,
-    /// Its commit.
     pub(crate) head_sha: String,
     /// RFC 3339, so that text order is time order.
     pub(crate) created_at: String,
@@ -44,16 +41,13 @@ pub(crate) struct HeadRepository {
 /// What a run uploaded.
 #[derive(Debug, Deserialize)]
 pub(crate) struct ArtifactList {
-    /// The artifacts.
     pub(crate) artifacts: Vec<Artifact>,
 }
 
 /// An uploaded archive.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(crate) struct Artifact {
-    /// Its id in the API.
     pub(crate) id: u64,
-    /// Its name within the run.
     pub(crate) name: String,
     /// Bytes of the archive.
     pub(crate) size_in_bytes: u64,
@@ -68,7 +62,6 @@ pub(crate) struct Artifact {
 /// What became of looking for an artifact in one run.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Choice {
-    /// This one.
     Take(Artifact),
     /// There was one, until then (`unknown` when GitHub does not say).
     Expired(String),

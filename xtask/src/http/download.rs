@@ -1,13 +1,14 @@
 //! GET requests to other services than registries, with the same connections, patience and rules:
 //! credentials stay with the host they are for, plain text with this machine.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use ureq::http::{HeaderMap, Method, Uri};
 
-use super::address::place;
+use super::address::host_port;
+use super::bounded_body::read_whole;
 use super::error::ApiError;
-use super::exchange::{Exchange, Failure, Http, WHOLE, read_whole};
-use super::retry::{Attempts, RetryPolicy, is_retryable, retry_after};
+use super::exchange::{Exchange, Http};
+use super::retry::{Attempts, Failure, RetryPolicy};
 use super::secret::Secret;
 
 /// What is downloaded from services with an HTTP API.
@@ -27,7 +28,8 @@ pub(crate) enum Answer {
 impl Downloader {
     /// No connection is made yet.
     pub(crate) fn new() -> Self {
-        Downloader { http: Http::new(WHOLE), policy: RetryPolicy::default() }
+        let policy = RetryPolicy::default();
+        Downloader { http: Http::new(policy.whole_answer), policy }
     }
 
     /// Reads `url`, whose body may have at most `limit` bytes. Redirects are followed;
@@ -46,28 +48,21 @@ impl Downloader {
         // Without what may be a user and a password.
         let bare = || url.rsplit('@').next().unwrap_or_default().escape_debug();
         let url: Uri = url.parse().ok().with_context(|| format!("`{}` is no address", bare()))?;
-        let host = place(&url);
+        let host = host_port(&url);
         let exchange = Exchange { method: Method::GET, url, headers, body: &[], blob_size: 0 };
-        let mut attempts = Attempts::new(self.policy);
-        loop {
-            let response = match self.http.exchange(&exchange, Some(authorization.reveal())) {
-                Ok(response) => response,
-                Err(Failure::Connection(_)) if attempts.wait(None) => continue,
-                Err(failure) => return Err(failure.into_error()),
-            };
+        let if_cut = format!("`{host}` cut the connection within its answer, or is too slow");
+        Attempts::new(self.policy).run(|_| {
+            let response = self.http.exchange(&exchange, Some(authorization))?;
             let headers = response.headers().clone();
             if response.status().is_success() {
-                if let Some(bytes) = read_whole(response, limit)? {
-                    return Ok(Answer::Body(headers, bytes));
-                }
-                ensure!(attempts.wait(None), "`{host}` cut the connection within its answer, or is too slow");
-                continue;
+                return Ok(Answer::Body(headers, read_whole(response.into_body(), limit, &if_cut)?));
             }
+            let error = ApiError::read(&host, response);
             let used_up = headers.get("x-ratelimit-remaining").is_some_and(|left| left == "0");
-            if is_retryable(response.status().as_u16()) && !used_up && attempts.wait(retry_after(&response)) {
-                continue;
+            match error.is_transient() && !used_up {
+                true => Err(Failure::Transient(error.clone().into(), error.retry_after)),
+                false => Ok(Answer::Refused(headers, error)),
             }
-            return Ok(Answer::Refused(headers, ApiError::read(&host, response)));
-        }
+        })
     }
 }

@@ -1,28 +1,28 @@
 //! What a server answers when it refuses.
 
 use std::fmt;
-use std::io::Read;
+use std::time::Duration;
 
 use serde::Deserialize;
 use ureq::Body;
 use ureq::http::{Response, StatusCode};
 
-/// Error bodies are small; what a broken proxy sends instead may not be.
-const MAX_BODY: u64 = 64 * 1024;
+use super::bounded_body::read_start;
+use super::retry::{is_transient, parse_retry_after};
+
 /// As much of a message as is shown.
 const MAX_MESSAGE: usize = 300;
 
 /// A registry's, or its token service's, refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ApiError {
-    /// The host that answered.
     pub(crate) host: String,
-    /// The HTTP status.
     pub(crate) status: u16,
     /// The registry's error code, such as `MANIFEST_UNKNOWN` (distribution-spec, error codes).
     pub(crate) code: Option<String>,
-    /// The registry's message.
     pub(crate) message: Option<String>,
+    /// When it asks to come back.
+    pub(crate) retry_after: Option<Duration>,
 }
 
 impl ApiError {
@@ -31,9 +31,13 @@ impl ApiError {
         self.status == 404
     }
 
-    /// Whether access was refused.
     pub(crate) fn is_denied(&self) -> bool {
         matches!(self.status, 401 | 403)
+    }
+
+    /// Whether the same request may be granted later.
+    pub(crate) fn is_transient(&self) -> bool {
+        is_transient(self.status)
     }
 
     /// Reads the answer's body, as far as it is the spec's JSON.
@@ -54,10 +58,10 @@ impl ApiError {
             message: Option<String>,
         }
         let status = response.status().as_u16();
-        let mut bytes = Vec::new();
+        let retry_after = response.headers().get("Retry-After").and_then(|value| value.to_str().ok());
+        let retry_after = retry_after.and_then(parse_retry_after);
         // A body that cannot be read leaves the status to speak.
-        let _ = response.into_body().into_reader().take(MAX_BODY).read_to_end(&mut bytes);
-        let document = serde_json::from_slice::<Document>(&bytes).ok();
+        let document = serde_json::from_slice::<Document>(&read_start(response)).ok();
         let (entry, details) = match document {
             Some(Document { errors, details }) => (errors.into_iter().next(), details),
             None => (None, None),
@@ -73,6 +77,7 @@ impl ApiError {
             status,
             code: entry.code.and_then(text),
             message: entry.message.as_deref().map(shorten).or(details.and_then(text)),
+            retry_after,
         }
     }
 }

@@ -5,46 +5,38 @@ use std::io::{self, Read};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use ureq::http::{Method, Request, Response, Uri};
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use ureq::{Agent, AsSendBody, Body, SendBody};
 
-use super::address::{is_loopback, is_same_host, place, resolve, shown};
+use super::address::{host_port, is_loopback, is_same_origin, redacted, resolve};
 use super::proxies::{NamedProxy, Proxies};
-use super::retry::is_retryable;
+use super::retry::{Failure, is_transient};
+use super::secret::Secret;
 use crate::image::reference::Registry;
 use crate::system::environment::variable;
 
 /// Blobs are redirected once; more than a few is a loop.
 const MAX_REDIRECTS: usize = 5;
-const CONNECT: Duration = Duration::from_secs(15);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// Until the answer begins; registries think long about large manifests.
-const ANSWER: Duration = Duration::from_secs(60);
-/// For all of a small answer, and of a blob beside the time that its size gives it: a server that sends a byte
-/// now and then is never silent.
-pub(crate) const WHOLE: Duration = Duration::from_secs(60);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
 /// What a blob moves at on average, at least, in bytes a second.
-const SLOWEST: u64 = 16 * 1024;
+const MIN_RATE: u64 = 16 * 1024;
 /// Without a byte.
-const SILENCE: Duration = Duration::from_secs(30);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// From a blob's last byte to the answer: some registries hash or copy all of it first.
-const STORED: Duration = Duration::from_secs(300);
+const STORE_TIMEOUT: Duration = Duration::from_secs(300);
 /// Blobs of several images travel at once, and each thread should find its connection again.
-const KEPT_CONNECTIONS: usize = 16;
-/// What `rustls` says of a certificate that it does not trust.
-const UNTRUSTED: &str = "invalid peer certificate";
-/// As much of a body that nobody wants as is read to keep its connection.
-const MAX_DRAIN: u64 = 64 * 1024;
+const IDLE_CONNECTIONS: usize = 16;
 
 /// A request's parts, without authorization.
 #[derive(Clone, Debug)]
 pub(crate) struct Exchange<'a> {
-    /// The method.
     pub(crate) method: Method,
     /// An absolute address.
     pub(crate) url: Uri,
-    /// Header names and values.
     pub(crate) headers: &'a [(&'static str, String)],
     /// What a POST or PUT sends.
     pub(crate) body: &'a [u8],
@@ -63,38 +55,20 @@ pub(crate) struct Http {
     plain: Vec<Registry>,
     /// Places of this machine that plain text was lost on, and whether they speak TLS.
     is_tls: Mutex<BTreeMap<String, bool>>,
-    /// [`WHOLE`], but for tests.
-    whole: Duration,
-}
-
-/// Why an exchange gave no answer.
-#[derive(Debug)]
-pub(crate) enum Failure {
-    /// The connection failed: worth another try.
-    Connection(anyhow::Error),
-    /// It would fail again.
-    Final(anyhow::Error),
-}
-
-impl Failure {
-    /// The error, whatever its kind.
-    pub(crate) fn into_error(self) -> anyhow::Error {
-        match self {
-            Failure::Connection(error) | Failure::Final(error) => error,
-        }
-    }
+    /// For all of a small answer, and of a blob beside the time that its size gives it.
+    whole_answer: Duration,
 }
 
 impl Http {
     /// No connection is made yet.
-    pub(crate) fn new(whole: Duration) -> Self {
+    pub(crate) fn new(whole_answer: Duration) -> Self {
         Http {
             loopback: configure().build().into(),
             remote: OnceLock::new(),
             proxies: Proxies::from_environment(),
             plain: Vec::new(),
             is_tls: Mutex::default(),
-            whole,
+            whole_answer,
         }
     }
 
@@ -111,7 +85,7 @@ impl Http {
 
     /// Whether plain text may go to an address.
     pub(crate) fn may_be_plain(&self, url: &Uri) -> bool {
-        is_loopback(url) || self.plain.iter().any(|registry| registry.as_str().eq_ignore_ascii_case(&place(url)))
+        is_loopback(url) || self.plain.iter().any(|registry| registry.as_str().eq_ignore_ascii_case(&host_port(url)))
     }
 
     /// Sends a request and follows redirects of GET and HEAD. `authorization` goes to the first
@@ -122,7 +96,7 @@ impl Http {
     pub(crate) fn exchange(
         &self,
         exchange: &Exchange<'_>,
-        authorization: Option<&str>,
+        authorization: Option<&Secret>,
     ) -> Result<Response<Body>, Failure> {
         let follow = matches!(exchange.method, Method::GET | Method::HEAD);
         let mut url = self.secured(exchange.url.clone());
@@ -138,23 +112,27 @@ impl Http {
             if !(follow && matches!(status, 301 | 302 | 303 | 307 | 308)) {
                 return Ok(response);
             }
-            let next = self.location(&url, &response).map_err(Failure::Final)?;
-            if !is_same_host(&next, &url) {
+            let next = self.location(&url, &response)?;
+            if !is_same_origin(&next, &url) {
                 // For good: a redirect back to us is not our request any more.
                 authorization = None;
             }
             url = next;
         }
-        Err(Failure::Final(anyhow::anyhow!("`{}` redirects without end", shown(&exchange.url))))
+        Err(anyhow!("`{}` redirects without end", redacted(&exchange.url)).into())
     }
 
-    fn send(&self, exchange: &Exchange<'_>, url: &Uri, authorization: Option<&str>) -> Result<Response<Body>, Failure> {
+    fn send(
+        &self,
+        exchange: &Exchange<'_>,
+        url: &Uri,
+        authorization: Option<&Secret>,
+    ) -> Result<Response<Body>, Failure> {
         let request = request_head(&exchange.method, url, exchange.headers, authorization);
-        let time = self.time_for(exchange.blob_size);
-        if matches!(exchange.method, Method::POST | Method::PUT) {
-            self.run(url, request.body(exchange.body).map_err(invalid)?, time, (ANSWER, SILENCE))
-        } else {
-            self.run(url, request.body(()).map_err(invalid)?, time, (ANSWER, SILENCE))
+        let (time, timeouts) = (self.time_for(exchange.blob_size), (RESPONSE_TIMEOUT, IDLE_TIMEOUT));
+        match exchange.method {
+            Method::POST | Method::PUT => self.run(url, request.body(exchange.body).map_err(invalid)?, time, timeouts),
+            _ => self.run(url, request.body(()).map_err(invalid)?, time, timeouts),
         }
     }
 
@@ -167,8 +145,8 @@ impl Http {
         time: Duration,
         (answer, silence): (Duration, Duration),
     ) -> Result<Response<Body>, Failure> {
-        let agent = self.agent(url).map_err(Failure::Final)?;
-        let proxy = self.proxies.of(url).map_err(Failure::Final)?;
+        let agent = self.agent(url)?;
+        let proxy = self.proxies.of(url)?;
         let request = agent
             .configure_request(request)
             .proxy(proxy.as_ref().map(|named| named.proxy.clone()))
@@ -181,14 +159,14 @@ impl Http {
     }
 
     fn time_for(&self, size: u64) -> Duration {
-        self.whole + Duration::from_secs(size / SLOWEST)
+        self.whole_answer + Duration::from_secs(size / MIN_RATE)
     }
 
     /// An address of this machine as it is spoken to: by TLS where plain text was lost on it.
     pub(crate) fn secured(&self, url: Uri) -> Uri {
-        let is_tls = url.scheme_str() == Some("http") && self.is_tls().get(&place(&url)) == Some(&true);
+        let is_tls = url.scheme_str() == Some("http") && self.is_tls().get(&host_port(&url)) == Some(&true);
         let path = url.path_and_query().map_or("/", |path| path.as_str());
-        match is_tls.then(|| format!("https://{}{path}", place(&url)).parse()) {
+        match is_tls.then(|| format!("https://{}{path}", host_port(&url)).parse()) {
             Some(Ok(secured)) => secured,
             _ => url,
         }
@@ -199,31 +177,32 @@ impl Http {
     fn is_tls_instead(&self, url: &Uri, outcome: &Result<Response<Body>, Failure>) -> bool {
         let is_odd = match outcome {
             Ok(response) => response.status().as_u16() == 400,
-            Err(Failure::Connection(error)) => match error.downcast_ref::<ureq::Error>() {
+            Err(Failure::Transient(error, _)) => match error.downcast_ref::<ureq::Error>() {
                 Some(ureq::Error::Io(error)) => error.kind() != io::ErrorKind::ConnectionRefused,
                 Some(ureq::Error::Protocol(_)) => true,
                 _ => false,
             },
-            Err(Failure::Final(_)) => false,
+            Err(_) => false,
         };
-        let place = place(url);
+        let host = host_port(url);
         let is_plain = url.scheme_str() == Some("http") && is_loopback(url);
         if !is_odd || !is_plain {
             return false;
         }
         // Another thread may have asked meanwhile.
-        if let Some(known) = self.is_tls().get(&place).copied() {
+        if let Some(known) = self.is_tls().get(&host).copied() {
             return known;
         }
-        let is_tls = format!("https://{place}/v2/").parse().is_ok_and(|url| {
+        let is_tls = format!("https://{host}/v2/").parse().is_ok_and(|url| {
             let exchange = Exchange { method: Method::HEAD, url, headers: &[], body: &[], blob_size: 0 };
             match self.send(&exchange, &exchange.url, None) {
                 Ok(_) => true,
                 // A certificate is shown by who speaks TLS.
-                Err(failure) => format!("{:#}", failure.into_error()).contains(UNTRUSTED),
+                Err(Failure::Permanent(error)) => error.downcast_ref().is_some_and(is_untrusted),
+                Err(_) => false,
             }
         });
-        self.is_tls().insert(place, is_tls);
+        self.is_tls().insert(host, is_tls);
         is_tls
     }
 
@@ -242,12 +221,12 @@ impl Http {
         url: &Uri,
         length: u64,
         content: &mut dyn Read,
-        authorization: Option<&str>,
+        authorization: Option<&Secret>,
     ) -> Result<Response<Body>, Failure> {
         let headers = [("Content-Type", "application/octet-stream".to_owned()), ("Content-Length", length.to_string())];
         let request = request_head(&Method::PUT, url, &headers, authorization);
         let request = request.body(SendBody::from_reader(content)).map_err(invalid)?;
-        self.run(url, request, self.time_for(length), (STORED, STORED))
+        self.run(url, request, self.time_for(length), (STORE_TIMEOUT, STORE_TIMEOUT))
     }
 
     /// Where an answer's `Location` leads: https, or plain text from where that is spoken to where
@@ -260,8 +239,8 @@ impl Http {
             .headers()
             .get("Location")
             .and_then(|value| value.to_str().ok())
-            .with_context(|| format!("`{}` redirects to nowhere", shown(from)))?;
-        self.resolve(from, location).with_context(|| format!("`{}` redirects to a bad address", shown(from)))
+            .with_context(|| format!("`{}` redirects to nowhere", redacted(from)))?;
+        self.resolve(from, location).with_context(|| format!("`{}` redirects to a bad address", redacted(from)))
     }
 
     /// What `location` means in an answer of `from`: see [`Http::location`].
@@ -277,14 +256,14 @@ impl Http {
         ensure!(
             next.scheme_str() == Some("https") || plain_here,
             "`{}` would be spoken to without https",
-            shown(&next)
+            redacted(&next)
         );
         Ok(next)
     }
 
     fn agent(&self, url: &Uri) -> Result<&Agent> {
         if url.scheme_str() == Some("http") {
-            ensure!(self.may_be_plain(url), "plain http to `{}` is refused", shown(url));
+            ensure!(self.may_be_plain(url), "plain http to `{}` is refused", redacted(url));
             if is_loopback(url) {
                 return Ok(&self.loopback);
             }
@@ -308,51 +287,31 @@ fn configure() -> ureq::config::ConfigBuilder<ureq::typestate::AgentScope> {
         .max_redirects_will_error(false)
         .user_agent(concat!("cargo-xtask/", env!("CARGO_PKG_VERSION")))
         .proxy(None)
-        .timeout_connect(Some(CONNECT))
-        .timeout_per_write(Some(SILENCE))
-        .max_idle_connections(2 * KEPT_CONNECTIONS)
-        .max_idle_connections_per_host(KEPT_CONNECTIONS)
+        .timeout_connect(Some(CONNECT_TIMEOUT))
+        .timeout_per_write(Some(IDLE_TIMEOUT))
+        .max_idle_connections(2 * IDLE_CONNECTIONS)
+        .max_idle_connections_per_host(IDLE_CONNECTIONS)
 }
 
 fn request_head(
     method: &Method,
     url: &Uri,
     headers: &[(&'static str, String)],
-    authorization: Option<&str>,
+    authorization: Option<&Secret>,
 ) -> ureq::http::request::Builder {
     let mut request = Request::builder().method(method.clone()).uri(url.clone());
     for (name, value) in headers {
         request = request.header(*name, value);
     }
     match authorization {
-        Some(authorization) => request.header("Authorization", authorization),
+        Some(authorization) => request.header("Authorization", authorization.reveal()),
         None => request,
     }
 }
 
 /// The `http` crate's message does not show values, which may be secret.
 fn invalid(error: ureq::http::Error) -> Failure {
-    Failure::Final(anyhow::Error::new(error).context("bad request"))
-}
-
-/// Reads what is left of an answer that is of no use, so that its connection is.
-pub(crate) fn drain(response: Response<Body>) {
-    // A body that cannot be read costs the connection, nothing else.
-    let _ = io::copy(&mut response.into_body().into_reader().take(MAX_DRAIN), &mut io::sink());
-}
-
-/// The whole body of a small answer; `None` when it was cut, or came too slowly.
-///
-/// # Errors
-/// More than `limit` bytes.
-pub(crate) fn read_whole(response: Response<Body>, limit: u64) -> Result<Option<Vec<u8>>> {
-    let length = response.body().content_length();
-    let mut bytes = Vec::new();
-    let read = response.into_body().into_reader().take(limit + 1).read_to_end(&mut bytes);
-    let size = bytes.len() as u64;
-    ensure!(size.max(length.unwrap_or(0)) <= limit, "the answer is longer than {limit} bytes");
-    let is_cut = read.is_err() || length.is_some_and(|length| length > size);
-    Ok((!is_cut).then_some(bytes))
+    anyhow::Error::new(error).context("bad request").into()
 }
 
 /// The system's root certificates, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name; where
@@ -372,16 +331,29 @@ fn root_certificates() -> Result<Vec<Certificate<'static>>> {
     Ok(found.certs.iter().map(|der| Certificate::from_der(der).to_owned()).collect())
 }
 
+/// Whether the other side's certificate is one that we do not trust.
+fn is_untrusted(error: &ureq::Error) -> bool {
+    use rustls::Error::InvalidCertificate;
+    match error {
+        ureq::Error::Rustls(InvalidCertificate(_)) => true,
+        // As the handshake gives it, through the stream.
+        ureq::Error::Io(error) => {
+            matches!(error.get_ref().and_then(|inner| inner.downcast_ref()), Some(InvalidCertificate(_)))
+        }
+        _ => false,
+    }
+}
+
 fn classify(error: ureq::Error, url: &Uri, proxy: Option<&NamedProxy>) -> Failure {
     use ureq::Error as E;
     let through = proxy.map(NamedProxy::shown).unwrap_or_default();
     let refused = match &error {
-        // `proxy server responded 407/407`
+        // A text alone: `proxy server responded 407/407`; `tests/offline/proxies.rs` notices when it changes.
         E::ConnectProxyFailed(reason) => reason.rsplit('/').next().and_then(|status| status.parse().ok()),
         _ => None,
     };
     if let (Some(status), Some(proxy)) = (refused, proxy)
-        && !is_retryable(status)
+        && !is_transient(status)
     {
         let hint = match (status, proxy.proxy.username()) {
             (407, None) => format!("hint: it wants a user: `{}=http://USER:PASSWORD@HOST:PORT`", proxy.variable),
@@ -389,7 +361,7 @@ fn classify(error: ureq::Error, url: &Uri, proxy: Option<&NamedProxy>) -> Failur
             _ => "hint: what needs no proxy is listed in `NO_PROXY`".to_owned(),
         };
         let error = anyhow::Error::msg(hint).context(format!("{through} answered {status}"));
-        return Failure::Final(error.context(format!("cannot reach `{}`", place(url))));
+        return error.context(format!("cannot reach `{}`", host_port(url))).into();
     }
     let again = match &error {
         // A wrong certificate, reported through the stream.
@@ -398,7 +370,7 @@ fn classify(error: ureq::Error, url: &Uri, proxy: Option<&NamedProxy>) -> Failur
         E::Protocol(_) | E::ConnectProxyFailed(_) => true,
         _ => false,
     };
-    let error = match error.to_string().contains(UNTRUSTED) {
+    let error = match is_untrusted(&error) {
         true => {
             let hint = "hint: for a private certificate authority, set `SSL_CERT_FILE` to its certificate";
             anyhow::Error::msg(hint).context(error)
@@ -406,6 +378,71 @@ fn classify(error: ureq::Error, url: &Uri, proxy: Option<&NamedProxy>) -> Failur
         false => anyhow::Error::new(error),
     };
     let through = if through.is_empty() { through } else { format!(" through {through}") };
-    let error = error.context(format!("cannot reach `{}`{through}", place(url)));
-    if again { Failure::Connection(error) } else { Failure::Final(error) }
+    let error = error.context(format!("cannot reach `{}`{through}", host_port(url)));
+    if again { Failure::Transient(error, None) } else { error.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::sync::Arc;
+
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use rustls::{ServerConfig, ServerConnection};
+
+    use super::*;
+
+    /// For 127.0.0.1, signed by its own key, and that key: `openssl req -x509 -newkey ec -days 36500`.
+    const CERTIFICATE: &str = "\
+        MIIBfzCCASagAwIBAgIUDK7tOQSTlNIa+yE8xdPoEk15CZowCgYIKoZIzj0EAwIwDDEKMAgGA1UEAwwBYTAgFw0yNjExMjExOTE0\
+        NDVaGA8yMTI2MTAyODE5MTQ0NVowDDEKMAgGA1UEAwwBYTBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABP7dsL8L4pxuaX5dNdam\
+        +tOtaM21wV8t4FQuplkAAtT4YwKUVs20X/VUtRoixkhANNTk/2sjzHQdverynvygU+ajZDBiMB0GA1UdDgQWBBSqHSWD2L12XKSx\
+        dfYpAPfB8/YurTAfBgNVHSMEGDAWgBSqHSWD2L12XKSxdfYpAPfB8/YurTAPBgNVHRMBAf8EBTADAQH/MA8GA1UdEQQIMAaHBH8A\
+        AAEwCgYIKoZIzj0EAwIDRwAwRAIgDJOrBOI88ADvbOFhonLMUMzrhM9VaSuKQV9Cre4jlR8CICpZxX4iHSdWn3F8gpi/hvasOpoy\
+        3reXG5nSCAlsDwtJ";
+    const KEY: &str = "\
+        MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgepLvUGr0gLOdfn/bZ1kn+nbt6RY9+xN6VCiFSUbWPyWhRANCAAT+\
+        3bC/C+Kcbml+XTXWpvrTrWjNtcFfLeBULqZZAALU+GMClFbNtF/1VLUaIsZIQDTU5P9rI8x0Hb3q8p78oFPm";
+
+    /// Answers the TLS handshakes of `127.0.0.1:PORT`.
+    fn tls_server() -> u16 {
+        let der = |text: &str| STANDARD.decode(text).unwrap();
+        let key = PrivateKeyDer::try_from(der(KEY)).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![CertificateDer::from(der(CERTIFICATE))], key)
+            .unwrap();
+        let (listener, config) = (TcpListener::bind("127.0.0.1:0").unwrap(), Arc::new(config));
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let mut connection = ServerConnection::new(config.clone()).unwrap();
+                while connection.is_handshaking() && connection.complete_io(&mut stream).is_ok() {}
+            }
+        });
+        port
+    }
+
+    /// `rustls` says so by type, which `ureq` has to hand on.
+    #[test]
+    fn a_certificate_that_is_not_trusted_is_known_as_such() {
+        let port = tls_server();
+        let ask = |http: &Http, scheme: &str| {
+            let url = format!("{scheme}://127.0.0.1:{port}/v2/").parse().unwrap();
+            let exchange = Exchange { method: Method::HEAD, url, headers: &[], body: &[], blob_size: 0 };
+            match http.exchange(&exchange, None) {
+                Err(Failure::Permanent(error)) => format!("{error:#}"),
+                other => panic!("{other:?}"),
+            }
+        };
+        // Spoken to in plain text at first, it is found to speak TLS.
+        for scheme in ["https", "http"] {
+            let error = ask(&Http::new(Duration::from_secs(5)), scheme);
+            assert!(error.ends_with("set `SSL_CERT_FILE` to its certificate"), "{scheme}: {error}");
+        }
+    }
 }

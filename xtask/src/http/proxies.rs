@@ -6,7 +6,7 @@ use anyhow::{Result, bail, ensure};
 use ureq::http::Uri;
 use ureq::{Proxy, ProxyProtocol};
 
-use super::address::{is_loopback, place};
+use super::address::{host_port, is_loopback};
 use crate::system::environment::variable;
 
 /// Where the proxy for https is looked for, and that for http; the first one set wins.
@@ -32,12 +32,11 @@ pub(crate) struct NamedProxy {
 impl NamedProxy {
     /// For messages: without what it is logged in to with.
     pub(crate) fn shown(&self) -> String {
-        format!("the proxy `{}` (`{}`)", place(self.proxy.uri()), self.variable)
+        format!("the proxy `{}` (`{}`)", host_port(self.proxy.uri()), self.variable)
     }
 }
 
 impl Proxies {
-    /// Those of this process.
     pub(crate) fn from_environment() -> Self {
         Proxies::from(variable)
     }

@@ -1,13 +1,11 @@
-//! When to try again, and how long to wait before.
+//! The one loop of tries: when to try again, and how long to wait before.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use ureq::Body;
-use ureq::http::Response;
+use anyhow::Result;
 
-use super::exchange::WHOLE;
 use crate::image::time::parse_http_date;
 
 /// How often and how patiently requests are repeated.
@@ -21,7 +19,8 @@ pub(crate) struct RetryPolicy {
     pub(crate) longest_wait: Duration,
     /// The longest `Retry-After` that is waited for; a longer one ends the operation at once.
     pub(crate) longest_retry_after: Duration,
-    /// The longest that a small answer may take to come; a blob gets more by its size.
+    /// The longest that a small answer may take to come; a blob gets more by its size. A server that sends a byte
+    /// now and then is never silent.
     pub(crate) whole_answer: Duration,
 }
 
@@ -32,27 +31,60 @@ impl Default for RetryPolicy {
             first_wait: Duration::from_millis(300),
             longest_wait: Duration::from_secs(10),
             longest_retry_after: Duration::from_secs(90),
-            whole_answer: WHOLE,
+            whole_answer: Duration::from_secs(60),
         }
     }
 }
 
+/// Why a try came to nothing.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Worth another try, after the time that the server asks for, if it does.
+    Transient(anyhow::Error, Option<Duration>),
+    /// An authorization that had ended is renewed: worth another try now, which does not count.
+    Renewed,
+    /// It would fail again.
+    Permanent(anyhow::Error),
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Failure::Permanent(error)
+    }
+}
+
 /// The tries of one request, or of an operation that is begun anew as a whole.
+#[derive(Clone, Copy)]
 pub(crate) struct Attempts {
     policy: RetryPolicy,
     made: u32,
 }
 
 impl Attempts {
-    /// Begins the first try.
     pub(crate) fn new(policy: RetryPolicy) -> Self {
         Attempts { policy, made: 1 }
     }
 
-    /// Waits before the next try: longer from try to try, and at least as long as the registry asks (which may
-    /// be not at all, of many clients at once), a random part of it so that clients do not come back together. False, without waiting, when
-    /// there is no next try.
-    pub(crate) fn wait(&mut self, retry_after: Option<Duration>) -> bool {
+    /// Tries until it succeeds, fails for good, or there is no next try. What is tried may spend tries on parts
+    /// of its own.
+    ///
+    /// # Errors
+    /// The last try's.
+    pub(crate) fn run<T>(&mut self, mut once: impl FnMut(&mut Self) -> Result<T, Failure>) -> Result<T> {
+        loop {
+            match once(self) {
+                Ok(value) => return Ok(value),
+                Err(Failure::Renewed) => {}
+                Err(Failure::Transient(_, retry_after)) if self.wait(retry_after) => {}
+                Err(Failure::Transient(error, _) | Failure::Permanent(error)) => return Err(error),
+            }
+        }
+    }
+
+    /// Waits before the next try: longer from try to try, and at least as long as the server asks (which may be
+    /// not at all, of many clients at once), a random part of it so that clients do not come back together.
+    /// False, without waiting, when there is no next try.
+    fn wait(&mut self, retry_after: Option<Duration>) -> bool {
         let too_long = retry_after.is_some_and(|wait| wait > self.policy.longest_retry_after);
         if self.made >= self.policy.tries || too_long {
             return false;
@@ -73,17 +105,12 @@ fn random_fraction() -> f64 {
 }
 
 /// Whether a status is worth another try.
-pub(crate) fn is_retryable(status: u16) -> bool {
+pub(super) fn is_transient(status: u16) -> bool {
     matches!(status, 408 | 429 | 500..=599)
 }
 
-/// What the answer says about coming back.
-pub(crate) fn retry_after(response: &Response<Body>) -> Option<Duration> {
-    parse_retry_after(response.headers().get("Retry-After")?.to_str().ok()?)
-}
-
 /// Reads `Retry-After` (RFC 9110 section 10.2.3): seconds, or a date.
-fn parse_retry_after(text: &str) -> Option<Duration> {
+pub(super) fn parse_retry_after(text: &str) -> Option<Duration> {
     let text = text.trim();
     if let Ok(seconds) = text.parse::<u64>() {
         return Some(Duration::from_secs(seconds));

@@ -7,7 +7,6 @@ use std::fmt;
 pub(crate) struct Secret(String);
 
 impl Secret {
-    /// Wraps `text`.
     pub(crate) fn new(text: impl Into<String>) -> Self {
         Secret(text.into())
     }

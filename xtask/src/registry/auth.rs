@@ -10,29 +10,29 @@ use ureq::http::Response;
 
 use super::challenge::{Challenge, merge_scopes, parse_challenges};
 use super::client::ApiRequest;
-use super::credentials::{Credential, Credentials, Found};
-use super::token::{Ticket, basic, fetch_token, token_realm};
-use crate::http::{ApiError, Attempts, Http, Secret, drain, shown};
+use super::credentials::{Credential, Credentials, FoundCredential};
+use super::token::{TokenRequest, basic, fetch_token, token_realm};
+use crate::http::{ApiError, Attempts, Http, Secret, drain, redacted};
 use crate::image::reference::{Registry, Repository};
 
 /// The authorizations in use, for all registries.
 pub(super) struct Auth {
     credentials: Credentials,
     /// By registry and scope.
-    grants: Mutex<HashMap<(Registry, String), Grant>>,
+    authorizations: Mutex<HashMap<(Registry, String), Authorization>>,
     /// What each registry asked for last: the next scope's authorization is had without a refusal.
-    asked: Mutex<HashMap<Registry, Vec<Challenge>>>,
+    challenges: Mutex<HashMap<Registry, Vec<Challenge>>>,
     /// By registry and repository: asking a helper program takes time.
-    found: Mutex<HashMap<(Registry, Repository), Found>>,
+    found: Mutex<HashMap<(Registry, Repository), FoundCredential>>,
     /// Held while an authorization is made, so that threads that need the same one get one.
-    making: Mutex<()>,
+    renewing: Mutex<()>,
 }
 
 /// The value of an `Authorization` header.
-struct Grant {
+struct Authorization {
     value: Secret,
     /// `None`: until it is refused.
-    ends: Option<Instant>,
+    expires: Option<Instant>,
 }
 
 impl Auth {
@@ -40,10 +40,10 @@ impl Auth {
     pub(super) fn new(credentials: Credentials) -> Self {
         Auth {
             credentials,
-            grants: Mutex::default(),
-            asked: Mutex::default(),
+            authorizations: Mutex::default(),
+            challenges: Mutex::default(),
             found: Mutex::default(),
-            making: Mutex::default(),
+            renewing: Mutex::default(),
         }
     }
 
@@ -58,22 +58,22 @@ impl Auth {
         request: &ApiRequest<'_>,
         attempts: &mut Attempts,
     ) -> Result<Option<Secret>> {
-        if let Some(known) = self.known(request) {
+        if let Some(known) = self.valid(request) {
             return Ok(Some(known));
         }
-        let Some(challenges) = lock(&self.asked).get(request.registry).cloned() else { return Ok(None) };
-        let _making = lock(&self.making);
-        if let Some(known) = self.known(request) {
+        let Some(challenges) = lock(&self.challenges).get(request.registry).cloned() else { return Ok(None) };
+        let _renewing = lock(&self.renewing);
+        if let Some(known) = self.valid(request) {
             return Ok(Some(known));
         }
-        self.make(http, request, &challenges, attempts)
+        self.acquire(http, request, &challenges, attempts)
     }
 
     /// Gets what a 401 to `refused` asks for; [`Auth::authorize`] has it then.
     ///
     /// # Errors
     /// Nothing that we could show; a token service that refuses or fails.
-    pub(super) fn answer(
+    pub(super) fn answer_challenge(
         &self,
         http: &Http,
         request: &ApiRequest<'_>,
@@ -84,9 +84,9 @@ impl Auth {
         let headers = response.headers().get_all("WWW-Authenticate");
         let challenges: Vec<Challenge> =
             headers.iter().filter_map(|value| value.to_str().ok()).flat_map(parse_challenges).collect();
-        let _making = lock(&self.making);
-        let is_made = self.known(request).is_some_and(|known| Some(&known) != refused);
-        if is_made || self.make(http, request, &challenges, attempts)?.is_some() {
+        let _renewing = lock(&self.renewing);
+        let is_made = self.valid(request).is_some_and(|known| Some(&known) != refused);
+        if is_made || self.acquire(http, request, &challenges, attempts)?.is_some() {
             drain(response);
             return Ok(());
         }
@@ -103,20 +103,20 @@ impl Auth {
     }
 
     /// The authorization that has not ended, of this scope or of one that holds it.
-    fn known(&self, request: &ApiRequest<'_>) -> Option<Secret> {
-        let grants = lock(&self.grants);
-        let valid = |scope: String| {
-            let grant = grants.get(&(request.registry.clone(), scope))?;
-            let ended = grant.ends.is_some_and(|ends| Instant::now() >= ends);
-            (!ended).then(|| grant.value.clone())
+    fn valid(&self, request: &ApiRequest<'_>) -> Option<Secret> {
+        let authorizations = lock(&self.authorizations);
+        let unexpired = |scope: String| {
+            let authorization = authorizations.get(&(request.registry.clone(), scope))?;
+            let ended = authorization.expires.is_some_and(|expires| Instant::now() >= expires);
+            (!ended).then(|| authorization.value.clone())
         };
         let wider = request.actions == "pull";
-        let pushing = || valid(format!("repository:{}:pull,push", request.repository)).filter(|_| wider);
-        valid(request.scope()).or_else(pushing)
+        let pushing = || unexpired(format!("repository:{}:pull,push", request.repository)).filter(|_| wider);
+        unexpired(request.scope()).or_else(pushing)
     }
 
     /// Makes and keeps what the challenges ask for; `None` when nothing that we have fits.
-    fn make(
+    fn acquire(
         &self,
         http: &Http,
         request: &ApiRequest<'_>,
@@ -125,29 +125,29 @@ impl Auth {
     ) -> Result<Option<Secret>> {
         let credential = self.credential(request).credential;
         let bearer = challenges.iter().find(|challenge| **challenge != Challenge::Basic);
-        let grant = match (bearer, credential) {
+        let authorization = match (bearer, credential) {
             (Some(Challenge::Bearer { realm, service, scope }), credential) => {
                 let scope = merge_scopes(&request.scope(), scope.as_deref().unwrap_or_default());
                 let realm = token_realm(http, realm, request.registry)?;
-                let ticket = Ticket { realm, service: service.as_deref(), scope: &scope };
-                let (value, ends) = fetch_token(http, &ticket, credential.as_ref(), attempts)
+                let token_request = TokenRequest { realm, service: service.as_deref(), scope: &scope };
+                let (value, expires) = fetch_token(http, &token_request, credential.as_ref(), attempts)
                     .map_err(|error| self.explain_token(error, request))
-                    .with_context(|| format!("cannot get a token from `{}`", shown(&ticket.realm)))?;
-                Grant { value, ends: Some(ends) }
+                    .with_context(|| format!("cannot get a token from `{}`", redacted(&token_request.realm)))?;
+                Authorization { value, expires: Some(expires) }
             }
             (_, Some(Credential::Password { username, password })) if challenges.contains(&Challenge::Basic) => {
-                Grant { value: basic(&username, &password), ends: None }
+                Authorization { value: basic(&username, &password), expires: None }
             }
             _ => return Ok(None),
         };
-        let value = grant.value.clone();
-        lock(&self.grants).insert((request.registry.clone(), request.scope()), grant);
+        let value = authorization.value.clone();
+        lock(&self.authorizations).insert((request.registry.clone(), request.scope()), authorization);
         // Without the scope: that was this request's.
         let kept = challenges.iter().cloned().map(|challenge| match challenge {
             Challenge::Bearer { realm, service, .. } => Challenge::Bearer { realm, service, scope: None },
             Challenge::Basic => Challenge::Basic,
         });
-        lock(&self.asked).insert(request.registry.clone(), kept.collect());
+        lock(&self.challenges).insert(request.registry.clone(), kept.collect());
         Ok(Some(value))
     }
 
@@ -196,7 +196,7 @@ impl Auth {
         anyhow::Error::msg(hint).context(error)
     }
 
-    fn credential(&self, request: &ApiRequest<'_>) -> Found {
+    fn credential(&self, request: &ApiRequest<'_>) -> FoundCredential {
         let key = (request.registry.clone(), request.repository.clone());
         if let Some(found) = lock(&self.found).get(&key) {
             return found.clone();

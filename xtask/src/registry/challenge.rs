@@ -10,7 +10,6 @@ pub(super) enum Challenge {
     Basic,
     /// A token of the service `realm`.
     Bearer {
-        /// The service's address.
         realm: String,
         /// How the service calls the registry.
         service: Option<String>,

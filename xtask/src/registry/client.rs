@@ -1,39 +1,39 @@
 //! The way every request takes: authorized, repeated, its failure explained.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use ureq::Body;
 use ureq::http::response::Parts;
 use ureq::http::{Method, Response, Uri};
 
 use super::auth::Auth;
+use super::blob_locations::BlobLocations;
 use super::credentials::Credentials;
-use super::whereabouts::Whereabouts;
-use crate::http::{
-    ApiError, Attempts, Exchange, Failure, Http, RetryPolicy, drain, is_retryable, read_whole, retry_after,
-};
+use crate::http::{ApiError, Attempts, Exchange, Failure, Http, RetryPolicy, read_whole};
 use crate::image::reference::{ImageReference, Registry, Repository};
 
 /// A client for all registries. Threads may share one.
 pub(crate) struct Client {
     pub(super) http: Http,
     pub(super) auth: Auth,
-    pub(super) whereabouts: Whereabouts,
+    pub(super) locations: BlobLocations,
     policy: RetryPolicy,
     requests: AtomicU64,
 }
 
+/// Images, or tags, asked about at once: registries answer slowly, not with much.
+pub(crate) const PARALLEL_REQUESTS: usize = 8;
 /// What pushing asks a token for: one for all requests of an image, reading ones included.
 pub(super) const PUSH: &str = "pull,push";
+
+/// What is said of a small answer that does not come whole.
+pub(super) const CUT: &str = "the connection was cut, or too slow, within the answer";
 
 /// A request to a registry's API.
 #[derive(Clone)]
 pub(super) struct ApiRequest<'a> {
-    /// The method.
     pub(super) method: Method,
-    /// Where to.
     pub(super) registry: &'a Registry,
     /// What it concerns, for authorization.
     pub(super) repository: &'a Repository,
@@ -43,9 +43,7 @@ pub(super) struct ApiRequest<'a> {
     pub(super) also_reads: Option<&'a Repository>,
     /// The path below `/v2/REPOSITORY/`.
     pub(super) path: String,
-    /// Header names and values.
     pub(super) headers: Vec<(&'static str, String)>,
-    /// What a POST or PUT sends.
     pub(super) body: &'a [u8],
     /// The size of the blob that is asked for; 0 for what is small.
     pub(super) blob_size: u64,
@@ -88,7 +86,7 @@ impl Client {
         Client {
             http: Http::new(policy.whole_answer),
             auth: Auth::new(credentials),
-            whereabouts: Whereabouts::default(),
+            locations: BlobLocations::default(),
             policy,
             requests: AtomicU64::new(0),
         }
@@ -106,7 +104,6 @@ impl Client {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// Counts a request.
     pub(super) fn count(&self) {
         self.requests.fetch_add(1, Ordering::Relaxed);
     }
@@ -136,15 +133,10 @@ impl Client {
     /// # Errors
     /// As [`Client::send`]; a longer answer, or one that never comes whole.
     pub(super) fn read(&self, url: &Uri, request: &ApiRequest<'_>, limit: u64) -> Result<(Parts, Vec<u8>)> {
-        let mut attempts = self.attempts();
-        loop {
-            let response = self.send_to(url.clone(), request, &mut attempts)?;
-            let (parts, body) = response.into_parts();
-            if let Some(bytes) = read_whole(Response::new(body), limit)? {
-                return Ok((parts, bytes));
-            }
-            ensure!(attempts.wait(None), "the connection was cut, or too slow, within the answer");
-        }
+        self.attempts().run(|attempts| {
+            let (parts, body) = self.send_to(url.clone(), request, attempts)?.into_parts();
+            Ok((parts, read_whole(body, limit, CUT)?))
+        })
     }
 
     /// Sends a request, with a token if one is asked for, and again after connection faults,
@@ -171,45 +163,37 @@ impl Client {
         // Whether the authorization in use was made for this very answer: a second refusal of
         // it is final, one of an older token is only its end.
         let mut fresh = false;
-        loop {
+        attempts.run(|attempts| {
             let authorization = self.auth.authorize(&self.http, request, attempts)?;
             self.count();
-            let response = match self.http.exchange(&exchange, authorization.as_ref().map(|value| value.reveal())) {
-                Ok(response) => response,
-                Err(Failure::Connection(_)) if attempts.wait(None) => continue,
-                Err(failure) => return Err(failure.into_error()),
-            };
+            let response = self.http.exchange(&exchange, authorization.as_ref())?;
             match response.status().as_u16() {
                 200..=299 => return Ok(response),
                 401 if !fresh => {
-                    self.auth.answer(&self.http, request, authorization.as_ref(), response, attempts)?;
+                    self.auth.answer_challenge(&self.http, request, authorization.as_ref(), response, attempts)?;
                     fresh = true;
+                    return Err(Failure::Renewed);
                 }
-                status if is_retryable(status) => {
-                    fresh = false;
-                    let retry_after = retry_after(&response);
-                    if !attempts.wait(retry_after) {
-                        let error = ApiError::read(request.registry.as_str(), response);
-                        return Err(with_wait(error, retry_after));
-                    }
-                    drain(response);
-                }
-                _ => {
-                    let error = ApiError::read(request.registry.as_str(), response);
-                    return Err(self.auth.explain(error, request, authorization.as_ref()));
-                }
+                _ => fresh = false,
             }
-        }
+            let error = ApiError::read(request.registry.as_str(), response);
+            Err(refused(error, |error| self.auth.explain(error, request, authorization.as_ref())))
+        })
     }
 }
 
-/// Adds how long the registry asks to wait, when that is why we gave up.
-pub(super) fn with_wait(error: ApiError, retry_after: Option<Duration>) -> anyhow::Error {
-    match retry_after.filter(|wait| !wait.is_zero()) {
+/// A refusal that may pass, with how long the registry asks to wait; one that will not is `explain`ed.
+pub(super) fn refused(error: ApiError, explain: impl FnOnce(ApiError) -> anyhow::Error) -> Failure {
+    if !error.is_transient() {
+        return explain(error).into();
+    }
+    let retry_after = error.retry_after;
+    let error = match retry_after.filter(|wait| !wait.is_zero()) {
         Some(wait) => {
             let hint = format!("the registry asks to come back in {} seconds", wait.as_secs());
             anyhow::Error::new(error).context(hint)
         }
         None => error.into(),
-    }
+    };
+    Failure::Transient(error, retry_after)
 }

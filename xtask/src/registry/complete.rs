@@ -4,19 +4,16 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use anyhow::Result;
-use ureq::http::Method;
-
-use super::client::{ApiRequest, Client};
+use super::client::Client;
 use super::inspect::{RemoteImage, parse};
-use super::pull::is_not_found;
-use crate::http::{ApiError, drain};
+use super::pull::{is_not_found, status_of};
 use crate::image::manifest::{AnyManifest, Descriptor, Manifest};
 use crate::image::reference::{Digest, ImageReference};
 use crate::system::parallel;
+use anyhow::Result;
 
 /// Parts of one image asked about at once; several images are looked at side by side.
-const AT_ONCE: usize = 4;
+const PARALLEL_PARTS: usize = 4;
 
 /// What a repository has of an image.
 pub(crate) enum Found {
@@ -78,7 +75,7 @@ impl Client {
     /// its platforms (attestations), down to their blobs. Each blob is asked about once.
     ///
     /// # Errors
-    /// [`LostPart`] and [`ApiError`] within the chain for a part that does not exist; the registry cannot be
+    /// [`LostPart`] and [`crate::http::ApiError`] within the chain for a part that does not exist; the registry cannot be
     /// asked.
     pub(crate) fn check_complete(&self, reference: &ImageReference, image: &RemoteImage) -> Result<()> {
         let mut blobs: BTreeMap<Digest, (&'static str, Descriptor)> = BTreeMap::new();
@@ -86,13 +83,14 @@ impl Client {
         for platform in image.platforms.values() {
             platform.layers.iter().for_each(|layer| add("layer", layer));
         }
-        let others = parallel::map(image.others.iter().collect(), AT_ONCE, |other| self.images_below(reference, other));
+        let others =
+            parallel::map(image.others.iter().collect(), PARALLEL_PARTS, |other| self.images_below(reference, other));
         for manifest in others.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten() {
             add("config", &manifest.config);
             manifest.kept_layers().for_each(|layer| add("layer", layer));
         }
-        let looked = parallel::map(blobs.into_values().collect(), AT_ONCE, |(what, blob)| {
-            self.look_at_blob(reference, &blob).map_err(or_lost(reference, what, &blob.digest))
+        let looked = parallel::map(blobs.into_values().collect(), PARALLEL_PARTS, |(what, blob)| {
+            self.check_blob(reference, &blob).map_err(or_lost(reference, what, &blob.digest))
         });
         looked.into_iter().collect()
     }
@@ -110,18 +108,13 @@ impl Client {
         }
     }
 
-    fn look_at_blob(&self, reference: &ImageReference, blob: &Descriptor) -> Result<()> {
-        let request = ApiRequest::new(Method::HEAD, reference, "pull", format!("blobs/{}", blob.digest));
-        match self.send(&request, &mut self.attempts()) {
-            Ok(response) => {
-                drain(response);
-                Ok(())
-            }
+    fn check_blob(&self, reference: &ImageReference, blob: &Descriptor) -> Result<()> {
+        match self.head_blob(reference, &blob.digest, "pull") {
             // It does not tell by HEAD.
-            Err(error) if error.downcast_ref::<ApiError>().is_some_and(|answer| answer.status == 405) => {
+            Err(error) if status_of(&error) == Some(405) => {
                 self.open_blob(reference, &blob.digest, blob.size).map(drop)
             }
-            Err(error) => Err(error),
+            answer => answer,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use xshell::{Shell, cmd};
 
-use super::credentials::{Credential, Found};
+use super::credentials::{Credential, FoundCredential};
 use crate::http::Secret;
 use crate::image::reference::Registry;
 use crate::system::process::answer_within;
@@ -20,7 +20,7 @@ pub(super) fn helper_key(registry: &Registry) -> String {
 
 /// Runs `docker-credential-NAME get` (docker-credential-helpers' protocol). Its output is never
 /// shown: it may hold the secret.
-pub(super) fn ask_helper(name: &str, key: &str) -> Found {
+pub(super) fn ask_helper(name: &str, key: &str) -> FoundCredential {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Answer {
@@ -29,7 +29,7 @@ pub(super) fn ask_helper(name: &str, key: &str) -> Found {
     }
     let program = format!("docker-credential-{name}");
     let source = format!("the credential helper `{}`", program.escape_debug());
-    let trouble = |what: &str| Found::trouble(format!("{source} {what}"));
+    let trouble = |what: &str| FoundCredential::trouble(format!("{source} {what}"));
     if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
         return trouble("has no valid name");
     }
@@ -41,7 +41,7 @@ pub(super) fn ask_helper(name: &str, key: &str) -> Found {
     if !output.status.success() {
         // The protocol's one text with a meaning: there is nothing stored.
         let unknown = String::from_utf8_lossy(&output.stdout).contains("credentials not found");
-        return if unknown { Found::default() } else { trouble("failed") };
+        return if unknown { FoundCredential::default() } else { trouble("failed") };
     }
     let Ok(Answer { username, secret }) = serde_json::from_slice(&output.stdout) else {
         return trouble("gave no valid answer");
@@ -52,5 +52,5 @@ pub(super) fn ask_helper(name: &str, key: &str) -> Found {
     } else {
         Credential::Password { username, password: secret }
     };
-    Found::new(Some(credential), source)
+    FoundCredential::new(Some(credential), source)
 }

@@ -1,17 +1,9 @@
-//! Credentials: given ones, and those of the docker and podman configuration.
-//!
-//! Our own reader: `docker_credential` takes an empty identity token or `auth` for a credential,
-//! knows no repository-scoped entries of podman, and puts a helper's output into its errors.
+//! Credentials: those of the environment, then those of the docker and podman configuration.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use base64::Engine as _;
-use base64::alphabet::STANDARD;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use serde::Deserialize;
-
-use super::credential_helper::{ask_helper, helper_key};
+use super::docker_config::find_in_file;
 use crate::http::Secret;
 use crate::image::reference::{Registry, Repository};
 use crate::system::environment::variable;
@@ -20,12 +12,7 @@ use crate::system::environment::variable;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Credential {
     /// A user and a password, or a personal access token.
-    Password {
-        /// The user.
-        username: String,
-        /// The password.
-        password: Secret,
-    },
+    Password { username: String, password: Secret },
     /// A token that gives tokens (distribution's OAuth 2 token specification).
     IdentityToken(Secret),
 }
@@ -52,7 +39,7 @@ pub(crate) struct Credentials {
 
 /// The outcome of a search.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Found {
+pub(super) struct FoundCredential {
     /// `None`: ask without.
     pub(super) credential: Option<Credential>,
     /// Where it comes from, for messages.
@@ -62,15 +49,14 @@ pub(super) struct Found {
     pub(super) trouble: Option<String>,
 }
 
-impl Found {
-    /// `credential` of `source`.
+impl FoundCredential {
     pub(super) fn new(credential: Option<Credential>, source: impl Into<String>) -> Self {
-        Found { credential, source: source.into(), trouble: None }
+        FoundCredential { credential, source: source.into(), trouble: None }
     }
 
     /// Nothing, and why.
     pub(super) fn trouble(text: String) -> Self {
-        Found { trouble: Some(text), ..Found::default() }
+        FoundCredential { trouble: Some(text), ..FoundCredential::default() }
     }
 
     /// Who, and where that is said, without the secret.
@@ -172,9 +158,9 @@ impl Credentials {
     }
 
     /// What to show for a repository. May run a credential helper.
-    pub(super) fn find(&self, registry: &Registry, repository: &Repository) -> Found {
+    pub(super) fn find(&self, registry: &Registry, repository: &Repository) -> FoundCredential {
         if let Some((credential, source)) = self.given.get(registry) {
-            return Found::new(Some(credential.clone()), source);
+            return FoundCredential::new(Some(credential.clone()), source);
         }
         let mut trouble = self.trouble.clone();
         for file in &self.files {
@@ -184,105 +170,8 @@ impl Credentials {
             }
             trouble = trouble.or(found.trouble);
         }
-        Found { trouble, ..Found::default() }
+        FoundCredential { trouble, ..FoundCredential::default() }
     }
-}
-
-/// `config.json` of docker, `auth.json` of podman.
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct AuthFile {
-    auths: Option<BTreeMap<String, AuthEntry>>,
-    creds_store: Option<String>,
-    cred_helpers: Option<BTreeMap<String, String>>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct AuthEntry {
-    auth: Option<String>,
-    username: Option<String>,
-    password: Option<String>,
-    identitytoken: Option<String>,
-}
-
-fn find_in_file(file: &Path, registry: &Registry, repository: &Repository) -> Found {
-    let Ok(bytes) = std::fs::read(file) else { return Found::default() };
-    // The parser's message could quote the file.
-    let Ok(config) = serde_json::from_slice::<AuthFile>(&bytes) else {
-        return Found::trouble(format!("`{}` is not valid", file.display()));
-    };
-    let auths = config.auths.unwrap_or_default();
-    let keys = keys(registry, repository);
-    let helpers = config.cred_helpers.unwrap_or_default();
-    let helper = keys.iter().find_map(|key| Some((helpers.get(key)?, key)));
-    if let Some((helper, key)) = helper.filter(|(helper, _)| !helper.is_empty()) {
-        return ask_helper(helper, key);
-    }
-    for key in &keys {
-        match auths.get(key).map(AuthEntry::credential) {
-            Some(Ok(None)) | None => {}
-            Some(Ok(credential)) => return Found::new(credential, format!("`{}`", file.display())),
-            Some(Err(())) => {
-                return Found::trouble(format!("the entry `{key}` of `{}` is not valid", file.display()));
-            }
-        }
-    }
-    match config.creds_store.filter(|store| !store.is_empty()) {
-        Some(store) => ask_helper(&store, &helper_key(registry)),
-        None => Found::default(),
-    }
-}
-
-impl AuthEntry {
-    /// `Ok(None)` for the empty entries that docker leaves when a store has the secret.
-    fn credential(&self) -> Result<Option<Credential>, ()> {
-        let text = |value: &Option<String>| value.clone().filter(|value| !value.is_empty());
-        if let Some(token) = text(&self.identitytoken) {
-            return Ok(Some(Credential::IdentityToken(Secret::new(token))));
-        }
-        if let Some(auth) = text(&self.auth) {
-            return decode(&auth).map(Some).ok_or(());
-        }
-        Ok(text(&self.username)
-            .zip(text(&self.password))
-            .map(|(username, password)| Credential::Password { username, password: Secret::new(password) }))
-    }
-}
-
-/// Base64 of `user:password`, with padding or without, as tools write either.
-fn decode(auth: &str) -> Option<Credential> {
-    let lenient = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-    let bytes = GeneralPurpose::new(&STANDARD, lenient).decode(auth.trim()).ok()?;
-    // Docker itself pads with zero bytes.
-    let text = String::from_utf8(bytes).ok()?;
-    let (username, password) = text.trim_end_matches('\0').split_once(':')?;
-    Some(Credential::Password { username: username.to_owned(), password: Secret::new(password) })
-}
-
-/// The entries that concern a repository, nearest first (containers-auth.json(5); docker knows
-/// whole registries only, with or without scheme and path).
-fn keys(registry: &Registry, repository: &Repository) -> Vec<String> {
-    let hosts = if registry.is_docker_hub() {
-        vec!["docker.io", "index.docker.io", "registry-1.docker.io"]
-    } else {
-        vec![registry.as_str()]
-    };
-    let mut keys = Vec::new();
-    for host in &hosts {
-        let mut path = Some(repository.as_str());
-        while let Some(part) = path {
-            keys.push(format!("{host}/{part}"));
-            path = part.rsplit_once('/').map(|(parent, _)| parent);
-        }
-        keys.push((*host).to_owned());
-    }
-    for host in &hosts {
-        for (scheme, path) in [("https", ""), ("https", "/"), ("https", "/v1/"), ("https", "/v2/"), ("http", "")] {
-            keys.push(format!("{scheme}://{host}{path}"));
-        }
-    }
-    keys
 }
 
 #[cfg(test)]

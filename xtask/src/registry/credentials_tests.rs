@@ -2,11 +2,11 @@
 
 use super::*;
 
-fn found(config: &str, registry: &str) -> Found {
+fn found(config: &str, registry: &str) -> FoundCredential {
     found_for(config, registry, "acme/engine")
 }
 
-fn found_for(config: &str, registry: &str, repository: &str) -> Found {
+fn found_for(config: &str, registry: &str, repository: &str) -> FoundCredential {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("config.json");
     std::fs::write(&file, config).unwrap();
@@ -107,7 +107,7 @@ fn from_variables(environment: Option<(&str, &str)>, variables: &[(&str, &str)])
     Credentials::none().with_variables(environment.map(|(name, _)| name), registry.as_ref(), lookup)
 }
 
-fn shown_to(credentials: &Credentials, registry: &str) -> Found {
+fn shown_to(credentials: &Credentials, registry: &str) -> FoundCredential {
     credentials.find(&registry.parse().unwrap(), &"acme/engine".parse().unwrap())
 }
 

@@ -10,7 +10,7 @@ use ureq::http::Method;
 
 use super::client::{ApiRequest, Client};
 use super::pull::{header, same_digest};
-use crate::http::Attempts;
+use crate::http::{Attempts, Failure};
 use crate::image::reference::{Digest, ImageReference};
 
 /// A blob on its way here. Its last bytes come only when all of it has the digest asked for.
@@ -30,20 +30,20 @@ pub(crate) struct BlobReader<'a> {
 
 /// An [`anyhow::Error`] within an [`io::Error`].
 #[derive(Debug)]
-struct Failed(anyhow::Error);
+struct BlobError(anyhow::Error);
 
-impl fmt::Display for Failed {
+impl fmt::Display for BlobError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:#}", self.0)
     }
 }
 
-impl std::error::Error for Failed {}
+impl std::error::Error for BlobError {}
 
 /// The error that a [`BlobReader`] meant, with its chain.
-pub(super) fn unwrap(error: io::Error) -> anyhow::Error {
-    match error.downcast::<Failed>() {
-        Ok(Failed(error)) => error,
+pub(super) fn into_anyhow(error: io::Error) -> anyhow::Error {
+    match error.downcast::<BlobError>() {
+        Ok(BlobError(error)) => error,
         Err(error) => error.into(),
     }
 }
@@ -54,6 +54,7 @@ impl Client {
     /// # Errors
     /// It does not exist ([`crate::http::ApiError`] in the chain); the registry cannot be asked.
     pub(crate) fn open_blob(&self, reference: &ImageReference, digest: &Digest, size: u64) -> Result<BlobReader<'_>> {
+        let mut attempts = self.attempts();
         let mut reader = BlobReader {
             client: self,
             reference: reference.clone(),
@@ -61,11 +62,12 @@ impl Client {
             size,
             received: 0,
             hasher: Sha256::new(),
-            attempts: self.attempts(),
+            attempts,
             body: None,
             skip: 0,
         };
-        reader.request().with_context(|| reader.shown())?;
+        reader.request(&mut attempts).with_context(|| reader.shown())?;
+        reader.attempts = attempts;
         Ok(reader)
     }
 
@@ -85,7 +87,7 @@ impl Client {
         let mut blob = self.open_blob(reference, digest, size)?;
         let mut buffer = vec![0; 64 * 1024];
         loop {
-            match blob.read(&mut buffer).map_err(unwrap)? {
+            match blob.read(&mut buffer).map_err(into_anyhow)? {
                 0 => return Ok(()),
                 count => out.write_all(&buffer[..count]).with_context(|| blob.shown())?,
             }
@@ -99,13 +101,13 @@ impl BlobReader<'_> {
     }
 
     /// Asks for what is missing.
-    fn request(&mut self) -> Result<()> {
+    fn request(&mut self, attempts: &mut Attempts) -> Result<()> {
         let mut request = ApiRequest::new(Method::GET, &self.reference, "pull", format!("blobs/{}", self.digest));
         request.blob_size = self.size;
         if self.received > 0 {
             request.headers.push(("Range", format!("bytes={}-", self.received)));
         }
-        let response = self.client.send(&request, &mut self.attempts)?;
+        let response = self.client.send(&request, attempts)?;
         // Anything but the rest from where we are is the whole blob again.
         let wanted = format!("bytes {}-", self.received);
         let is_rest = response.status().as_u16() == 206
@@ -119,15 +121,17 @@ impl BlobReader<'_> {
         Ok(())
     }
 
-    /// Reads what comes next; `None` when the connection was cut.
-    fn receive(&mut self, buffer: &mut [u8]) -> Result<Option<usize>> {
+    /// Reads what comes next.
+    fn receive(&mut self, buffer: &mut [u8]) -> Result<usize, Failure> {
         loop {
-            let Some(body) = &mut self.body else { return Ok(None) };
-            let count = match body.read(buffer) {
-                Ok(0) => return Ok(None),
-                Ok(count) => count,
+            let count = match self.body.as_mut().map_or(Ok(0), |body| body.read(buffer)) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(_) => return Ok(None),
+                Ok(0) | Err(_) => {
+                    self.body = None;
+                    let error = anyhow!("the connection was cut after {} of {} bytes", self.received, self.size);
+                    return Err(Failure::Transient(error, None));
+                }
+                Ok(count) => count,
             };
             let known = usize::try_from(self.skip).unwrap_or(usize::MAX).min(count);
             self.skip -= known as u64;
@@ -137,12 +141,14 @@ impl BlobReader<'_> {
             }
             buffer.copy_within(known..count, 0);
             self.received += new as u64;
-            ensure!(self.received <= self.size, "it is longer than its {} bytes", self.size);
+            if self.received > self.size {
+                return Err(anyhow!("it is longer than its {} bytes", self.size).into());
+            }
             self.hasher.update(&buffer[..new]);
             if self.received == self.size {
                 self.finish()?;
             }
-            return Ok(Some(new));
+            return Ok(new);
         }
     }
 
@@ -158,15 +164,16 @@ impl BlobReader<'_> {
             }
             return Ok(0);
         }
-        loop {
-            if let Some(count) = self.receive(buffer)? {
-                return Ok(count);
+        // Of the whole blob, not of each reading.
+        let mut attempts = self.attempts;
+        let outcome = attempts.run(|attempts| {
+            if self.body.is_none() {
+                self.request(attempts)?;
             }
-            if !self.attempts.wait(None) {
-                return Err(anyhow!("the connection was cut after {} of {} bytes", self.received, self.size));
-            }
-            self.request()?;
-        }
+            self.receive(buffer)
+        });
+        self.attempts = attempts;
+        outcome
     }
 }
 
@@ -175,6 +182,6 @@ impl Read for BlobReader<'_> {
         if buffer.is_empty() {
             return Ok(0);
         }
-        self.read_on(buffer).with_context(|| self.shown()).map_err(|error| io::Error::other(Failed(error)))
+        self.read_on(buffer).with_context(|| self.shown()).map_err(|error| io::Error::other(BlobError(error)))
     }
 }

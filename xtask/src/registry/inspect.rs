@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use super::client::Client;
 use super::complete::or_lost;
 use super::error::WrongContent;
-use super::pull::{FetchedManifest, is_not_found};
+use super::pull::{FetchedManifest, if_there};
 use crate::image::manifest::{AnyManifest, ConfigFile, Descriptor, Manifest};
 use crate::image::platform::{Platform, PlatformObject};
 use crate::image::record::RecordedPlatform;
@@ -30,13 +30,10 @@ pub(crate) struct RemoteImage {
 /// One platform's image in a registry.
 #[derive(Clone, Debug)]
 pub(crate) struct RemotePlatform {
-    /// Its manifest.
     pub(crate) manifest: Descriptor,
-    /// Its config.
     pub(crate) config: Digest,
     /// Compressed bytes of layers, config and manifest.
     pub(crate) size: u64,
-    /// The config's labels.
     pub(crate) labels: BTreeMap<String, String>,
     /// When it was made, RFC 3339, if it says so.
     pub(crate) created: Option<String>,
@@ -74,17 +71,13 @@ impl Client {
     /// # Errors
     /// As [`Client::inspect`].
     pub(crate) fn inspect_if_there(&self, reference: &ImageReference) -> Result<Option<RemoteImage>> {
-        match self.inspect(reference) {
-            Ok(image) => Ok(Some(image)),
-            Err(error) if is_not_found(&error) => Ok(None),
-            Err(error) => Err(error),
-        }
+        if_there(self.inspect(reference))
     }
 
     /// Reads the image that `reference` leads to, its platforms' manifests and configs.
     ///
     /// # Errors
-    /// It, or a part of it, does not exist ([`super::ApiError`] in the chain); it is no image
+    /// It, or a part of it, does not exist ([`crate::http::ApiError`] in the chain); it is no image
     /// ([`WrongContent`] in the chain); the registry cannot be asked.
     pub(crate) fn inspect(&self, reference: &ImageReference) -> Result<RemoteImage> {
         let fetched = self.get_manifest(reference)?;

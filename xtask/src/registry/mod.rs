@@ -6,11 +6,13 @@
 
 mod artifact;
 mod auth;
+mod blob_locations;
 mod challenge;
 mod client;
 mod complete;
 mod credential_helper;
 mod credentials;
+mod docker_config;
 mod download;
 mod error;
 mod inspect;
@@ -20,16 +22,15 @@ mod releases;
 mod tags;
 mod token;
 mod transfer;
-mod whereabouts;
 
-pub(crate) use client::Client;
+pub(crate) use client::{Client, PARALLEL_REQUESTS};
 pub(crate) use complete::Found;
 pub(crate) use credentials::Credentials;
 pub(crate) use error::WrongContent;
 pub(crate) use inspect::RemoteImage;
 pub(crate) use pull::FetchedManifest;
 pub(crate) use releases::{Releases, StoredRelease};
-pub(crate) use transfer::{RegistrySource, Transferred, transfer};
+pub(crate) use transfer::{ImageSource, RegistrySource, Transferred, transfer};
 
 #[cfg(test)]
 mod complete_tests;

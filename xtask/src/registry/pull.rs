@@ -6,7 +6,7 @@ use ureq::http::{HeaderMap, Method, Response};
 
 use super::client::{ApiRequest, Client};
 use super::error::WrongContent;
-use crate::http::ApiError;
+use crate::http::{ApiError, drain};
 use crate::image::manifest::{Descriptor, MANIFEST_TYPES};
 use crate::image::reference::{Digest, ImageReference};
 
@@ -18,9 +18,7 @@ pub(super) const DIGEST_HEADER: &str = "Docker-Content-Digest";
 /// A manifest or index, its digest checked.
 #[derive(Clone, Debug)]
 pub(crate) struct FetchedManifest {
-    /// What it is, its digest, its size.
     pub(crate) descriptor: Descriptor,
-    /// Its bytes.
     pub(crate) bytes: Vec<u8>,
 }
 
@@ -66,17 +64,22 @@ impl Client {
                     return Ok(Some(descriptor));
                 }
             }
-            Err(error) => match error.downcast_ref::<ApiError>() {
-                Some(answer) if answer.is_not_found() => return Ok(None),
-                Some(answer) if answer.status == 405 => {}
+            Err(error) => match status_of(&error) {
+                Some(404) => return Ok(None),
+                Some(405) => {}
                 _ => return Err(error.context(format!("cannot look up `{reference}`"))),
             },
         }
-        match self.get_manifest(reference) {
-            Ok(manifest) => Ok(Some(manifest.descriptor)),
-            Err(error) if is_not_found(&error) => Ok(None),
-            Err(error) => Err(error),
-        }
+        Ok(if_there(self.get_manifest(reference))?.map(|manifest| manifest.descriptor))
+    }
+
+    /// Asks by HEAD whether a blob is there, on the way to `actions`.
+    ///
+    /// # Errors
+    /// The registry refuses, for one that is not there by 404, and by 405 when it does not tell.
+    pub(super) fn head_blob(&self, on: &ImageReference, digest: &Digest, actions: &'static str) -> Result<()> {
+        let request = ApiRequest::new(Method::HEAD, on, actions, format!("blobs/{digest}"));
+        self.send(&request, &mut self.attempts()).map(drain)
     }
 
     /// Reads a manifest or index.
@@ -133,6 +136,19 @@ pub(super) fn same_digest(found: &Digest, expected: &Digest) -> Result<()> {
     Ok(())
 }
 
+/// The status by which a registry, or its token service, refused.
+pub(super) fn status_of(error: &anyhow::Error) -> Option<u16> {
+    error.downcast_ref::<ApiError>().map(|answer| answer.status)
+}
+
+/// `None` for what does not exist.
+pub(super) fn if_there<T>(result: Result<T>) -> Result<Option<T>> {
+    match result {
+        Err(error) if is_not_found(&error) => Ok(None),
+        result => result.map(Some),
+    }
+}
+
 pub(super) fn is_not_found(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<ApiError>().is_some_and(ApiError::is_not_found)
+    status_of(error) == Some(404)
 }

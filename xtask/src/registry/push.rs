@@ -6,27 +6,25 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use ureq::Body;
 use ureq::http::{Method, Response, Uri};
 
-use super::client::{ApiRequest, Client, PUSH, with_wait};
-use super::download::unwrap;
-use super::pull::{DIGEST_HEADER, header};
-use crate::http::{ApiError, Attempts, Failure, drain, is_retryable, is_same_host, place, retry_after, shown};
+use super::client::{ApiRequest, Client, PUSH, refused};
+use super::download::into_anyhow;
+use super::pull::{DIGEST_HEADER, header, status_of};
+use crate::http::{ApiError, Failure, drain, host_port, is_same_origin, redacted};
 use crate::image::manifest::Descriptor;
 use crate::image::reference::{Digest, ImageReference, Repository};
 
 /// How a blob came to be in a repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Arrival {
+pub(super) enum PushOutcome {
     /// It was there.
     Existed,
     /// The registry took it from another repository.
     Mounted,
-    /// It was sent.
-    Sent,
+    Uploaded,
 }
 
 /// A blob to be pushed.
-pub(super) struct Outgoing<'a> {
-    /// Its digest and size.
+pub(super) struct BlobUpload<'a> {
     pub(super) descriptor: &'a Descriptor,
     /// Opens its content; again for each try.
     pub(super) open: &'a dyn Fn() -> Result<Box<dyn Read + Send + 'a>>,
@@ -38,13 +36,6 @@ pub(super) struct Outgoing<'a> {
 enum Session {
     Mounted,
     Upload(Uri),
-}
-
-/// What became of sending a blob once.
-enum Sent {
-    Done,
-    /// Worth another session: waited for already when that was needed.
-    Again,
 }
 
 impl Client {
@@ -66,7 +57,7 @@ impl Client {
             request.headers.push(("Content-Type", media_type.to_owned()));
             request.body = bytes;
             let response = self.send(&request, &mut self.attempts())?;
-            check_echo(&response, &digest)?;
+            check_stored_digest(&response, &digest)?;
             drain(response);
             Ok(())
         };
@@ -82,17 +73,11 @@ impl Client {
     /// # Errors
     /// The registry cannot be asked, or refuses.
     pub(super) fn has_blob(&self, target: &ImageReference, digest: &Digest) -> Result<bool> {
-        let request = ApiRequest::new(Method::HEAD, target, PUSH, format!("blobs/{digest}"));
-        match self.send(&request, &mut self.attempts()) {
-            Ok(response) => {
-                drain(response);
-                Ok(true)
-            }
-            Err(error) => match error.downcast_ref::<ApiError>().map(|answer| answer.status) {
-                // 405: it does not tell; sending the blob does no harm.
-                Some(404 | 405) => Ok(false),
-                _ => Err(error),
-            },
+        match self.head_blob(target, digest, PUSH) {
+            Ok(()) => Ok(true),
+            // 405: it does not tell; sending the blob does no harm.
+            Err(error) if matches!(status_of(&error), Some(404 | 405)) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
@@ -107,7 +92,7 @@ impl Client {
             return Ok(());
         };
         let request = ApiRequest::new(Method::DELETE, target, PUSH, String::new());
-        if is_same_host(&session, &self.url(&request)?) {
+        if is_same_origin(&session, &self.url(&request)?) {
             // Not all registries know how; they forget sessions by themselves.
             let _ = self.send_to(session, &request, &mut self.attempts()).map(drain);
         }
@@ -123,35 +108,26 @@ impl Client {
     pub(super) fn push_blob(
         &self,
         target: &ImageReference,
-        blob: &Outgoing<'_>,
+        blob: &BlobUpload<'_>,
         mount_from: &[Repository],
-    ) -> Result<Arrival> {
+    ) -> Result<PushOutcome> {
         let digest = &blob.descriptor.digest;
-        self.push_tries(target, blob, mount_from)
-            .with_context(|| format!("cannot push blob `{digest}` to `{}`", target.name()))
-    }
-
-    fn push_tries(&self, target: &ImageReference, blob: &Outgoing<'_>, mount_from: &[Repository]) -> Result<Arrival> {
-        let digest = &blob.descriptor.digest;
-        if self.has_blob(target, digest)? {
-            return Ok(Arrival::Existed);
-        }
-        let mut source = self.mount_source(target, digest, mount_from);
-        let mut renewed = false;
-        // Of sending it; the small requests around that have tries of their own.
-        let mut rounds = self.attempts();
-        loop {
-            let session = match self.begin_upload(target, digest, source.take())? {
-                Session::Mounted => return Ok(Arrival::Mounted),
-                Session::Upload(session) => session,
-            };
-            match self.send_blob(target, blob, &session, &mut rounds, &mut renewed)? {
-                Sent::Done => return Ok(Arrival::Sent),
-                // The answer may have been lost on the way, not the blob.
-                Sent::Again if self.has_blob(target, digest)? => return Ok(Arrival::Sent),
-                Sent::Again => {}
+        let (mut is_begun, mut renewed) = (false, false);
+        // Of sending it, each in a session of its own; the small requests around that have tries of their own.
+        let outcome = self.attempts().run(|_| {
+            if self.has_blob(target, digest)? {
+                // The answer to a try before may have been lost on the way, not the blob.
+                return Ok(if is_begun { PushOutcome::Uploaded } else { PushOutcome::Existed });
             }
-        }
+            let source = if is_begun { None } else { self.mount_source(target, digest, mount_from) };
+            is_begun = true;
+            match self.begin_upload(target, digest, source)? {
+                Session::Mounted => return Ok(PushOutcome::Mounted),
+                Session::Upload(session) => self.send_blob(target, blob, &session, &mut renewed)?,
+            }
+            Ok(PushOutcome::Uploaded)
+        });
+        outcome.with_context(|| format!("cannot push blob `{digest}` to `{}`", target.name()))
     }
 
     /// The repository to mount from: the only one, else the first that has the blob. One that may
@@ -162,14 +138,13 @@ impl Client {
         digest: &Digest,
         mount_from: &'r [Repository],
     ) -> Option<&'r Repository> {
-        let may = |source: &&Repository| **source != target.repository && self.whereabouts.may_mount(target, source);
+        let may = |source: &&Repository| **source != target.repository && self.locations.may_mount(target, source);
         let others: Vec<_> = mount_from.iter().filter(may).collect();
         match others.as_slice() {
             [only] => Some(only),
             several => several.iter().copied().find(|source| {
                 let source = ImageReference::new(target.registry.clone(), (*source).clone());
-                let request = ApiRequest::new(Method::HEAD, &source, "pull", format!("blobs/{digest}"));
-                self.send(&request, &mut self.attempts()).map(drain).is_ok()
+                self.head_blob(&source, digest, "pull").is_ok()
             }),
         }
     }
@@ -189,8 +164,8 @@ impl Client {
                 }
                 Ok(response) => return self.session(&mount, response),
                 // Whatever it has against a mount, it may have nothing against an upload.
-                Err(error) if error.downcast_ref::<ApiError>().is_some_and(|answer| answer.status < 500) => {
-                    self.whereabouts.refuse_mount(target, source);
+                Err(error) if status_of(&error).is_some_and(|status| status < 500) => {
+                    self.locations.refuse_mount(target, source);
                 }
                 Err(error) => return Err(error),
             }
@@ -217,60 +192,58 @@ impl Client {
     fn send_blob(
         &self,
         target: &ImageReference,
-        blob: &Outgoing<'_>,
+        blob: &BlobUpload<'_>,
         session: &Uri,
-        rounds: &mut Attempts,
         renewed: &mut bool,
-    ) -> Result<Sent> {
+    ) -> Result<(), Failure> {
         let request = ApiRequest::new(Method::PUT, target, PUSH, String::new());
         let Descriptor { digest, size, .. } = blob.descriptor;
         let url = with_digest(session, digest)?;
         // A session elsewhere carries its permission in its address; ours is for the registry alone.
-        let is_registry = is_same_host(session, &self.url(&request)?);
+        let is_registry = is_same_origin(session, &self.url(&request)?);
         let authorization = match is_registry {
             true => self.auth.authorize(&self.http, &request, &mut self.attempts())?,
             false => None,
         };
-        let mut content = Content { inner: (blob.open)()?, left: *size, on_bytes: blob.on_bytes, failure: None };
+        let mut content = UploadBody { inner: (blob.open)()?, left: *size, on_bytes: blob.on_bytes, failure: None };
         self.count();
-        let answer = self.http.upload(&url, *size, &mut content, authorization.as_ref().map(|value| value.reveal()));
+        let answer = self.http.upload(&url, *size, &mut content, authorization.as_ref());
         if let Some(failure) = content.failure {
-            return Err(unwrap(failure).context("cannot read what is to be sent"));
+            return Err(into_anyhow(failure).context("cannot read what is to be sent").into());
         }
-        let response = match answer {
-            Ok(response) => response,
-            Err(Failure::Connection(_)) if rounds.wait(None) => return Ok(Sent::Again),
-            Err(failure) => return Err(failure.into_error()),
-        };
+        let response = answer?;
         match response.status().as_u16() {
             200..=299 => {
-                check_echo(&response, digest)?;
+                check_stored_digest(&response, digest)?;
                 drain(response);
-                Ok(Sent::Done)
+                Ok(())
             }
             401 if is_registry && !*renewed => {
                 *renewed = true;
-                self.auth.answer(&self.http, &request, authorization.as_ref(), response, &mut self.attempts())?;
-                Ok(Sent::Again)
+                self.auth.answer_challenge(
+                    &self.http,
+                    &request,
+                    authorization.as_ref(),
+                    response,
+                    &mut self.attempts(),
+                )?;
+                Err(Failure::Renewed)
             }
-            status => {
-                let retry_after = retry_after(&response);
-                let error = ApiError::read(&place(session), response);
-                // A registry that was started anew does not know the session.
-                let is_lost = status == 404
-                    || matches!(error.code.as_deref(), Some("BLOB_UPLOAD_UNKNOWN" | "BLOB_UPLOAD_INVALID"));
-                if (is_retryable(status) || is_lost) && rounds.wait(retry_after) {
-                    return Ok(Sent::Again);
-                }
-                if is_retryable(status) {
-                    return Err(with_wait(error, retry_after));
-                }
-                match is_registry {
-                    true => Err(self.auth.explain(error, &request, authorization.as_ref())),
-                    false => Err(anyhow::Error::new(error).context(format!("`{}` refuses the upload", shown(session)))),
-                }
-            }
+            _ => Err(upload_refused(ApiError::read(&host_port(session), response), |error| match is_registry {
+                true => self.auth.explain(error, &request, authorization.as_ref()),
+                false => anyhow::Error::new(error).context(format!("`{}` refuses the upload", redacted(session))),
+            })),
         }
+    }
+}
+
+/// As [`refused`]; a registry that was started anew does not know the session, which the next one mends.
+fn upload_refused(error: ApiError, explain: impl FnOnce(ApiError) -> anyhow::Error) -> Failure {
+    let (code, retry_after) = (error.code.as_deref(), error.retry_after);
+    let is_lost = error.status == 404 || matches!(code, Some("BLOB_UPLOAD_UNKNOWN" | "BLOB_UPLOAD_INVALID"));
+    match refused(error, explain) {
+        Failure::Permanent(error) if is_lost => Failure::Transient(error, retry_after),
+        failure => failure,
     }
 }
 
@@ -283,7 +256,7 @@ fn with_digest(session: &Uri, digest: &Digest) -> Result<Uri> {
 }
 
 /// Refuses a registry that stored something else than it was sent. Saying nothing is allowed.
-fn check_echo(response: &Response<Body>, sent: &Digest) -> Result<()> {
+fn check_stored_digest(response: &Response<Body>, sent: &Digest) -> Result<()> {
     match header(response.headers(), DIGEST_HEADER) {
         Some(echoed) if echoed != sent.as_str() => {
             bail!("the registry says that it stored `{}`, but was sent `{sent}`", echoed.escape_debug())
@@ -294,14 +267,14 @@ fn check_echo(response: &Response<Body>, sent: &Digest) -> Result<()> {
 
 /// A blob's content on its way: exactly as long as announced, counted, and with its own failure
 /// kept apart from the connection's.
-struct Content<'a> {
+struct UploadBody<'a> {
     inner: Box<dyn Read + Send + 'a>,
     left: u64,
     on_bytes: &'a (dyn Fn(u64) + Sync),
     failure: Option<io::Error>,
 }
 
-impl Read for Content<'_> {
+impl Read for UploadBody<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
         if most == 0 {

@@ -4,11 +4,11 @@ use std::collections::{BTreeSet, HashSet};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
-use ureq::http::{HeaderMap, Method, Uri};
+use ureq::http::{Method, Uri};
 
 use super::client::{ApiRequest, Client};
-use super::pull::FetchedManifest;
-use crate::http::{ApiError, is_same_host};
+use super::pull::{FetchedManifest, if_there};
+use crate::http::{is_same_origin, next_link};
 use crate::image::reference::{ImageReference, Tag};
 
 /// Tags asked for at once; registries may give fewer.
@@ -77,16 +77,11 @@ impl Client {
         let mut read = HashSet::new();
         while read.len() < MAX_PAGES {
             ensure!(read.insert(url.clone()), "the list leads back to a page that was read");
-            let (page, next) = match self.page(&request, &url) {
-                Err(error) if error.downcast_ref::<ApiError>().is_some_and(ApiError::is_not_found) => {
-                    return Ok(tags.into_iter().collect());
-                }
-                page => page?,
-            };
+            let (page, next) = if_there(self.page(&request, &url))?.unwrap_or_default();
             // What is no tag by the specification can be neither pulled nor removed by it.
             tags.extend(page.into_iter().filter_map(|text| text.parse::<Tag>().ok()));
             let Some(next) = next else { return Ok(tags.into_iter().collect()) };
-            ensure!(is_same_host(&next, &self.http.secured(url)), "the list goes on at another host");
+            ensure!(is_same_origin(&next, &self.http.secured(url)), "the list goes on at another host");
             url = next;
         }
         bail!("the list has more than {MAX_PAGES} pages")
@@ -99,48 +94,5 @@ impl Client {
         let next = next_link(&head.headers).map(|link| self.http.resolve(&url, &link)).transpose()?;
         let list: TagList = serde_json::from_slice(&bytes).context("the list is not valid")?;
         Ok((list.tags.unwrap_or_default(), next))
-    }
-}
-
-/// The address of the next page (RFC 8288, `Link: <…>; rel="next"`).
-fn next_link(headers: &HeaderMap) -> Option<String> {
-    let links = headers.get_all("Link").iter().filter_map(|value| value.to_str().ok());
-    links.flat_map(targets).find(|(_, relation)| relation == "next").map(|(target, _)| target)
-}
-
-/// Addresses and relations of one header, which may hold several links.
-fn targets(header: &str) -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    for part in header.split('<').skip(1) {
-        let Some((target, parameters)) = part.split_once('>') else { continue };
-        let relation = parameters.split([';', ',']).find_map(|parameter| {
-            let (name, value) = parameter.split_once('=')?;
-            name.trim().eq_ignore_ascii_case("rel").then(|| value.trim().trim_matches('"').to_ascii_lowercase())
-        });
-        found.push((target.trim().to_owned(), relation.unwrap_or_default()));
-    }
-    found
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn links_are_read_in_all_their_forms() {
-        let next = |header: &str| {
-            targets(header).into_iter().find(|(_, relation)| relation == "next").map(|(target, _)| target)
-        };
-        let cases = [
-            ("</v2/a/tags/list?last=b&n=2>; rel=\"next\"", Some("/v2/a/tags/list?last=b&n=2")),
-            ("<https://r.io/v2/a/tags/list?last=b%2Cc>;rel=next", Some("https://r.io/v2/a/tags/list?last=b%2Cc")),
-            ("</first>; rel=\"first\", </next>; title=\"x\"; rel=\"next\"", Some("/next")),
-            ("</prev>; rel=\"prev\"", None),
-            ("</unclosed; rel=\"next\"", None),
-            ("", None),
-        ];
-        for (header, expected) in cases {
-            assert_eq!(next(header).as_deref(), expected, "{header}");
-        }
     }
 }

@@ -1,7 +1,6 @@
 //! Tokens (distribution's token and OAuth 2 specifications): where they come from, and one request
 //! for one.
 
-use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -10,11 +9,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use ureq::http::{Method, Uri};
 
-use super::client::with_wait;
+use super::client::{CUT, refused};
 use super::credentials::Credential;
-use crate::http::{
-    ApiError, Attempts, Exchange, Failure, Http, Secret, is_retryable, place, read_whole, retry_after, shown,
-};
+use crate::http::{ApiError, Attempts, Exchange, Http, Secret, host_port, percent_encoded, read_whole, redacted};
 use crate::image::reference::Registry;
 
 /// How long a token lasts when the service does not say (distribution's token specification).
@@ -35,14 +32,13 @@ pub(super) fn token_realm(http: &Http, realm: &str, registry: &Registry) -> Resu
     ensure!(
         url.scheme_str() == Some("https") || plain_here,
         "registry `{registry}` names a token service without https, `{}`: no credentials go there",
-        shown(&url)
+        redacted(&url)
     );
     Ok(url)
 }
 
 /// What a token is asked for.
-pub(super) struct Ticket<'a> {
-    /// The service's address.
+pub(super) struct TokenRequest<'a> {
     pub(super) realm: Uri,
     /// How it calls the registry.
     pub(super) service: Option<&'a str>,
@@ -76,14 +72,14 @@ impl TokenAnswer {
 /// [`ApiError`] within the chain when the service refuses; no answer; no token in it.
 pub(super) fn fetch_token(
     http: &Http,
-    ticket: &Ticket<'_>,
+    request: &TokenRequest<'_>,
     credential: Option<&Credential>,
     attempts: &mut Attempts,
 ) -> Result<(Secret, Instant)> {
     let mut fields: Vec<(&str, &str)> = Vec::new();
-    fields.extend(ticket.service.map(|service| ("service", service)));
+    fields.extend(request.service.map(|service| ("service", service)));
     // A challenge may name several scopes, each its own parameter.
-    fields.extend(ticket.scope.split(' ').filter(|s| !s.is_empty()).map(|scope| ("scope", scope)));
+    fields.extend(request.scope.split(' ').filter(|s| !s.is_empty()).map(|scope| ("scope", scope)));
 
     let mut headers = Vec::new();
     let mut authorization = None;
@@ -93,74 +89,39 @@ pub(super) fn fetch_token(
             fields.push(("client_id", "cargo-xtask"));
             fields.push(("refresh_token", token.reveal()));
             headers.push(("Content-Type", "application/x-www-form-urlencoded".to_owned()));
-            (Method::POST, ticket.realm.clone(), form(&fields).into_bytes())
+            (Method::POST, request.realm.clone(), form(&fields).into_bytes())
         }
         other => {
             if let Some(Credential::Password { username, password }) = other {
                 authorization = Some(basic(username, password));
             }
-            let separator = if ticket.realm.query().is_some() { '&' } else { '?' };
-            let url = format!("{}{separator}{}", ticket.realm, form(&fields));
+            let separator = if request.realm.query().is_some() { '&' } else { '?' };
+            let url = format!("{}{separator}{}", request.realm, form(&fields));
             (Method::GET, url.parse().context("its address is not valid")?, Vec::new())
         }
     };
     let exchange = Exchange { method, url, headers: &headers, body: &body, blob_size: 0 };
-    loop {
+    let host = host_port(&request.realm);
+    let (sent, bytes) = attempts.run(|_| {
         let sent = Instant::now();
-        let response = match http.exchange(&exchange, authorization.as_ref().map(Secret::reveal)) {
-            Ok(response) => response,
-            Err(Failure::Connection(_)) if attempts.wait(None) => continue,
-            Err(failure) => return Err(failure.into_error()),
-        };
-        let status = response.status().as_u16();
-        let host = place(&ticket.realm);
-        if is_retryable(status) {
-            let wait = retry_after(&response);
-            if attempts.wait(wait) {
-                continue;
-            }
-            return Err(with_wait(ApiError::read(&host, response), wait));
+        let response = http.exchange(&exchange, authorization.as_ref())?;
+        if response.status().as_u16() != 200 {
+            return Err(refused(ApiError::read(&host, response), anyhow::Error::new));
         }
-        if status != 200 {
-            return Err(ApiError::read(&host, response).into());
-        }
-        let Some(bytes) = read_whole(response, MAX_TOKEN)? else {
-            ensure!(attempts.wait(None), "the connection was cut, or too slow, within the answer");
-            continue;
-        };
-        // The body is the secret: no error may show it.
-        let answer: TokenAnswer = serde_json::from_slice(&bytes).ok().context("its answer is not valid")?;
-        let life = answer.life();
-        let token = answer
-            .token
-            .filter(|token| !token.is_empty())
-            .or(answer.access_token)
-            .context("its answer holds no token")?;
-        // Renewed a little early: a token that ends on the way costs a refusal.
-        let ends = sent + life - life / 8;
-        return Ok((Secret::new(format!("Bearer {token}")), ends));
-    }
+        Ok((sent, read_whole(response.into_body(), MAX_TOKEN, CUT)?))
+    })?;
+    // The body is the secret: no error may show it.
+    let answer: TokenAnswer = serde_json::from_slice(&bytes).ok().context("its answer is not valid")?;
+    let life = answer.life();
+    let token =
+        answer.token.filter(|token| !token.is_empty()).or(answer.access_token).context("its answer holds no token")?;
+    // Renewed a little early: a token that ends on the way costs a refusal.
+    Ok((Secret::new(format!("Bearer {token}")), sent + life - life / 8))
 }
 
 /// Fields as `application/x-www-form-urlencoded`.
 fn form(fields: &[(&str, &str)]) -> String {
-    let mut text = String::new();
-    for (name, value) in fields {
-        if !text.is_empty() {
-            text.push('&');
-        }
-        text.push_str(name);
-        text.push('=');
-        for byte in value.bytes() {
-            match byte {
-                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                    text.push(char::from(byte));
-                }
-                byte => write!(text, "%{byte:02X}").expect("a string takes all"),
-            }
-        }
-    }
-    text
+    fields.iter().map(|(name, value)| format!("{name}={}", percent_encoded(value))).collect::<Vec<_>>().join("&")
 }
 
 /// The `Authorization` value of a user.

@@ -6,10 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use anyhow::{Context, Result};
 
+use super::blob_locations::BlobLocation;
 use super::client::{Client, PUSH};
-use super::push::{Arrival, Outgoing};
-use super::whereabouts::Turn;
-use crate::assemble::layout::Layout;
+use super::push::{BlobUpload, PushOutcome};
 use crate::image::manifest::{AnyManifest, Descriptor};
 use crate::image::reference::{Digest, ImageReference, Registry, Repository};
 use crate::system::parallel;
@@ -35,19 +34,8 @@ pub(crate) trait ImageSource: Sync {
     }
 }
 
-impl ImageSource for Layout {
-    fn document(&self, descriptor: &Descriptor) -> Result<Vec<u8>> {
-        self.read_document(descriptor)
-    }
-
-    fn blob(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>> {
-        Ok(Box::new(self.open_blob(&descriptor.digest, descriptor.size)?))
-    }
-}
-
 /// A repository of a registry.
 pub(crate) struct RegistrySource<'a> {
-    /// Reads from it.
     pub(crate) client: &'a Client,
     /// The repository; tag and digest do not matter.
     pub(crate) reference: ImageReference,
@@ -73,13 +61,11 @@ impl ImageSource for RegistrySource<'_> {
 pub(crate) struct Transferred {
     /// Bytes of blobs sent, those of tries that failed included.
     pub(crate) sent_bytes: u64,
-    /// Blobs sent.
     pub(crate) uploaded: usize,
     /// Blobs that the registry took from another repository.
     pub(crate) mounted: usize,
     /// Blobs that were there.
     pub(crate) existing: usize,
-    /// Manifests and indexes written.
     pub(crate) manifests: usize,
 }
 
@@ -108,13 +94,13 @@ pub(crate) fn transfer(
     mount_from.extend(source.mount_candidates(&target.registry));
     mount_from.sort();
     mount_from.dedup();
-    let run = Run { client, source, target, mount_from, jobs, on_bytes: &count };
-    let mut done = run.all(descriptor)?;
+    let transfer = Transfer { client, source, target, mount_from, jobs, on_bytes: &count };
+    let mut done = transfer.run(descriptor)?;
     done.sent_bytes = sent.into_inner();
     Ok(done)
 }
 
-struct Run<'a> {
+struct Transfer<'a> {
     client: &'a Client,
     source: &'a dyn ImageSource,
     target: &'a ImageReference,
@@ -132,10 +118,10 @@ struct Missing {
     blobs: BTreeMap<Digest, Descriptor>,
 }
 
-impl Run<'_> {
-    fn all(&self, descriptor: &Descriptor) -> Result<Transferred> {
+impl Transfer<'_> {
+    fn run(&self, descriptor: &Descriptor) -> Result<Transferred> {
         let mut missing = Missing::default();
-        self.look(descriptor, &mut missing)?;
+        self.collect_missing(descriptor, &mut missing)?;
         let mut done = self.send_blobs(missing.blobs.into_values().collect())?;
         for (descriptor, bytes) in &missing.manifests {
             self.client.put_manifest(&self.by_digest(&descriptor.digest), &descriptor.media_type, bytes)?;
@@ -145,7 +131,7 @@ impl Run<'_> {
     }
 
     /// Collects what is missing of `descriptor` and what it leads to.
-    fn look(&self, descriptor: &Descriptor, missing: &mut Missing) -> Result<()> {
+    fn collect_missing(&self, descriptor: &Descriptor, missing: &mut Missing) -> Result<()> {
         let is_known = missing.manifests.iter().any(|(known, _)| known.digest == descriptor.digest);
         if is_known {
             return Ok(());
@@ -161,7 +147,7 @@ impl Run<'_> {
             }
             AnyManifest::Index(index) => {
                 for child in &index.manifests {
-                    self.look(child, missing)?;
+                    self.collect_missing(child, missing)?;
                 }
             }
         }
@@ -186,21 +172,21 @@ impl Run<'_> {
         let mut done = Transferred::default();
         for arrival in arrivals.into_iter().flatten() {
             match arrival? {
-                Arrival::Existed => done.existing += 1,
-                Arrival::Mounted => done.mounted += 1,
-                Arrival::Sent => done.uploaded += 1,
+                PushOutcome::Existed => done.existing += 1,
+                PushOutcome::Mounted => done.mounted += 1,
+                PushOutcome::Uploaded => done.uploaded += 1,
             }
         }
         Ok(done)
     }
 
-    fn send_blob(&self, blob: &Descriptor) -> Result<Arrival> {
+    fn send_blob(&self, blob: &Descriptor) -> Result<PushOutcome> {
         let open = || self.source.blob(blob);
-        let outgoing = Outgoing { descriptor: blob, open: &open, on_bytes: self.on_bytes };
-        match self.client.whereabouts.turn(&self.target.registry, &blob.digest) {
-            Turn::In(repository) if repository == self.target.repository => Ok(Arrival::Existed),
-            Turn::In(repository) => self.client.push_blob(self.target, &outgoing, &[repository]),
-            Turn::Ours(claim) => {
+        let outgoing = BlobUpload { descriptor: blob, open: &open, on_bytes: self.on_bytes };
+        match self.client.locations.locate(&self.target.registry, &blob.digest) {
+            BlobLocation::In(repository) if repository == self.target.repository => Ok(PushOutcome::Existed),
+            BlobLocation::In(repository) => self.client.push_blob(self.target, &outgoing, &[repository]),
+            BlobLocation::Unknown(claim) => {
                 let arrival = self.client.push_blob(self.target, &outgoing, &self.mount_from)?;
                 claim.arrived(&self.target.repository);
                 Ok(arrival)

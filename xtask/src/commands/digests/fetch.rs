@@ -17,7 +17,7 @@ use crate::github::runs::WorkflowRun;
 use crate::image::record::{DigestRecord, RecordedImage};
 use crate::image::reference::{ImageReference, Registry, Tag};
 use crate::image::tags;
-use crate::registry::{Client, Credentials, RemoteImage};
+use crate::registry::{Client, Credentials, PARALLEL_REQUESTS, RemoteImage};
 use crate::system::environment::variable;
 use crate::system::files::write_durably;
 use crate::system::parallel;
@@ -26,8 +26,6 @@ use crate::system::parallel;
 const ENTRY: &str = "docker-image-digests.json";
 /// Ten thousand components' record.
 const MAX_RECORD: u64 = 1024 * 1024;
-/// Images asked for at once.
-const AT_ONCE: usize = 8;
 /// The commit an image's content is from (OCI image-spec, annotations).
 const REVISION: &str = "org.opencontainers.image.revision";
 
@@ -95,7 +93,7 @@ fn from_tag(manifest: Option<&Utf8Path>, tag: &Tag, insecure: &[Registry]) -> Re
         .map(|component| Ok((component.name.clone(), image_name(&workspace, &component.name)?)))
         .collect::<Result<_>>()?;
     let template = &workspace.packages.settings.sha_tag;
-    let images = parallel::map(names, AT_ONCE, |(component, name)| {
+    let images = parallel::map(names, PARALLEL_REQUESTS, |(component, name)| {
         let reference = name.with_tag(tag.clone());
         let image = client.inspect(&reference).with_context(|| format!("no image of `{component}` can be recorded"))?;
         let sha_tag = commit_tag(&client, &name, &image, template)?;

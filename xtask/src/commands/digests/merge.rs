@@ -12,7 +12,7 @@ use crate::commands::docker_build::options;
 use crate::commands::publish::apply::Published;
 use crate::commands::publish::before::Before;
 use crate::commands::publish::lookup::{Decision, Wanted, look_up};
-use crate::commands::publish::plan::{LOOKUPS, all_or_all_errors, carried, joint_hash};
+use crate::commands::publish::plan::{all_or_all_errors, carried, joint_hash};
 use crate::commands::publish::{Publication, ci_state, client, finish, tags};
 use crate::commands::{Outcome, print};
 use crate::gather::workspace::Workspace;
@@ -20,7 +20,7 @@ use crate::image::manifest::{DOCKER_INDEX, DOCKER_MANIFEST, Descriptor, Index, O
 use crate::image::part::{Part, PartImage, join};
 use crate::image::reference::ImageReference;
 use crate::image::tags::{Tags, inputs_tag};
-use crate::registry::{Client, FetchedManifest, Found};
+use crate::registry::{Client, FetchedManifest, Found, PARALLEL_REQUESTS};
 use crate::system::parallel;
 use crate::system::progress::Progress;
 
@@ -68,7 +68,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &MergeArgs) -> Result<
         return Ok(Outcome::Done);
     }
     finish::note_unwritten(&path);
-    let merged = parallel::map(work, LOOKUPS, |(name, image, repository)| {
+    let merged = parallel::map(work, PARALLEL_REQUESTS, |(name, image, repository)| {
         merge(&client, name, image, repository, &tags).with_context(|| format!("cannot merge `{name}`"))
     });
     let publication = Publication {

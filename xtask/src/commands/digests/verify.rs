@@ -14,11 +14,8 @@ use crate::commands::{Outcome, print};
 use crate::http::ApiError;
 use crate::image::record::{DigestRecord, RecordedImage};
 use crate::image::verdict::{Verdict, difference};
-use crate::registry::{Client, Credentials, WrongContent};
+use crate::registry::{Client, Credentials, PARALLEL_REQUESTS, WrongContent};
 use crate::system::parallel;
-
-/// Components asked for at once: registries answer slowly, not with much.
-const AT_ONCE: usize = 8;
 
 /// One line of the table.
 #[derive(Debug, Serialize)]
@@ -39,7 +36,8 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &VerifyArgs) -> Result
         serde_json::from_str(&read_record(&path)?).with_context(|| format!("`{path}` is no JSON object"))?;
     ensure!(!entries.is_empty(), "`{path}` names no image");
     let client = Client::new(Credentials::from_environment()).allowing_plain_http(arguments.insecure_registry.clone());
-    let findings = parallel::map(entries.into_iter().collect(), AT_ONCE, |(name, entry)| finding(&client, name, entry));
+    let findings =
+        parallel::map(entries.into_iter().collect(), PARALLEL_REQUESTS, |(name, entry)| finding(&client, name, entry));
     if arguments.json {
         print(&(serde_json::to_string_pretty(&findings)? + "\n"))?;
     } else {

@@ -13,12 +13,10 @@ use crate::image::promotion::tags;
 use crate::image::record::{DigestRecord, RecordedImage};
 use crate::image::reference::{Digest, ImageReference, Tag};
 use crate::image::tags::ImageTag;
-use crate::registry::{Client, Found, RemoteImage};
+use crate::registry::{Client, Found, PARALLEL_REQUESTS, RemoteImage};
 use crate::system::parallel;
 use crate::workspace::settings::repository_name;
 
-/// Images asked about at once.
-const AT_ONCE: usize = 8;
 /// How to learn more of an image that is not there.
 const VERIFY: &str = "`cargo xtask digests verify` checks a record";
 
@@ -84,11 +82,11 @@ impl Questions<'_> {
         for (name, _) in &images {
             previous.images.remove(name);
         }
-        let planned = parallel::map(images, AT_ONCE, |(name, recorded)| {
+        let planned = parallel::map(images, PARALLEL_REQUESTS, |(name, recorded)| {
             let failed = format!("cannot promote `{name}`");
             self.image(name, recorded, extra).context(failed)
         });
-        let carried = parallel::map(previous.images.iter().collect(), AT_ONCE, |(name, recorded)| {
+        let carried = parallel::map(previous.images.iter().collect(), PARALLEL_REQUESTS, |(name, recorded)| {
             self.still_there(recorded).with_context(|| {
                 format!(
                     "`{name}` in `{path}` is not what `{}` has\npromote it as well, or delete the file",

@@ -20,7 +20,7 @@ use crate::system::progress::Progress;
 use crate::system::{interrupt, parallel};
 
 /// Uploads at once when `--jobs` does not say.
-pub(crate) const UPLOADS: usize = 4;
+pub(crate) const PARALLEL_UPLOADS: usize = 4;
 
 /// A component's image, whole in the registry.
 pub(crate) struct Published {

@@ -6,7 +6,6 @@ use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::apply::{Outcomes, Published};
-use super::plan::LOOKUPS;
 use super::summary;
 use super::tagging::{Untagged, tag_all};
 use crate::gather::workspace::Workspace;
@@ -14,7 +13,7 @@ use crate::image::record::{DigestRecord, RECORD_PATH, RecordedImage};
 use crate::image::reference::Tag;
 use crate::image::service_manifest::{SERVICE_MANIFEST_PATH, ServiceManifest};
 use crate::image::tags::Tags;
-use crate::registry::Client;
+use crate::registry::{Client, PARALLEL_REQUESTS};
 use crate::system::environment::variable;
 use crate::system::files::{append, write_durably};
 use crate::system::interrupt;
@@ -62,7 +61,7 @@ pub(crate) fn tag(client: &Client, published: &[Published], tags: &Tags, progres
             tags: tags.all.iter().filter(|tag| !image.named_by.contains(&tag.tag)).collect(),
         })
         .collect();
-    tag_all(client, &images, LOOKUPS, progress).map(drop)
+    tag_all(client, &images, PARALLEL_REQUESTS, progress).map(drop)
 }
 
 /// What an interrupt says until the record is written.

@@ -115,7 +115,7 @@ pub(crate) fn push(mut build: BuildPlan<'_>, arguments: &DockerBuildArgs, progre
         print(&(report::tags(&planned, &tags) + &report::builds(build, &planned)?))?;
         return Ok(Outcome::Done);
     }
-    let uploads = arguments.options.jobs.map_or(apply::UPLOADS, usize::from);
+    let uploads = arguments.options.jobs.map_or(apply::PARALLEL_UPLOADS, usize::from);
     let outcomes = apply::apply(&client, build, planned, uploads, progress)?;
     let published = finish::all_or_what_was_pushed(outcomes, progress)?;
     finish::tag(&client, &published, &tags, progress)?;
@@ -164,7 +164,7 @@ impl Run<'_> {
         }
         eprint!("{}", report::decisions(&planned));
         let hashes = planned.iter().map(|component| (component.name.clone(), component.hashes.clone())).collect();
-        let uploads = arguments.options.jobs.map_or(apply::UPLOADS, usize::from);
+        let uploads = arguments.options.jobs.map_or(apply::PARALLEL_UPLOADS, usize::from);
         finish::note_unwritten(&path);
         let outcomes = apply::apply(&client, build, planned, uploads, self.progress)?;
         let published = finish::all_or_what_was_pushed(outcomes, self.progress)?;

@@ -11,11 +11,8 @@ use crate::image::platform::Platform;
 use crate::image::record::{DigestRecord, RecordedImage};
 use crate::image::reference::{Digest, ImageReference, Registry, Tag};
 use crate::image::tags::{Tags, inputs_tag};
-use crate::registry::{Client, Found};
+use crate::registry::{Client, Found, PARALLEL_REQUESTS};
 use crate::system::parallel;
-
-/// Requests to the registry at once, where nothing else bounds them.
-pub(crate) const LOOKUPS: usize = 8;
 
 /// One component's publication.
 pub(crate) struct PlannedComponent {
@@ -51,7 +48,7 @@ pub(crate) fn plan(
     rebuild: bool,
     is_push: bool,
 ) -> Result<Vec<PlannedComponent>> {
-    let planned = parallel::map(build.images.iter().collect(), LOOKUPS, |image: &PlannedImage<'_>| {
+    let planned = parallel::map(build.images.iter().collect(), PARALLEL_REQUESTS, |image: &PlannedImage<'_>| {
         let name = image.component.name.clone();
         let repository = image_name_in(build.workspace, &name, registry)?;
         let hashes: BTreeMap<Platform, String> =
@@ -108,7 +105,7 @@ pub(crate) fn carried(
 ) -> Result<BTreeMap<String, RecordedImage>> {
     let entries: Vec<_> =
         others.iter().filter_map(|(name, repository)| Some((name, repository, previous.images.get(name)?))).collect();
-    let checked = parallel::map(entries, LOOKUPS, |(name, repository, entry)| {
+    let checked = parallel::map(entries, PARALLEL_REQUESTS, |(name, repository, entry)| {
         let mend = "publish all components to begin a new record";
         if entry.repository != repository.name() {
             bail!(

@@ -8,48 +8,48 @@ use crate::image::reference::{Digest, ImageReference, Registry, Repository};
 
 /// What a client has learned. Threads share it.
 #[derive(Default)]
-pub(super) struct Whereabouts {
-    blobs: Mutex<HashMap<(Registry, Digest), Place>>,
+pub(super) struct BlobLocations {
+    blobs: Mutex<HashMap<(Registry, Digest), State>>,
     changed: Condvar,
-    /// Sources and targets of mounts that we may not make.
-    refused: Mutex<HashSet<(ImageReference, Repository)>>,
+    /// Targets (`registry/repository`) and sources of mounts that we may not make.
+    refused: Mutex<HashSet<(String, Repository)>>,
 }
 
-enum Place {
+enum State {
     /// A thread looks for it or sends it.
-    OnItsWay,
+    Uploading,
     /// It is there.
     In(Repository),
 }
 
 /// What to do about a blob.
-pub(super) enum Turn<'a> {
+pub(super) enum BlobLocation<'a> {
     /// Nobody else is at it: look, send it, and say where it is.
-    Ours(Claim<'a>),
+    Unknown(Claim<'a>),
     /// It is in this repository.
     In(Repository),
 }
 
 /// The sole right to send a blob to a registry; given back on drop.
 pub(super) struct Claim<'a> {
-    of: &'a Whereabouts,
+    of: &'a BlobLocations,
     key: (Registry, Digest),
 }
 
-impl Whereabouts {
+impl BlobLocations {
     /// Where the blob is; waits while another thread sends it, which saves sending it twice.
-    pub(super) fn turn(&self, registry: &Registry, digest: &Digest) -> Turn<'_> {
+    pub(super) fn locate(&self, registry: &Registry, digest: &Digest) -> BlobLocation<'_> {
         let key = (registry.clone(), digest.clone());
         let mut blobs = self.blobs();
         loop {
             match blobs.get(&key) {
-                Some(Place::In(repository)) => return Turn::In(repository.clone()),
-                Some(Place::OnItsWay) => {
+                Some(State::In(repository)) => return BlobLocation::In(repository.clone()),
+                Some(State::Uploading) => {
                     blobs = self.changed.wait(blobs).unwrap_or_else(|poisoned| poisoned.into_inner());
                 }
                 None => {
-                    blobs.insert(key.clone(), Place::OnItsWay);
-                    return Turn::Ours(Claim { of: self, key });
+                    blobs.insert(key.clone(), State::Uploading);
+                    return BlobLocation::Unknown(Claim { of: self, key });
                 }
             }
         }
@@ -58,40 +58,35 @@ impl Whereabouts {
     /// Remembers that we may not mount from `source` to `target`'s repository: each try costs several
     /// requests.
     pub(super) fn refuse_mount(&self, target: &ImageReference, source: &Repository) {
-        self.refused().insert((whole(target), source.clone()));
+        self.refused().insert((target.name(), source.clone()));
     }
 
     /// Whether nothing is known against mounting from `source` to `target`'s repository.
     pub(super) fn may_mount(&self, target: &ImageReference, source: &Repository) -> bool {
-        !self.refused().contains(&(whole(target), source.clone()))
+        !self.refused().contains(&(target.name(), source.clone()))
     }
 
-    fn refused(&self) -> MutexGuard<'_, HashSet<(ImageReference, Repository)>> {
+    fn refused(&self) -> MutexGuard<'_, HashSet<(String, Repository)>> {
         self.refused.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
-    fn blobs(&self) -> MutexGuard<'_, HashMap<(Registry, Digest), Place>> {
+    fn blobs(&self) -> MutexGuard<'_, HashMap<(Registry, Digest), State>> {
         // Every change is one insertion or removal: a panic elsewhere leaves it true.
         self.blobs.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 
-/// Without tag and digest.
-fn whole(reference: &ImageReference) -> ImageReference {
-    ImageReference::new(reference.registry.clone(), reference.repository.clone())
-}
-
 impl Claim<'_> {
     /// The blob is in `repository` now.
     pub(super) fn arrived(self, repository: &Repository) {
-        self.of.blobs().insert(self.key.clone(), Place::In(repository.clone()));
+        self.of.blobs().insert(self.key.clone(), State::In(repository.clone()));
     }
 }
 
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
         let mut blobs = self.of.blobs();
-        if matches!(blobs.get(&self.key), Some(Place::OnItsWay)) {
+        if matches!(blobs.get(&self.key), Some(State::Uploading)) {
             // It did not arrive: the next thread tries.
             blobs.remove(&self.key);
         }
