@@ -14,8 +14,8 @@ use super::pace::Pace;
 use super::proxy::Proxy;
 use super::{Forward, Kubectl};
 use crate::image::time::parse_http_date;
-use crate::kubernetes::smoke::objects::{List, Metadata, Status};
-use crate::kubernetes::smoke::probes::PodRequest;
+use crate::kubernetes::objects::metadata::{List, Metadata, Status};
+use crate::kubernetes::objects::probe::HttpRequest;
 
 /// CronJobs before Kubernetes 1.21, which knows them by another version.
 pub(super) const OLD_CRON_JOBS: &str = "cronjobs of v1beta1";
@@ -292,7 +292,7 @@ impl Api {
     }
 
     /// Asks a pod through a port-forward of its own.
-    pub(crate) fn probe_forwarded(&self, pod: &str, request: &PodRequest) -> Result<Probed, ApiFailure> {
+    pub(crate) fn probe_forwarded(&self, pod: &str, request: HttpRequest) -> Result<Probed, ApiFailure> {
         let forward = Forward::start(
             self.kubectl(),
             self.shared.proxy.folder(),

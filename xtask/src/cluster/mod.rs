@@ -7,6 +7,7 @@ mod api;
 mod forward;
 mod http;
 pub(crate) mod kubectl;
+pub(crate) mod kubelet;
 mod pace;
 mod proxy;
 pub(crate) mod watch;

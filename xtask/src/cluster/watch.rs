@@ -9,9 +9,11 @@ use serde_json::Value;
 
 use super::api::OLD_CRON_JOBS;
 use super::{Api, ApiFailure};
-use crate::kubernetes::smoke::objects::{Event, Pod, Service};
+use crate::kubernetes::objects::event::Event;
+use crate::kubernetes::objects::pod::Pod;
+use crate::kubernetes::objects::service::Service;
+use crate::kubernetes::objects::workload::{Kind, Workload};
 use crate::kubernetes::smoke::state::{Change, Object};
-use crate::kubernetes::smoke::workload::{Kind, Workload};
 
 /// Between two tries while the API server is away.
 const PAUSE: Duration = Duration::from_millis(500);

@@ -5,6 +5,8 @@
 pub(crate) mod first;
 pub(crate) mod kustomization;
 pub(crate) mod local;
+pub(crate) mod manifest;
+pub(crate) mod objects;
 pub(crate) mod ours;
 pub(crate) mod pinning;
 pub(crate) mod placeholder;

@@ -4,12 +4,13 @@
 use std::time::Duration;
 
 use crate::cluster::{Api, Probed};
+use crate::kubernetes::objects::pod::Pod;
+use crate::kubernetes::objects::pod_status::ContainerStatus;
+use crate::kubernetes::objects::workload::Workload;
 use crate::kubernetes::smoke::events::last_lines;
-use crate::kubernetes::smoke::objects::{ContainerStatus, Pod};
-use crate::kubernetes::smoke::probes::{Route, readiness_request};
+use crate::kubernetes::smoke::requests::{Route, readiness_request};
 use crate::kubernetes::smoke::rollout::Trouble;
 use crate::kubernetes::smoke::state::Namespace;
-use crate::kubernetes::smoke::workload::Workload;
 
 /// The lines for one trouble; what cannot be read is a line that says so.
 pub(super) fn details(api: &Api, namespace: &Namespace, workload: &Workload, trouble: &Trouble) -> Vec<String> {
@@ -36,13 +37,13 @@ fn readiness_line(api: &Api, pod: &Pod, status: &ContainerStatus) -> Option<Stri
     let container = pod.spec.all().find(|container| container.name == status.name)?;
     let request = readiness_request(container).filter(|request| request.route == Route::ApiServer)?;
     let answer =
-        match api.probe(&request.api_path(&api.namespace, &pod.metadata.name), &request.headers, Duration::ZERO) {
+        match api.probe(&request.api_path(&api.namespace, &pod.metadata.name), &request.http.headers, Duration::ZERO) {
             Ok(Probed::Answered(status, body)) => format!("answers {status}: {body}"),
             Ok(Probed::Unreachable(why)) => format!("cannot be reached: {why}"),
             Ok(Probed::Gone) => return None,
             Err(failure) => format!("cannot be asked: {failure}"),
         };
-    Some(format!("readiness path {} on port {} {answer}", request.path, request.port))
+    Some(format!("readiness path {} on port {} {answer}", request.http.path, request.http.port))
 }
 
 fn log_lines(api: &Api, pod: &Pod, status: &ContainerStatus, previous: bool) -> Vec<String> {

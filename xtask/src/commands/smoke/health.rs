@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use super::rollout::Rollouts;
 use crate::cluster::{Api, ApiFailure, Probed, SILENT};
-use crate::kubernetes::smoke::objects::Pod;
-use crate::kubernetes::smoke::probes::{PodRequest, Route, ServiceRequest, pod_requests, service_requests};
+use crate::kubernetes::objects::pod::Pod;
+use crate::kubernetes::objects::workload::Workload;
 use crate::kubernetes::smoke::report::Check;
+use crate::kubernetes::smoke::requests::{PodRequest, Route, ServiceRequest, pod_requests, service_requests};
 use crate::kubernetes::smoke::rollout::restarts;
-use crate::kubernetes::smoke::workload::Workload;
 use crate::system::parallel;
 
 /// Requests at once.
@@ -254,7 +254,7 @@ fn is_away(why: &str) -> bool {
 impl Target {
     fn patience(&self) -> Duration {
         match self {
-            Target::Pod { request, .. } => Duration::from_secs(request.patience),
+            Target::Pod { request, .. } => request.patience,
             Target::Service(_) => Duration::ZERO,
         }
     }
@@ -265,14 +265,14 @@ impl Target {
 
     fn probe(&self, api: &Api) -> Result<Probed, ApiFailure> {
         match self {
-            Target::Pod { name, request } if request.route == Route::Forward => api.probe_forwarded(name, request),
+            Target::Pod { name, request } if request.route == Route::Forward => {
+                api.probe_forwarded(name, request.http.clone())
+            }
             Target::Pod { name, request } => {
-                let timeout = Duration::from_secs(request.timeout);
-                api.probe(&request.api_path(&api.namespace, name), &request.headers, timeout)
+                api.probe(&request.api_path(&api.namespace, name), &request.http.headers, request.timeout)
             }
             Target::Service(request) => {
-                let timeout = Duration::from_secs(request.timeout);
-                match api.probe(&request.api_path(&api.namespace), &request.headers, timeout)? {
+                match api.probe(&request.api_path(&api.namespace), &request.http.headers, request.timeout)? {
                     // A Service does not go as pods do.
                     Probed::Gone => Ok(Probed::Unreachable("the Service is gone".to_owned())),
                     probed => Ok(probed),
@@ -283,8 +283,8 @@ impl Target {
 
     fn shown(&self) -> String {
         match self {
-            Target::Pod { name, request } => format!("pod {name}:{}{}", request.port, request.path),
-            Target::Service(request) => format!("service {}:{}{}", request.service, request.port, request.path),
+            Target::Pod { name, request } => format!("pod {name}:{}{}", request.http.port, request.http.path),
+            Target::Service(request) => format!("service {}:{}{}", request.service, request.port, request.http.path),
         }
     }
 

@@ -10,11 +10,11 @@ use super::rollout::Rollouts;
 use crate::image::manifest::AnyManifest;
 use crate::image::record::RecordedImage;
 use crate::image::reference::{Digest, ImageReference};
+use crate::kubernetes::objects::pod::{Container, Pod};
+use crate::kubernetes::objects::workload::Workload;
 use crate::kubernetes::smoke::expected::Owner;
 use crate::kubernetes::smoke::identity::{Identity, ImageId, Resolved, compare, is_named, is_recorded};
-use crate::kubernetes::smoke::objects::{Container, Pod};
 use crate::kubernetes::smoke::report::Check;
-use crate::kubernetes::smoke::workload::Workload;
 use crate::registry::Client;
 use crate::system::parallel;
 

@@ -15,11 +15,11 @@ use super::run::Steps;
 use super::view::View;
 use crate::cli::SmokeArgs;
 use crate::cluster::Api;
+use crate::kubernetes::objects::pod::{Container, Pod};
+use crate::kubernetes::objects::workload::{Kind, Workload};
 use crate::kubernetes::smoke::expected::Owner;
-use crate::kubernetes::smoke::objects::{Container, Pod};
 use crate::kubernetes::smoke::report::{Check, WorkloadReport};
 use crate::kubernetes::smoke::rollout::{Strictness, ready_seconds};
-use crate::kubernetes::smoke::workload::{Kind, Workload};
 use crate::registry::Client;
 use crate::system::parallel;
 

@@ -13,11 +13,12 @@ use super::health::Times;
 use super::view::View;
 use crate::cluster::watch::{News, follow};
 use crate::cluster::{Api, SILENT};
+use crate::kubernetes::objects::pod::Pod;
+use crate::kubernetes::objects::service::Service;
+use crate::kubernetes::objects::workload::{Kind, Workload};
 use crate::kubernetes::smoke::expected::Owner;
-use crate::kubernetes::smoke::objects::{Pod, Service};
 use crate::kubernetes::smoke::rollout::{Judge, Moment, Standing, Strictness, Trouble};
 use crate::kubernetes::smoke::state::{Change, Namespace, apply};
-use crate::kubernetes::smoke::workload::{Kind, Workload};
 
 /// How often graces are looked at while nothing happens.
 const TICK: Duration = Duration::from_millis(200);

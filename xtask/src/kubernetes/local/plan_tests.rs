@@ -1,7 +1,6 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::kubernetes::local::probes::Ask;
 use crate::kubernetes::local::read::read;
 use crate::kubernetes::ours::{Naming, Repositories};
 
@@ -117,8 +116,8 @@ fn programs_run_as_their_manifests_say() {
     assert_eq!(program.variables["ENGINE_SERVICE_PORT"], "40001");
     assert_eq!((program.port, program.untold.len(), program.grace), (Some(40001), 0, Duration::from_secs(3)));
     let url = |question: &Question| match &question.ask {
-        Ask::Http { url, .. } => url.clone(),
-        Ask::Tcp(_) | Ask::Exec(_) => panic!("an HTTP question"),
+        ProbeAction::Http(request) => request.local_url(),
+        ProbeAction::Tcp(_) | ProbeAction::Exec(_) => panic!("an HTTP question"),
     };
     assert_eq!(program.health.iter().map(url).collect::<Vec<_>>(), ["http://127.0.0.1:40001/health"]);
     assert_eq!(program.ready.as_ref().map(url).unwrap(), "http://127.0.0.1:40001/ready");

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use saphyr_parser::ScalarStyle;
 
 use super::mark::{FOREIGN, Mark};
-use super::workload::{Site, container_of, sites};
+use super::sites::{Site, container_of, sites};
 use crate::kubernetes::ours::{Owner, Repositories};
 use crate::kubernetes::placeholder;
 use crate::kubernetes::yaml::document::{Document, NodeId, Plain, Value, YamlError, plain};

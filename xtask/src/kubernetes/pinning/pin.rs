@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::edit::{Addition, Edits, not_plain};
 use super::mark::{FOREIGN, Mark};
 use super::naming::{Named, Namer, NearMiss, Refusal, Scope, is_placeholder, no_yaml, refusal};
-use super::workload::{Site, sites};
+use super::sites::{Site, sites};
 use crate::image::record::{DigestRecord, RecordedImage};
 use crate::kubernetes::ours::without_selector;
 use crate::kubernetes::placeholder;

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::objects::Container;
-use super::workload::{Kind, Workload};
 use crate::image::record::{DigestRecord, RecordedImage};
 use crate::image::reference::ImageReference;
+use crate::kubernetes::manifest;
+use crate::kubernetes::objects::pod::Container;
+use crate::kubernetes::objects::workload::{Kind, Workload};
 use crate::kubernetes::ours::{Owner as Whose, Repositories};
 use crate::kubernetes::placeholder::is_placeholder;
 use crate::kubernetes::yaml::document::{Document, NodeId};
@@ -32,39 +33,24 @@ pub(crate) struct Place {
 /// It is neither; the message names the line.
 pub(crate) fn places(text: &str) -> Result<Vec<Place>, String> {
     let documents = parse(text).map_err(|error| error.to_string())?;
-    let mut places = Vec::new();
-    for document in &documents {
-        if let Some(root) = document.root() {
-            look_at(document, root, &mut places);
-        }
-    }
-    Ok(places)
+    Ok(documents.iter().flat_map(places_in).collect())
 }
 
-fn look_at(document: &Document<'_>, object: NodeId, places: &mut Vec<Place>) {
+fn places_in(document: &Document<'_>) -> Vec<Place> {
     let text = |of: NodeId, key: &str| document.get(of, key).and_then(|value| document.text(value)).map(str::to_owned);
-    let items = |of: NodeId, key: &str| document.get(of, key).map(|list| document.items(list)).unwrap_or_default();
-    let Some(kind) = text(object, "kind") else { return };
-    if kind.ends_with("List") {
-        items(object, "items").iter().for_each(|item| look_at(document, *item, places));
-    }
-    let Some(kind) = Kind::of_name(&kind) else { return };
-    let path: &[&str] = match kind {
-        Kind::Pod => &["spec"],
-        Kind::CronJob => &["spec", "jobTemplate", "spec", "template", "spec"],
-        _ => &["spec", "template", "spec"],
-    };
-    let Some(spec) = path.iter().try_fold(object, |node, key| document.get(node, key)) else { return };
-    let Some(metadata) = document.get(object, "metadata") else { return };
-    for container in ["initContainers", "containers"].iter().flat_map(|key| items(spec, key)) {
-        places.push(Place {
-            namespace: text(metadata, "namespace").filter(|name| !name.is_empty()),
+    let mut places = Vec::new();
+    for (kind, object) in manifest::objects(document) {
+        let Some(kind) = Kind::of_name(kind) else { continue };
+        let Some(metadata) = document.get(object, "metadata") else { continue };
+        places.extend(manifest::containers(document, object, kind).map(|container| Place {
+            namespace: manifest::namespace(document, object).map(str::to_owned),
             kind,
             workload: text(metadata, "name").unwrap_or_default(),
-            container: text(*container, "name").unwrap_or_default(),
-            image: text(*container, "image").unwrap_or_default(),
-        });
+            container: text(container, "name").unwrap_or_default(),
+            image: text(container, "image").unwrap_or_default(),
+        }));
     }
+    places
 }
 
 /// Whose image a container should run.

@@ -1,7 +1,10 @@
 //! What keeps a pod from becoming ready, told from its status and its events.
 
 use super::events::{newest, one_line};
-use super::objects::{Container, ContainerStatus, Event, Pod, Terminated, condition, seconds};
+use crate::kubernetes::objects::event::Event;
+use crate::kubernetes::objects::metadata::{condition, seconds};
+use crate::kubernetes::objects::pod::{Container, Pod};
+use crate::kubernetes::objects::pod_status::{ContainerStatus, Terminated};
 
 /// So many restarts are a loop.
 const CRASH_LOOP_RESTARTS: i64 = 3;

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use super::events::{newest, one_line};
 use super::faults::{Class, Fault, Kind as FaultKind, fault_of, how_it_ended, rejection_of};
-use super::objects::{Pod, condition, seconds};
 use super::state::Namespace;
 use super::status::{OwnStatus, own_status};
-use super::workload::{Kind, Workload};
+use crate::kubernetes::objects::metadata::{condition, seconds};
+use crate::kubernetes::objects::pod::Pod;
+use crate::kubernetes::objects::workload::{Kind, Workload};
 
 /// How long a fault that can heal is waited for.
 const GRACE: Duration = Duration::from_secs(10);

@@ -1,8 +1,8 @@
 use serde_json::json;
 
 use super::*;
-use crate::kubernetes::smoke::recorded::recorded;
 use crate::kubernetes::smoke::state::{Change, Objects, apply};
+use crate::kubernetes::smoke::test_namespace::recorded;
 
 /// Some time after all of the recording.
 const LATER: i64 = 1_800_000_000;

@@ -3,8 +3,11 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::objects::{Event, Metadata, Pod, Service, seconds};
-use super::workload::{Kind, Workload};
+use crate::kubernetes::objects::event::Event;
+use crate::kubernetes::objects::metadata::{Metadata, seconds};
+use crate::kubernetes::objects::pod::Pod;
+use crate::kubernetes::objects::service::Service;
+use crate::kubernetes::objects::workload::{Kind, Workload};
 
 /// The annotation by which a Deployment and its current ReplicaSet name the same rollout.
 const REVISION: &str = "deployment.kubernetes.io/revision";
@@ -100,9 +103,7 @@ impl Namespace {
         let own = all.filter(|workload| match (workload.kind, workload.metadata.controller()) {
             (Kind::Deployment, _) => !replaced.contains(&workload.metadata.name),
             (Kind::ReplicaSet, Some(owner)) => {
-                owner.kind != Kind::Deployment.name()
-                    && !self.knows(&owner.uid)
-                    && workload.spec.replicas.unwrap_or(1) > 0
+                owner.kind != Kind::Deployment.name() && !self.knows(&owner.uid) && workload.replicas() > 0
             }
             (Kind::Job, Some(owner)) => owner.kind != Kind::CronJob.name(),
             _ => true,
@@ -126,7 +127,7 @@ impl Namespace {
         let owned = |kind| self.of_kind(kind).filter(|other| other.metadata.is_controlled_by(&workload.metadata.uid));
         match workload.kind {
             Kind::Deployment => {
-                if workload.status.observed_generation < workload.metadata.generation {
+                if !workload.is_observed() {
                     return None;
                 }
                 let revision = workload.metadata.annotations.get(REVISION)?;

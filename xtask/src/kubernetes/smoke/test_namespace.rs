@@ -4,11 +4,11 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::state::{Change, Namespace, Object, Objects, apply};
-use super::workload::Kind;
+use crate::kubernetes::objects::workload::Kind;
 
 /// Deployments that are ready, paused, empty, and broken in many ways: Kubernetes 1.20, recorded after 40 s.
 pub(crate) fn recorded() -> Namespace {
-    let all: Value = serde_json::from_str(include_str!("recorded.json")).unwrap();
+    let all: Value = serde_json::from_str(include_str!("test_namespace.json")).unwrap();
     let mut namespace = Namespace::default();
     for kind in [Kind::Deployment, Kind::ReplicaSet] {
         let list = serde_json::from_value(all[kind.resource()].clone()).unwrap();
