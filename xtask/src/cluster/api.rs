@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use serde::de::DeserializeOwned;
 
+use super::forward::Forward;
 use super::http::{self, Answer};
+use super::kubectl::Kubectl;
 use super::pace::Pace;
 use super::proxy::Proxy;
-use super::{Forward, Kubectl};
 use crate::image::time::parse_http_date;
-use crate::kubernetes::objects::metadata::{List, Metadata, Status};
-use crate::kubernetes::objects::probe::HttpRequest;
+use crate::kubernetes::objects::{HttpRequest, List, Metadata, Status};
 
 /// CronJobs before Kubernetes 1.21, which knows them by another version.
 pub(super) const OLD_CRON_JOBS: &str = "cronjobs of v1beta1";

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use super::{Kubectl, kubelet};
-use crate::kubernetes::objects::probe::HttpRequest;
+use super::kubectl::Kubectl;
+use super::kubelet;
+use crate::kubernetes::objects::HttpRequest;
 use crate::system::background::Background;
 
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -6,7 +6,7 @@ use ureq::Agent;
 use ureq::http::Response;
 use ureq::tls::TlsConfig;
 
-use crate::kubernetes::objects::probe::HttpRequest;
+use crate::kubernetes::objects::HttpRequest;
 
 /// Sends `request` on this machine: redirects are not followed, and certificates not checked, since what is asked is
 /// whether the program answers.

@@ -13,5 +13,4 @@ mod proxy;
 pub(crate) mod watch;
 
 pub(crate) use api::{Api, ApiFailure, NamespaceState, Probed, SILENT};
-use forward::Forward;
 pub(crate) use kubectl::Kubectl;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail};
 
-use super::Kubectl;
+use super::kubectl::Kubectl;
 use crate::system::background::Background;
 use crate::system::interrupt;
 

@@ -7,12 +7,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::api::OLD_CRON_JOBS;
-use super::{Api, ApiFailure};
-use crate::kubernetes::objects::event::Event;
-use crate::kubernetes::objects::pod::Pod;
-use crate::kubernetes::objects::service::Service;
-use crate::kubernetes::objects::workload::{Kind, Workload};
+use super::api::{Api, ApiFailure, OLD_CRON_JOBS};
+use crate::kubernetes::objects::{Event, Kind, Pod, Service, Workload};
 use crate::kubernetes::smoke::state::{Change, Object};
 
 /// Between two tries while the API server is away.

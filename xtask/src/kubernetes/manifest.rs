@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::objects::workload::Kind;
+use super::objects::Kind;
 use super::yaml::document::{Document, NodeId};
 use super::yaml::parse::parse;
 
@@ -33,7 +33,7 @@ fn collect<'a>(document: &'a Document<'_>, object: NodeId, found: &mut Vec<(&'a 
     }
 }
 
-/// The containers of an object of a kind, in the order of [`PodSpec::all`](super::objects::pod::PodSpec::all).
+/// The containers of an object of a kind, init containers first.
 pub(crate) fn containers<'a>(
     document: &'a Document<'_>,
     object: NodeId,

@@ -6,17 +6,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::details::details;
+use super::ask::{Health, service_faults};
+use super::explain::details;
 use super::gather::Plan;
-use super::health::{Health, Times, service_faults};
-use super::identity::Identities;
-use super::rollout::{Rollouts, placeholders};
-use super::run::Steps;
+use super::look_up::Identities;
+use super::timing::{Steps, Times};
 use super::view::View;
+use super::watch::{Rollouts, placeholders};
 use crate::cli::SmokeArgs;
 use crate::cluster::Api;
-use crate::kubernetes::objects::pod::{Container, Pod};
-use crate::kubernetes::objects::workload::{Kind, Workload};
+use crate::kubernetes::objects::{Container, Kind, Pod, Workload};
 use crate::kubernetes::smoke::expected::Owner;
 use crate::kubernetes::smoke::report::{Check, WorkloadReport};
 use crate::kubernetes::smoke::rollout::{Strictness, ready_seconds};

@@ -8,15 +8,15 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use super::apply::apply;
 use super::gather::Plan;
-use super::health::Times;
 use super::namespace::{Found, look};
 use super::registry::Lookup;
+use super::timing::{Steps, Times};
 use super::view::View;
 use crate::cli::SmokeArgs;
 use crate::cluster::{Api, ApiFailure, Kubectl, NamespaceState};
-use crate::kubernetes::objects::workload::Kind;
+use crate::kubernetes::objects::Kind;
 use crate::kubernetes::smoke::expected::Place;
-use crate::kubernetes::smoke::report::{Check, Report, Step};
+use crate::kubernetes::smoke::report::{Check, Report};
 use crate::registry::{Client, Credentials};
 use crate::system::parallel;
 use crate::system::progress::Progress;
@@ -103,29 +103,9 @@ impl Drop for Closing {
     }
 }
 
-/// The run's steps and how long each took.
-pub(super) struct Steps {
-    last: Instant,
-    pub(super) steps: Vec<Step>,
-}
-
-impl Steps {
-    /// The first one began then.
-    pub(super) fn new(begun: Instant) -> Self {
-        Steps { last: begun, steps: Vec::new() }
-    }
-
-    /// One ends, the next begins.
-    pub(super) fn end(&mut self, name: &'static str) {
-        let now = Instant::now();
-        self.steps.push(Step { name, seconds: now.duration_since(self.last).as_secs_f64() });
-        self.last = now;
-    }
-}
-
 /// Starts the proxy and waits for the API server's first answers: whether the namespaces are there.
 fn connect(kubectl: Kubectl, plan: &Plan, times: Times) -> Result<(Api, Vec<NamespaceState>)> {
-    let whom = unreachable(&kubectl);
+    let whom = kubectl.unreachable();
     let first = plan.namespaces.first().context("there is a namespace")?;
     let api = Api::open(kubectl, first, times.deadline).with_context(|| whom.clone())?;
     let deadline = times.decide.min(Instant::now() + FIRST_ANSWER);
@@ -159,15 +139,6 @@ fn check_namespace(namespace: &str, state: NamespaceState, context: &str, is_app
         ),
         _ => Ok(()),
     }
-}
-
-/// The head of an error of a cluster that gives no answer, with what to do.
-pub(super) fn unreachable(kubectl: &Kubectl) -> String {
-    let Kubectl { context, server, .. } = kubectl;
-    format!(
-        "the cluster of context `{context}` ({server}) gives no answer to use\n`kubectl cluster-info --context {context}` \
-         asks it too; `--context NAME` takes another"
-    )
 }
 
 /// Images of ours that manifests name without a digest, and no record tells it.

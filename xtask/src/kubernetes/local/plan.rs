@@ -11,10 +11,7 @@ use super::values::{Ports, Replacements, pairs};
 use super::variables::{expand, last, missing, pod_name, variables};
 use super::verdict::{LocalVerdict, State};
 use crate::image::manifest::ContainerConfig;
-use crate::kubernetes::objects::pod::{Container, FilesSource, Volume};
-use crate::kubernetes::objects::probe::{Probe, ProbeAction};
-use crate::kubernetes::objects::service::ServicePort;
-use crate::kubernetes::objects::workload::Workload;
+use crate::kubernetes::objects::{Container, FilesSource, Probe, ProbeAction, ServicePort, Volume, Workload};
 
 /// Kubernetes' default (PodSpec, `terminationGracePeriodSeconds`).
 const GRACE_SECONDS: u64 = 30;
@@ -127,7 +124,7 @@ fn ports_of(application: &Application, workload: &Workload) -> BTreeSet<u16> {
     let mut ports = BTreeSet::new();
     for container in &workload.template().spec.containers {
         ports.extend(container.ports.iter().map(|port| port.container_port));
-        ports.extend(container.probes().filter_map(|probe| probe.action(container).ok()??.port()));
+        ports.extend(container.probes().filter_map(|probe| container.action(probe).ok()??.port()));
         let services = application.services.iter().filter(|service| service.selects(workload.pod_labels()));
         ports.extend(services.flat_map(|service| &service.spec.ports).filter_map(|port| port.number_in(container)));
     }
@@ -294,7 +291,7 @@ impl Planner<'_> {
         let health = [ask(&container.startup_probe)?, ask(&container.liveness_probe)?];
         let own = container.ports.iter().map(|port| port.container_port);
         let asked = container.probes().filter(|probe| probe.http_get.is_some());
-        let own: BTreeSet<u16> = own.chain(asked.filter_map(|probe| probe.action(container).ok()??.port())).collect();
+        let own: BTreeSet<u16> = own.chain(asked.filter_map(|probe| container.action(probe).ok()??.port())).collect();
         let seconds = self.workload.template().spec.termination_grace_period_seconds.unwrap_or(GRACE_SECONDS);
         let words: Vec<String> = command.iter().chain(&arguments).cloned().collect();
         let mut notes = Vec::new();

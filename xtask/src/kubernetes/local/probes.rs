@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use super::values::Ports;
-use crate::kubernetes::objects::pod::Container;
-use crate::kubernetes::objects::probe::{Probe, ProbeAction};
+use crate::kubernetes::objects::{Container, Probe, ProbeAction};
 
 /// A question to a program.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +19,7 @@ pub(crate) struct Question {
 /// # Errors
 /// A port that the container does not have.
 pub(crate) fn question(container: &Container, probe: &Probe, ports: &Ports) -> Result<Option<Question>, String> {
-    let Some(action) = probe.action(container)? else { return Ok(None) };
+    let Some(action) = container.action(probe)? else { return Ok(None) };
     let ask = match action.port() {
         Some(port) => {
             let nothing = || format!("a probe asks port {port}, which nothing listens on");
@@ -47,7 +46,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::kubernetes::objects::probe::HttpRequest;
+    use crate::kubernetes::objects::HttpRequest;
 
     #[test]
     fn questions_go_to_local_ports() {

@@ -8,9 +8,7 @@ use serde_json::Value;
 
 use crate::kubernetes::kustomization;
 use crate::kubernetes::manifest;
-use crate::kubernetes::objects::config::{ConfigMap, Secret};
-use crate::kubernetes::objects::service::Service;
-use crate::kubernetes::objects::workload::{Kind, Workload};
+use crate::kubernetes::objects::{ConfigMap, Kind, Secret, Service, Workload};
 use crate::kubernetes::ours::{Repositories, without_selector};
 use crate::kubernetes::pinning::naming::{Namer, Scope, is_placeholder};
 use crate::kubernetes::pinning::sites::Site;

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::read::Application;
-use crate::kubernetes::objects::pod::{Container, EnvVar, ValueFrom};
-use crate::kubernetes::objects::workload::Workload;
+use crate::kubernetes::objects::{Container, EnvVar, ValueFrom, Workload};
 
 /// The variables that the manifest gives a container, in order, later ones replacing earlier ones.
 ///
@@ -130,7 +129,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::kubernetes::objects::metadata::Metadata;
+    use crate::kubernetes::objects::Metadata;
 
     fn read(container: serde_json::Value) -> Result<Vec<(String, String)>, String> {
         let map = |key: &str, value: &str| BTreeMap::from([(key.to_owned(), value.to_owned())]);

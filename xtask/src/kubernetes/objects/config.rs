@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use base64::Engine;
 use serde_json::Value;
 
-use super::objects;
+use super::lenient::objects;
 
 objects! {
     /// A config map.

@@ -1,7 +1,7 @@
 //! Events.
 
+use super::lenient::objects;
 use super::metadata::{Metadata, seconds};
-use super::objects;
 
 objects! {
     /// What happened to an object.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::objects;
+use super::lenient::objects;
 use crate::image::time::parse_rfc3339;
 
 objects! {

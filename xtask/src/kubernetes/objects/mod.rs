@@ -1,38 +1,21 @@
 //! Kubernetes' objects, as far as they are read: the API server's JSON and the manifests' YAML alike (API versions
 //! `v1`, `apps/v1`, `batch/v1`).
 
-pub(crate) mod config;
-pub(crate) mod event;
-pub(crate) mod metadata;
-pub(crate) mod pod;
-pub(crate) mod pod_status;
-pub(crate) mod probe;
-pub(crate) mod service;
-pub(crate) mod workload;
+mod config;
+mod event;
+mod lenient;
+mod metadata;
+mod pod;
+mod pod_status;
+mod probe;
+mod service;
+mod workload;
 
-use serde::{Deserialize, Deserializer};
-
-/// `null` means the same as a field that is not there.
-fn nullable<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
-    Ok(Option::deserialize(from)?.unwrap_or_default())
-}
-
-/// Declares objects. Every field may be absent or null: the API server leaves out what is empty, and authors what they
-/// do not need.
-macro_rules! objects {
-    ($($(#[$meta:meta])* $name:ident {
-        $($(#[$field_meta:meta])* $field:ident: $type:ty,)*
-    })*) => {$(
-        $(#[$meta])*
-        #[derive(Debug, Clone, Default, PartialEq, serde::Deserialize)]
-        #[serde(rename_all = "camelCase", default)]
-        pub(crate) struct $name {
-            $(
-                $(#[$field_meta])*
-                #[serde(deserialize_with = "crate::kubernetes::objects::nullable")]
-                pub(crate) $field: $type,
-            )*
-        }
-    )*};
-}
-use objects;
+pub(crate) use config::{ConfigMap, Secret};
+pub(crate) use event::Event;
+pub(crate) use metadata::{List, Metadata, Status, condition, seconds};
+pub(crate) use pod::{Container, EnvVar, FilesSource, Pod, ValueFrom, Volume};
+pub(crate) use pod_status::{ContainerStatus, Terminated};
+pub(crate) use probe::{HttpRequest, Probe, ProbeAction};
+pub(crate) use service::{Service, ServicePort};
+pub(crate) use workload::{Kind, Workload};

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::lenient::objects;
 use super::metadata::Metadata;
-use super::objects;
 use super::pod_status::PodStatus;
-use super::probe::Probe;
+use super::probe::{Probe, ProbeAction};
 
 /// The protocol of ports that name none.
 pub(super) const TCP: &str = "TCP";
@@ -189,6 +189,14 @@ impl Container {
             }),
             _ => None,
         }
+    }
+
+    /// What is done for one of its probes; `None` when that says nothing of the pod.
+    ///
+    /// # Errors
+    /// A port that it does not have.
+    pub(crate) fn action(&self, probe: &Probe) -> Result<Option<ProbeAction>, String> {
+        probe.action(|port| self.port(port, TCP))
     }
 
     /// Its probes, in the order in which they are asked.

@@ -1,7 +1,7 @@
 //! What a pod and its containers are doing.
 
+use super::lenient::objects;
 use super::metadata::Condition;
-use super::objects;
 
 objects! {
     /// What a pod is doing.

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::objects;
-use super::pod::{Container, TCP};
+use super::lenient::objects;
 
 objects! {
     /// A probe, as it is written.
@@ -78,14 +77,14 @@ pub(crate) struct HttpRequest {
 }
 
 impl Probe {
-    /// What is done for it in `container`; `None` when it asks another host, which says nothing of the pod.
+    /// What is done for it, where `number` tells a port's; `None` when it asks another host, which says nothing of the
+    /// pod.
     ///
     /// # Errors
     /// A port that the container does not have.
-    pub(crate) fn action(&self, container: &Container) -> Result<Option<ProbeAction>, String> {
-        let number = |port: &Value| {
-            container.port(port, TCP).ok_or_else(|| format!("a probe asks port {port}, which the container lacks"))
-        };
+    pub(super) fn action(&self, number: impl Fn(&Value) -> Option<u16>) -> Result<Option<ProbeAction>, String> {
+        let number =
+            |port: &Value| number(port).ok_or_else(|| format!("a probe asks port {port}, which the container lacks"));
         Ok(if let Some(get) = &self.http_get {
             if !get.host.is_empty() {
                 return Ok(None);

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::lenient::objects;
 use super::metadata::Metadata;
-use super::objects;
 use super::pod::{Container, TCP};
 
 objects! {

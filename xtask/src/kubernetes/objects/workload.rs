@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
+use super::lenient::objects;
 use super::metadata::{Condition, Metadata};
-use super::objects;
 use super::pod::{Pod, PodTemplate};
 
 /// The kinds that are looked at.

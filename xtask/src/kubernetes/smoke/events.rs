@@ -1,6 +1,6 @@
 //! What events say, and when.
 
-use crate::kubernetes::objects::event::Event;
+use crate::kubernetes::objects::Event;
 
 /// As many of an object's last events as a failure shows.
 const SHOWN: usize = 5;

@@ -1,10 +1,7 @@
 //! What keeps a pod from becoming ready, told from its status and its events.
 
 use super::events::{newest, one_line};
-use crate::kubernetes::objects::event::Event;
-use crate::kubernetes::objects::metadata::{condition, seconds};
-use crate::kubernetes::objects::pod::{Container, Pod};
-use crate::kubernetes::objects::pod_status::{ContainerStatus, Terminated};
+use crate::kubernetes::objects::{Container, ContainerStatus, Event, Pod, Terminated, condition, seconds};
 
 /// So many restarts are a loop.
 const CRASH_LOOP_RESTARTS: i64 = 3;

@@ -3,10 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::kubernetes::objects::pod::{Container, Pod};
-use crate::kubernetes::objects::probe::{HttpRequest, Probe, ProbeAction};
-use crate::kubernetes::objects::service::{Service, ServicePort};
-use crate::kubernetes::objects::workload::Workload;
+use crate::kubernetes::objects::{Container, HttpRequest, Pod, Probe, ProbeAction, Service, ServicePort, Workload};
 
 /// How a request reaches the pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,7 +43,7 @@ fn container_requests(container: &Container) -> impl Iterator<Item = PodRequest>
 }
 
 fn pod_request(container: &Container, probe: &Probe) -> Option<PodRequest> {
-    let Ok(Some(ProbeAction::Http(http))) = probe.action(container) else { return None };
+    let Ok(Some(ProbeAction::Http(http))) = container.action(probe) else { return None };
     let needs_forward = |(name, _): &(String, String)| {
         ["host", "authorization"].iter().any(|special| name.eq_ignore_ascii_case(special))
     };

@@ -9,9 +9,7 @@ use super::events::{newest, one_line};
 use super::faults::{Class, Fault, Kind as FaultKind, fault_of, how_it_ended, rejection_of};
 use super::state::Namespace;
 use super::status::{OwnStatus, own_status};
-use crate::kubernetes::objects::metadata::{condition, seconds};
-use crate::kubernetes::objects::pod::Pod;
-use crate::kubernetes::objects::workload::{Kind, Workload};
+use crate::kubernetes::objects::{Kind, Pod, Workload, condition, seconds};
 
 /// How long a fault that can heal is waited for.
 const GRACE: Duration = Duration::from_secs(10);

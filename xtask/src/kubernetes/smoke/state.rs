@@ -3,11 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use crate::kubernetes::objects::event::Event;
-use crate::kubernetes::objects::metadata::{Metadata, seconds};
-use crate::kubernetes::objects::pod::Pod;
-use crate::kubernetes::objects::service::Service;
-use crate::kubernetes::objects::workload::{Kind, Workload};
+use crate::kubernetes::objects::{Event, Kind, Metadata, Pod, Service, Workload, seconds};
 
 /// The annotation by which a Deployment and its current ReplicaSet name the same rollout.
 const REVISION: &str = "deployment.kubernetes.io/revision";

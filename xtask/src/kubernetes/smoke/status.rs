@@ -4,10 +4,7 @@
 use super::events::one_line;
 use super::faults::how_it_ended;
 use super::state::Namespace;
-use crate::kubernetes::objects::metadata::condition;
-use crate::kubernetes::objects::pod::Pod;
-use crate::kubernetes::objects::pod_status::Terminated;
-use crate::kubernetes::objects::workload::{Kind, Workload};
+use crate::kubernetes::objects::{Kind, Pod, Terminated, Workload, condition};
 
 /// How a workload stands by its own account.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::state::{Change, Namespace, Object, Objects, apply};
-use crate::kubernetes::objects::workload::Kind;
+use crate::kubernetes::objects::Kind;
 
 /// Deployments that are ready, paused, empty, and broken in many ways: Kubernetes 1.20, recorded after 40 s.
 pub(crate) fn recorded() -> Namespace {

@@ -8,7 +8,7 @@ use camino::Utf8Path;
 use crate::cluster::kubelet;
 use crate::kubernetes::local::plan::Program;
 use crate::kubernetes::local::probes::Question;
-use crate::kubernetes::objects::probe::ProbeAction;
+use crate::kubernetes::objects::ProbeAction;
 use crate::system::program::Started;
 use crate::system::sockets::listens;
 
@@ -68,7 +68,7 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
-    use crate::kubernetes::objects::probe::HttpRequest;
+    use crate::kubernetes::objects::HttpRequest;
 
     /// Answers one request with `answer` and gives what it was.
     fn exchange(answer: &'static str, headers: &[(&str, &str)]) -> (Result<(), String>, String) {

@@ -1,7 +1,7 @@
 //! `smoke --local`: the manifests' programs run out of the layout's images on this machine, without a cluster.
 
 mod ask;
-mod images;
+mod unpack;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,7 +31,7 @@ use watch::{Hearing, Run};
 
 /// Loads the workspace, runs, prints the verdicts.
 pub(crate) fn smoke(manifest: Option<&Utf8Path>, arguments: &SmokeArgs) -> Result<Outcome> {
-    let workspace = Workspace::load(manifest, &[images::own_platform()?])?;
+    let workspace = Workspace::load(manifest, &[unpack::own_platform()?])?;
     let show = |verdicts: &[LocalVerdict]| match arguments.json {
         true => print(&(serde_json::to_string_pretty(verdicts)? + "\n")),
         false => print(&table_of(verdicts)),
@@ -143,7 +143,7 @@ fn logs(workspace: &Workspace) -> camino::Utf8PathBuf {
 fn unpacked(workspace: &Workspace, needed: &BTreeSet<String>, folder: &Utf8Path) -> LocalImages {
     let layout = workspace.output().join("oci");
     let unpack = |name: &String| {
-        let image = images::unpack(&layout, name, &folder.join(name)).and_then(|(mut image, made_from)| {
+        let image = unpack::unpack(&layout, name, &folder.join(name)).and_then(|(mut image, made_from)| {
             let component = workspace.components.iter().find(|component| component.name == *name);
             let now = component.map(|component| sources_hash(workspace, component)).transpose()?;
             image.is_outdated = now != made_from;
@@ -156,7 +156,7 @@ fn unpacked(workspace: &Workspace, needed: &BTreeSet<String>, folder: &Utf8Path)
 
 /// What the sources of a component are on this machine, whoever builds it.
 fn sources_hash(workspace: &Workspace, component: &Component) -> Result<String> {
-    Ok(workspace.inputs(component)?.for_build(&images::own_platform()?, []).hash().to_string())
+    Ok(workspace.inputs(component)?.for_build(&unpack::own_platform()?, []).hash().to_string())
 }
 
 /// Ports of this machine, held until the programs are started.

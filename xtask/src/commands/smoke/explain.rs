@@ -4,9 +4,7 @@
 use std::time::Duration;
 
 use crate::cluster::{Api, Probed};
-use crate::kubernetes::objects::pod::Pod;
-use crate::kubernetes::objects::pod_status::ContainerStatus;
-use crate::kubernetes::objects::workload::Workload;
+use crate::kubernetes::objects::{ContainerStatus, Pod, Workload};
 use crate::kubernetes::smoke::events::last_lines;
 use crate::kubernetes::smoke::requests::{Route, readiness_request};
 use crate::kubernetes::smoke::rollout::Trouble;

@@ -4,14 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::gather::Plan;
-use super::health::Times;
 use super::registry::JOBS;
-use super::rollout::Rollouts;
+use super::timing::Times;
+use super::watch::Rollouts;
 use crate::image::manifest::AnyManifest;
 use crate::image::record::RecordedImage;
 use crate::image::reference::{Digest, ImageReference};
-use crate::kubernetes::objects::pod::{Container, Pod};
-use crate::kubernetes::objects::workload::Workload;
+use crate::kubernetes::objects::{Container, Pod, Workload};
 use crate::kubernetes::smoke::expected::Owner;
 use crate::kubernetes::smoke::identity::{Identity, ImageId, Resolved, compare, is_named, is_recorded};
 use crate::kubernetes::smoke::report::Check;

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::rollout::Rollouts;
+use super::timing::Times;
+use super::watch::Rollouts;
 use crate::cluster::{Api, ApiFailure, Probed, SILENT};
-use crate::kubernetes::objects::pod::Pod;
-use crate::kubernetes::objects::workload::Workload;
+use crate::kubernetes::objects::{Pod, Workload};
 use crate::kubernetes::smoke::report::Check;
 use crate::kubernetes::smoke::requests::{PodRequest, Route, ServiceRequest, pod_requests, service_requests};
 use crate::kubernetes::smoke::rollout::restarts;
@@ -32,26 +32,6 @@ struct Found {
     check: Option<Check>,
     /// Whether the way to it failed meanwhile, as it does when a container ends.
     was_unreachable: bool,
-}
-
-/// Times of a run.
-#[derive(Clone, Copy)]
-pub(super) struct Times {
-    /// When smoke began.
-    pub(super) started: Instant,
-    /// When verdicts are given: a little earlier, so that there is time to explain them.
-    pub(super) decide: Instant,
-    /// When it must end.
-    pub(super) deadline: Instant,
-}
-
-impl Times {
-    /// A run that may take so long, from now on.
-    pub(super) fn new(timeout: Duration) -> Self {
-        let started = Instant::now();
-        let explaining = (timeout / 10).min(Duration::from_secs(3));
-        Times { started, decide: started + timeout.saturating_sub(explaining), deadline: started + timeout }
-    }
 }
 
 /// What was asked and found so far.

@@ -9,13 +9,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use super::gather::Plan;
-use super::health::Times;
+use super::timing::Times;
 use super::view::View;
 use crate::cluster::watch::{News, follow};
 use crate::cluster::{Api, SILENT};
-use crate::kubernetes::objects::pod::Pod;
-use crate::kubernetes::objects::service::Service;
-use crate::kubernetes::objects::workload::{Kind, Workload};
+use crate::kubernetes::objects::{Kind, Pod, Service, Workload};
 use crate::kubernetes::smoke::expected::Owner;
 use crate::kubernetes::smoke::rollout::{Judge, Moment, Standing, Strictness, Trouble};
 use crate::kubernetes::smoke::state::{Change, Namespace, apply};
