@@ -92,7 +92,7 @@ impl Write for Bounded {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ApiFailure {
     /// The API server cannot be reached just now, or is too busy: worth another try.
-    Away(String),
+    Unavailable(String),
     /// A right is missing; the API server's own sentence names it.
     Forbidden(String),
     /// kubectl's credentials are not accepted.
@@ -108,7 +108,7 @@ pub(crate) enum ApiFailure {
 impl fmt::Display for ApiFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ApiFailure::Away(why) => write!(f, "the API server cannot be reached: {why}"),
+            ApiFailure::Unavailable(why) => write!(f, "the API server cannot be reached: {why}"),
             ApiFailure::Forbidden(why) => write!(f, "a right is missing: {why}"),
             ApiFailure::Unauthorized(why) => {
                 write!(f, "the API server does not accept kubectl's credentials: {why}")
@@ -223,7 +223,7 @@ impl Api {
     pub(crate) fn list<T: DeserializeOwned>(&self, resource: &str) -> Result<List<T>, ApiFailure> {
         self.shared.pace.wait();
         let answer = self.ask(&self.path_of(resource))?;
-        let bytes = answer.read(MAX_LIST).map_err(|error| self.away(&error))?;
+        let bytes = answer.read(MAX_LIST).map_err(|error| self.unavailable(&error))?;
         serde_json::from_slice(&bytes).map_err(|error| ApiFailure::Other(format!("cannot read {resource}: {error}")))
     }
 
@@ -246,7 +246,7 @@ impl Api {
             return Ok(());
         }
         for line in answer.into_reader().lines() {
-            let line = line.map_err(|error| self.away(&error.into()))?;
+            let line = line.map_err(|error| self.unavailable(&error.into()))?;
             self.has_answered();
             if !on_line(&line) {
                 break;
@@ -330,7 +330,7 @@ impl Api {
 
     /// Sends a GET; answers other than 200 are failures.
     fn ask_patiently(&self, path: &str, silence: Duration) -> Result<Answer<Bounded>, ApiFailure> {
-        let answer = self.send(path, &[], silence).map_err(|error| self.away(&error))?;
+        let answer = self.send(path, &[], silence).map_err(|error| self.unavailable(&error))?;
         let status = answer.status;
         // A 502 is the proxy's, with this machine's time.
         if status < 500
@@ -348,8 +348,8 @@ impl Api {
             403 => ApiFailure::Forbidden(message),
             404 => ApiFailure::NotFound(message),
             410 => ApiFailure::Expired,
-            502 => ApiFailure::Away(self.why_away()),
-            429 | 500..=599 => ApiFailure::Away(format!("it answered {status}: {message}")),
+            502 => ApiFailure::Unavailable(self.why_away()),
+            429 | 500..=599 => ApiFailure::Unavailable(format!("it answered {status}: {message}")),
             _ => ApiFailure::Other(format!("the API server answered {status}: {message}")),
         })
     }
@@ -364,8 +364,8 @@ impl Api {
         Ok(answer)
     }
 
-    fn away(&self, error: &anyhow::Error) -> ApiFailure {
-        ApiFailure::Away(format!("{error:#}"))
+    fn unavailable(&self, error: &anyhow::Error) -> ApiFailure {
+        ApiFailure::Unavailable(format!("{error:#}"))
     }
 
     fn why_away(&self) -> String {

@@ -8,7 +8,7 @@ use camino::Utf8PathBuf;
 use super::PlannedFile;
 use crate::gather::workspace::Workspace;
 use crate::image::record::DigestRecord;
-use crate::kubernetes::ours::without_selector;
+use crate::kubernetes::image_owners::without_selector;
 use crate::kubernetes::pinning::naming::{Likeness, NearMiss};
 use crate::workspace::names::did_you_mean;
 

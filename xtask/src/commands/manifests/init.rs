@@ -11,11 +11,11 @@ use crate::cli::ManifestsArgs;
 use crate::commands::{Outcome, print};
 use crate::gather::workspace::Workspace;
 use crate::image::record::DigestRecord;
-use crate::kubernetes::first::{self, First, namespace, object_name, with_resources};
 use crate::kubernetes::kustomization;
 use crate::kubernetes::pinning::mark::Mark;
 use crate::kubernetes::pinning::pin::Images;
 use crate::kubernetes::placeholder;
+use crate::kubernetes::scaffold::{self, Scaffold, namespace, object_name, with_resources};
 use crate::system::files::{Replacement, replace_all};
 use crate::workspace::manifest_settings::ManifestSource;
 use crate::workspace::settings::tidy;
@@ -106,7 +106,7 @@ fn files(
         let placeholder = || format!("{}{}", placeholder::reference(), Mark::comment(&[(*component).to_owned()]));
         let recorded = record.and_then(|record| record.images.get(*component));
         let image = recorded.map_or_else(placeholder, |image| image.image.to_string());
-        files.push((path, First { component, port: *port, image }.manifest()));
+        files.push((path, Scaffold { component, port: *port, image }.manifest()));
         names.push(file);
     }
     let own = existing.iter().find(|(path, _)| path.parent() == Some(&folder) && kustomization::is_file(path));
@@ -119,7 +119,7 @@ fn files(
         let space = object_name(workspace.root().file_name().unwrap_or_default());
         files.push((folder.join("namespace.yaml"), namespace(&space)));
         names.insert(0, "namespace.yaml".to_owned());
-        files.push((folder.join("kustomization.yaml"), first::kustomization(&space, &names)));
+        files.push((folder.join("kustomization.yaml"), scaffold::kustomization(&space, &names)));
     }
     Ok(files)
 }

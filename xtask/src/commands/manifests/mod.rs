@@ -1,7 +1,7 @@
 //! `manifests`: pins the images of the workspace's manifests to the digest record.
 
 #[cfg(test)]
-mod corpus;
+mod corpus_tests;
 mod deployed;
 pub(crate) mod files;
 mod init;
@@ -19,8 +19,8 @@ use super::Outcome;
 use crate::cli::ManifestsArgs;
 use crate::gather::workspace::Workspace;
 use crate::image::record::{DigestRecord, RECORD_PATH};
+use crate::kubernetes::image_owners::{Naming, Repositories};
 use crate::kubernetes::kustomization::Entry;
-use crate::kubernetes::ours::{Naming, Repositories};
 use crate::kubernetes::pinning::naming::{Refusal, Scope};
 use crate::kubernetes::pinning::pin::{Images, Pinned, pin};
 use crate::kubernetes::pinning::values::pin_values;

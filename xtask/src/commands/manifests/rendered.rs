@@ -8,8 +8,8 @@ use anyhow::Result;
 use camino::Utf8Path;
 
 use crate::cluster::kubectl::kustomize;
+use crate::kubernetes::image_owners::without_selector;
 use crate::kubernetes::kustomization::Entry;
-use crate::kubernetes::ours::without_selector;
 use crate::kubernetes::pinning::naming::Scope;
 use crate::kubernetes::pinning::pin::{Images, Pinned, pin};
 use crate::system::parallel;

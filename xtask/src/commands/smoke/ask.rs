@@ -179,7 +179,7 @@ fn ask(api: &Api, target: &Target, is_fail_fast: bool, times: Times) -> Found {
         let failed = |verdict, message: String| Check::failed("health", &subject, verdict, message, seconds);
         let check = match probed {
             Ok(Probed::Gone) => return Found { check: None, was_unreachable },
-            Ok(Probed::Answered(status, _)) if (200..400).contains(&status) || target.is_knock() => {
+            Ok(Probed::Answered(status, _)) if (200..400).contains(&status) || target.is_port_check() => {
                 let check = Check::ok("health", &subject, seconds);
                 match bad_answers {
                     0 => check,
@@ -198,11 +198,11 @@ fn ask(api: &Api, target: &Target, is_fail_fast: bool, times: Times) -> Found {
                 let often = if tries == 1 { String::new() } else { format!(" {bad_answers} of {tries} times") };
                 failed("unhealthy", format!("the application answered {status}{often}{said}"))
             }
-            Ok(Probed::Unreachable(why)) if target.is_knock() && !why.contains("refused") && !is_away(&why) => {
+            Ok(Probed::Unreachable(why)) if target.is_port_check() && !why.contains("refused") && !is_away(&why) => {
                 // Something listens, and speaks something else.
                 Check::ok("health", &subject, seconds)
             }
-            Ok(Probed::Unreachable(why)) if target.is_knock() && why.contains("refused") && tries >= TRIES => {
+            Ok(Probed::Unreachable(why)) if target.is_port_check() && why.contains("refused") && tries >= TRIES => {
                 failed("wrong-port", format!("nothing listens on the port that it leads to: {why}"))
             }
             // Nothing was learnt of the pod.
@@ -239,8 +239,8 @@ impl Target {
         }
     }
 
-    fn is_knock(&self) -> bool {
-        matches!(self, Target::Service(request) if request.is_knock)
+    fn is_port_check(&self) -> bool {
+        matches!(self, Target::Service(request) if request.is_port_check)
     }
 
     fn probe(&self, api: &Api) -> Result<Probed, ApiFailure> {

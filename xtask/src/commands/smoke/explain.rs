@@ -7,22 +7,22 @@ use crate::cluster::{Api, Probed};
 use crate::kubernetes::objects::{ContainerStatus, Pod, Workload};
 use crate::kubernetes::smoke::events::last_lines;
 use crate::kubernetes::smoke::requests::{Route, readiness_request};
-use crate::kubernetes::smoke::rollout::Trouble;
+use crate::kubernetes::smoke::rollout::Failure;
 use crate::kubernetes::smoke::state::Namespace;
 
 /// The lines for one trouble; what cannot be read is a line that says so.
-pub(super) fn details(api: &Api, namespace: &Namespace, workload: &Workload, trouble: &Trouble) -> Vec<String> {
+pub(super) fn details(api: &Api, namespace: &Namespace, workload: &Workload, failure: &Failure) -> Vec<String> {
     let events_of = |uid: &str| last_lines(&namespace.events_of(uid)).into_iter().map(|line| format!("event: {line}"));
-    let Some(pod) = trouble.pod.as_ref().and_then(|name| namespace.pods.get(name)) else {
+    let Some(pod) = failure.pod.as_ref().and_then(|name| namespace.pods.get(name)) else {
         // Why pods are not made, the ReplicaSet is told; why that is not made, the Deployment.
-        let maker = namespace.maker(workload).unwrap_or(workload);
-        return events_of(&maker.metadata.uid).collect();
+        let controller = namespace.pod_controller(workload).unwrap_or(workload);
+        return events_of(&controller.metadata.uid).collect();
     };
     let mut lines = vec![format!("pod: {}", pod.metadata.name)];
     lines.extend(events_of(&pod.metadata.uid));
-    if let Some(status) = pod.status.all().find(|status| Some(&status.name) == trouble.container.as_ref()) {
+    if let Some(status) = pod.status.all().find(|status| Some(&status.name) == failure.container.as_ref()) {
         lines.extend(readiness_line(api, pod, status));
-        lines.extend(log_lines(api, pod, status, trouble.previous_log));
+        lines.extend(log_lines(api, pod, status, failure.previous_log));
     }
     lines
 }

@@ -89,8 +89,8 @@ impl<'a> Identities<'a> {
                     let found =
                         pods.iter().filter_map(|pod| self.check(component, &images, subject, pod, is_done, seconds));
                     let worst = found.min_by_key(|check| (check.passed, check.verdict == "ok"));
-                    let unrun = || is_done.then(|| unrun(container, component, &images, seconds));
-                    checks.extend(worst.or_else(|| unrun().filter(|_| pods.is_empty())));
+                    let not_run = || is_done.then(|| not_run(container, component, &images, seconds));
+                    checks.extend(worst.or_else(|| not_run().filter(|_| pods.is_empty())));
                 }
                 (None, Owner::Foreign) => {
                     let message = format!("{} is no image of ours", container.image);
@@ -145,7 +145,7 @@ impl<'a> Identities<'a> {
 }
 
 /// What is known where no pod has run: a CronJob's first one is still to come.
-fn unrun(container: &Container, component: &str, images: &[&RecordedImage], seconds: f64) -> Check {
+fn not_run(container: &Container, component: &str, images: &[&RecordedImage], seconds: f64) -> Check {
     let subject = container.name.as_str();
     if images.iter().any(|image| is_named(image, &container.image)) {
         let message = "its template names the expected digest; no pod is there";

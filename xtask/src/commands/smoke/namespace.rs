@@ -30,7 +30,7 @@ const RESTART_REPORT: Duration = Duration::from_secs(10);
 const JOBS: usize = 16;
 
 /// What was found in a namespace.
-pub(super) struct Found {
+pub(super) struct NamespaceResult {
     /// Its name.
     pub(super) namespace: String,
     /// Whether there was nothing to look at.
@@ -49,7 +49,7 @@ pub(super) struct Found {
     pub(super) steps: Steps,
 }
 
-impl Found {
+impl NamespaceResult {
     /// How long it all took.
     pub(super) fn seconds(&self) -> f64 {
         self.steps.steps.iter().map(|step| step.seconds).sum()
@@ -60,7 +60,7 @@ impl Found {
 ///
 /// # Errors
 /// Missing rights; an API server that was never heard.
-pub(super) fn look(
+pub(super) fn check(
     plan: &Plan,
     api: &Api,
     client: &Arc<Client>,
@@ -68,7 +68,7 @@ pub(super) fn look(
     arguments: &SmokeArgs,
     times: Times,
     since: i64,
-) -> Result<Found> {
+) -> Result<NamespaceResult> {
     let mut steps = Steps::new(Instant::now());
     let strictness = match (arguments.fail_fast, arguments.tolerate_failures) {
         (true, _) => Strictness::FailFast,
@@ -82,13 +82,13 @@ pub(super) fn look(
     identities.look_up(&rollouts, times);
     steps.end("identity");
     let is_lost = rollouts.has_failed() || identities.has_mismatch(&rollouts);
-    let times = if is_lost { rollouts.hurry() } else { times };
+    let times = if is_lost { rollouts.shorten() } else { times };
     let mut health = Health::new(arguments.fail_fast);
     let mut is_last_look = false;
     loop {
         while health.ask(api, &rollouts, times) {
             if health.is_doubtful {
-                rollouts.linger(RESTART_REPORT, |rollouts| health.saw_restart(rollouts))?;
+                rollouts.keep_watching(RESTART_REPORT, |rollouts| health.saw_restart(rollouts))?;
             }
             // Pods that took the place of others meanwhile are checked as well.
             rollouts.wait(view)?;
@@ -100,12 +100,12 @@ pub(super) fn look(
             break;
         }
         is_last_look = true;
-        rollouts.look_again();
+        rollouts.list_pods_again();
         rollouts.wait(view)?;
     }
     identities.look_up(&rollouts, times);
     steps.end("health");
-    rollouts.linger(EVENT_REPORT, |rollouts| !rollouts.lacks_events())?;
+    rollouts.keep_watching(EVENT_REPORT, |rollouts| !rollouts.lacks_events())?;
 
     let seconds = times.started.elapsed().as_secs_f64();
     let all = rollouts.workloads();
@@ -129,12 +129,12 @@ pub(super) fn look(
     });
     let run = rollouts.namespace.workloads();
     let mut checks = service_faults(&rollouts, seconds);
-    let makers: BTreeSet<String> = all.iter().filter_map(|workload| workload.unknown_maker()).collect();
-    checks.extend(makers.iter().map(|maker| {
+    let controllers: BTreeSet<String> = all.iter().filter_map(|workload| workload.unknown_controller()).collect();
+    checks.extend(controllers.iter().map(|controller| {
         let message = "its pods are looked at, and how many there should be is not known";
-        Check { passed: true, ..Check::failed("rollout", maker.as_str(), "not-counted", message, seconds) }
+        Check { passed: true, ..Check::failed("rollout", controller.as_str(), "not-counted", message, seconds) }
     }));
-    Ok(Found {
+    Ok(NamespaceResult {
         namespace: api.namespace.clone(),
         is_empty: all.is_empty(),
         components: run.iter().flat_map(|workload| components(plan, workload)).collect(),
@@ -184,21 +184,21 @@ fn rollout_checks(plan: &Plan, api: &Api, rollouts: &Rollouts<'_>, workload: &Wo
         checks.push(Check::failed("rollout", "", "not-ready", message, rollouts.elapsed()));
         return checks;
     };
-    if decided.troubles.is_empty() && checks.is_empty() {
+    if decided.failures.is_empty() && checks.is_empty() {
         let short = || {
             let message = format!("its pods were not watched for {} s, since time was up", plan.settle.as_secs());
             Check { passed: true, ..Check::failed("rollout", "", "not-settled", message, decided.seconds) }
         };
         checks.push(if decided.is_settled { Check::ok("rollout", "", decided.seconds) } else { short() });
     }
-    checks.extend(decided.troubles.iter().map(|trouble| {
-        let subject = trouble.pod.as_ref().map(|pod| match &trouble.container {
+    checks.extend(decided.failures.iter().map(|failure| {
+        let subject = failure.pod.as_ref().map(|pod| match &failure.container {
             Some(container) => format!("pod {pod}, container {container}"),
             None => format!("pod {pod}"),
         });
         let subject = subject.unwrap_or_default();
-        let check = Check::failed("rollout", subject, trouble.verdict, &trouble.message, decided.seconds);
-        Check { details: details(api, &rollouts.namespace, workload, trouble), ..check }
+        let check = Check::failed("rollout", subject, failure.verdict, &failure.message, decided.seconds);
+        Check { details: details(api, &rollouts.namespace, workload, failure), ..check }
     }));
     checks
 }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use super::apply::apply;
 use super::gather::Plan;
-use super::namespace::{Found, look};
+use super::namespace::{NamespaceResult, check};
 use super::registry::Lookup;
 use super::timing::{Steps, Times};
 use super::view::View;
@@ -46,7 +46,7 @@ pub(super) fn run(plan: &Plan, kubectl: Kubectl, arguments: &SmokeArgs, times: T
     let images = images.map(|(component, image)| (component.to_owned(), image.clone())).collect();
     let images = Lookup::start(&client, images, times.started);
     let (api, states) = connect(kubectl, plan, times)?;
-    let _closing = Closing(api.clone());
+    let _closing = CloseOnDrop(api.clone());
     api.keep_asking();
     steps.end("connect");
     for (namespace, state) in plan.namespaces.iter().zip(&states) {
@@ -71,10 +71,10 @@ pub(super) fn run(plan: &Plan, kubectl: Kubectl, arguments: &SmokeArgs, times: T
         steps.end("apply");
     }
     let found = parallel::map(plan.namespaces.clone(), plan.namespaces.len(), |namespace| {
-        look(plan, &api.in_namespace(&namespace), &client, &view, arguments, times, since)
+        check(plan, &api.in_namespace(&namespace), &client, &view, arguments, times, since)
     });
     drop(view);
-    let found = found.into_iter().collect::<Result<Vec<Found>>>()?;
+    let found = found.into_iter().collect::<Result<Vec<NamespaceResult>>>()?;
     // Those of the namespace that took longest.
     let slowest = found.iter().max_by(|a, b| a.seconds().total_cmp(&b.seconds()));
     steps.steps.extend(slowest.iter().flat_map(|found| found.steps.steps.iter().cloned()));
@@ -95,9 +95,9 @@ fn finish(report: Report, steps: Steps, times: Times) -> Report {
 }
 
 /// Ends kubectl with the run, however that ends.
-struct Closing(Api);
+struct CloseOnDrop(Api);
 
-impl Drop for Closing {
+impl Drop for CloseOnDrop {
     fn drop(&mut self) {
         self.0.close();
     }
@@ -113,7 +113,7 @@ fn connect(kubectl: Kubectl, plan: &Plan, times: Times) -> Result<(Api, Vec<Name
         let api = api.in_namespace(&namespace);
         loop {
             match api.namespace_state() {
-                Err(ApiFailure::Away(_)) if Instant::now() < deadline => std::thread::sleep(PAUSE),
+                Err(ApiFailure::Unavailable(_)) if Instant::now() < deadline => std::thread::sleep(PAUSE),
                 state => return state,
             }
         }
@@ -158,7 +158,7 @@ fn unpinned(plan: &Plan, seconds: f64) -> Vec<Check> {
 }
 
 /// Components that should run and do not, or of which nobody knows which image should run.
-fn missing(plan: &Plan, found: &[Found], seconds: f64) -> Vec<Check> {
+fn missing(plan: &Plan, found: &[NamespaceResult], seconds: f64) -> Vec<Check> {
     let mut checks = Vec::new();
     let failed = |name: &str, verdict, message: String| Check::failed("component", name, verdict, message, seconds);
     for empty in found.iter().filter(|found| found.is_empty) {
@@ -166,7 +166,7 @@ fn missing(plan: &Plan, found: &[Found], seconds: f64) -> Vec<Check> {
     }
     checks.extend(unpinned(plan, seconds));
     let runs = |component: &str, namespace: Option<&str>| {
-        let here = |found: &&Found| namespace.is_none_or(|name| name == found.namespace);
+        let here = |found: &&NamespaceResult| namespace.is_none_or(|name| name == found.namespace);
         found.iter().filter(here).any(|found| found.components.contains(component))
     };
     // Where a selector narrows, others are not expected.

@@ -49,7 +49,7 @@ pub(crate) struct Pod {
     /// A container of these that is not run, so that nothing after it is.
     pub(crate) blocked: Option<String>,
     /// What is not run, and why.
-    pub(crate) unrun: Vec<LocalVerdict>,
+    pub(crate) not_run: Vec<LocalVerdict>,
     /// Folders to make.
     pub(crate) folders: BTreeSet<Utf8PathBuf>,
     /// Files to write.
@@ -80,7 +80,7 @@ pub(crate) struct Program {
     /// What should be known even when all is well.
     pub(crate) notes: Vec<String>,
     /// Ports that it will listen on without having been told.
-    pub(crate) untold: Vec<u16>,
+    pub(crate) fixed_ports: Vec<u16>,
     /// Its first port here.
     pub(crate) port: Option<u16>,
     /// How long it may take to end.
@@ -95,7 +95,7 @@ pub(crate) fn components(application: &Application) -> BTreeSet<String> {
 
 /// The ports of each workload, and whether its programs are told of them: those can be moved.
 pub(crate) fn listening(application: &Application, images: &LocalImages) -> Vec<BTreeMap<u16, bool>> {
-    let told = |workload: &Workload, port: u16| {
+    let movable = |workload: &Workload, port: u16| {
         let only = Replacements::only(port);
         workload.template().spec.containers.iter().any(|container| {
             let Some(Ok(image)) = container.component.as_ref().and_then(|component| images.get(component)) else {
@@ -115,8 +115,8 @@ pub(crate) fn listening(application: &Application, images: &LocalImages) -> Vec<
         })
     };
     let ports = |workload: &Workload| ports_of(application, workload);
-    let with_told = |workload| ports(workload).into_iter().map(|port| (port, told(workload, port))).collect();
-    application.workloads.iter().map(with_told).collect()
+    let with_movable = |workload| ports(workload).into_iter().map(|port| (port, movable(workload, port))).collect();
+    application.workloads.iter().map(with_movable).collect()
 }
 
 /// Declared ports, and those that probes and Services speak to.
@@ -136,14 +136,14 @@ pub(crate) fn pods(
     application: &Application,
     images: &LocalImages,
     ports: &LocalPorts,
-    told: &[BTreeMap<u16, bool>],
+    movable: &[BTreeMap<u16, bool>],
     folder: &Utf8Path,
 ) -> Vec<Pod> {
     let services = services(application, ports);
-    let workloads = application.workloads.iter().zip(ports).zip(told);
+    let workloads = application.workloads.iter().zip(ports).zip(movable);
     workloads
-        .map(|((workload, ports), told)| {
-            let planner = Planner { application, images, services: &services, workload, ports, told, folder };
+        .map(|((workload, ports), movable)| {
+            let planner = Planner { application, images, services: &services, workload, ports, movable, folder };
             planner.pod()
         })
         .collect()
@@ -179,7 +179,7 @@ struct Planner<'a> {
     services: &'a BTreeMap<String, Ports>,
     workload: &'a Workload,
     ports: &'a Ports,
-    told: &'a BTreeMap<u16, bool>,
+    movable: &'a BTreeMap<u16, bool>,
     folder: &'a Utf8Path,
 }
 
@@ -189,17 +189,18 @@ impl Planner<'_> {
         let spec = &self.workload.template().spec;
         if self.workload.replicas() == 0 {
             let verdict =
-                LocalVerdict::unrun(self.workload.metadata.name.clone(), None, State::Skipped, "zero replicas");
-            pod.unrun.push(verdict);
+                LocalVerdict::not_run(self.workload.metadata.name.clone(), None, State::Skipped, "zero replicas");
+            pod.not_run.push(verdict);
             return pod;
         }
-        for container in spec.first() {
+        for container in spec.run_once() {
             let program = self.container(container, &mut pod);
             pod.first.extend(program);
             // Foreign ones are passed over: what they do is not ours to know.
-            pod.blocked = pod.unrun.iter().find(|verdict| !verdict.state.passes()).map(|verdict| verdict.name.clone());
+            pod.blocked =
+                pod.not_run.iter().find(|verdict| !verdict.state.passes()).map(|verdict| verdict.name.clone());
         }
-        for container in spec.lasting() {
+        for container in spec.long_running() {
             let program = self.container(container, &mut pod);
             pod.programs.extend(program);
         }
@@ -212,22 +213,22 @@ impl Planner<'_> {
             name if container.name == *name => name.clone(),
             name => format!("{name}/{}", container.name),
         };
-        let mut unrun = |component: Option<&str>, state, message: String| {
-            pod.unrun.push(LocalVerdict::unrun(name.clone(), component.map(str::to_owned), state, message));
+        let mut not_run = |component: Option<&str>, state, message: String| {
+            pod.not_run.push(LocalVerdict::not_run(name.clone(), component.map(str::to_owned), state, message));
             None
         };
         let Some(component) = container.component.as_deref() else {
-            return unrun(None, State::Skipped, format!("`{}` is a foreign image", container.image));
+            return not_run(None, State::Skipped, format!("`{}` is a foreign image", container.image));
         };
         let image = match self.images.get(component) {
             Some(Ok(image)) => image,
-            Some(Err(why)) => return unrun(Some(component), State::NoImage, why.clone()),
-            None => return unrun(Some(component), State::NoImage, "there is no such image".to_owned()),
+            Some(Err(why)) => return not_run(Some(component), State::NoImage, why.clone()),
+            None => return not_run(Some(component), State::NoImage, "there is no such image".to_owned()),
         };
         let (mut folders, mut files) = (BTreeSet::new(), BTreeMap::new());
         let mounts = match self.mounts(container, &mut folders, &mut files) {
             Ok(mounts) => mounts,
-            Err(why) => return unrun(Some(component), State::NeedsCluster, why),
+            Err(why) => return not_run(Some(component), State::NeedsCluster, why),
         };
         let links = match self.workload.template().spec.enable_service_links {
             Some(false) => Vec::new(),
@@ -235,7 +236,7 @@ impl Planner<'_> {
         };
         let variables = match environment(self.application, self.workload, container, image, &links) {
             Ok(variables) => variables,
-            Err(why) => return unrun(Some(component), State::NeedsCluster, why),
+            Err(why) => return not_run(Some(component), State::NeedsCluster, why),
         };
         match self.program(name.clone(), component, container, image, mounts, variables) {
             Ok(program) => {
@@ -243,7 +244,7 @@ impl Planner<'_> {
                 pod.files.extend(files);
                 Some(program)
             }
-            Err(why) => unrun(Some(component), State::CannotStart, why),
+            Err(why) => not_run(Some(component), State::CannotStart, why),
         }
     }
 
@@ -314,7 +315,7 @@ impl Planner<'_> {
             folder,
             health: health.into_iter().flatten().collect(),
             ready: ask(&container.readiness_probe)?,
-            untold: own.iter().copied().filter(|port| self.told.get(port) == Some(&false)).collect(),
+            fixed_ports: own.iter().copied().filter(|port| self.movable.get(port) == Some(&false)).collect(),
             notes,
             port: own.iter().find_map(|port| self.ports.get(port)).copied(),
             grace: Duration::from_secs(seconds).min(MOST_GRACE),

@@ -6,10 +6,10 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::Value;
 
+use crate::kubernetes::image_owners::{Repositories, without_selector};
 use crate::kubernetes::kustomization;
 use crate::kubernetes::manifest;
 use crate::kubernetes::objects::{ConfigMap, Kind, Secret, Service, Workload};
-use crate::kubernetes::ours::{Repositories, without_selector};
 use crate::kubernetes::pinning::naming::{Namer, Scope, is_placeholder};
 use crate::kubernetes::pinning::sites::Site;
 use crate::kubernetes::yaml::document::{Document, NodeId};
@@ -109,8 +109,9 @@ impl<'a> Reader<'a> {
                 .map_err(|refusal| anyhow!("line {}: {}", refusal.line, refusal.message))?;
             for (site, component) in named.sites {
                 // What kustomize rendered has no comments: then the container's name says whose a placeholder is.
-                let unsaid = || is_placeholder(&document, site).then(|| namer.unsaid(&document, site)).flatten();
-                let Some(component) = component.or_else(|| unsaid().map(str::to_owned)) else { continue };
+                let by_container =
+                    || is_placeholder(&document, site).then(|| namer.by_container(&document, site)).flatten();
+                let Some(component) = component.or_else(|| by_container().map(str::to_owned)) else { continue };
                 match site {
                     Site::Image(id) => drop(components.insert(document.target(id), component)),
                     Site::Kustomization(entry) => {

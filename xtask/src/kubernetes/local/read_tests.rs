@@ -1,5 +1,5 @@
 use super::*;
-use crate::kubernetes::ours::Naming;
+use crate::kubernetes::image_owners::Naming;
 
 fn repositories() -> Repositories {
     let naming = Naming {

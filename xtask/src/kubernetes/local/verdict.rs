@@ -80,7 +80,7 @@ impl State {
 
 impl LocalVerdict {
     /// A verdict on what has not run.
-    pub(crate) fn unrun(name: String, component: Option<String>, state: State, message: impl Into<String>) -> Self {
+    pub(crate) fn not_run(name: String, component: Option<String>, state: State, message: impl Into<String>) -> Self {
         LocalVerdict {
             name,
             component,

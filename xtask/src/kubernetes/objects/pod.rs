@@ -163,12 +163,12 @@ impl PodSpec {
     }
 
     /// Init containers that come to an end, before others start.
-    pub(crate) fn first(&self) -> impl Iterator<Item = &Container> {
+    pub(crate) fn run_once(&self) -> impl Iterator<Item = &Container> {
         self.init_containers.iter().filter(|container| !container.is_sidecar())
     }
 
     /// Containers that run as long as the pod: sidecars, then the rest.
-    pub(crate) fn lasting(&self) -> impl Iterator<Item = &Container> {
+    pub(crate) fn long_running(&self) -> impl Iterator<Item = &Container> {
         self.init_containers.iter().filter(|container| container.is_sidecar()).chain(&self.containers)
     }
 }

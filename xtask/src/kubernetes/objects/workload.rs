@@ -213,7 +213,7 @@ impl Workload {
     }
 
     /// What made it, where that is of a kind that we do not know: how many there should be, it alone knows.
-    pub(crate) fn unknown_maker(&self) -> Option<String> {
+    pub(crate) fn unknown_controller(&self) -> Option<String> {
         let owner = self.metadata.controller().filter(|_| self.kind == Kind::Pod)?;
         Some(format!("{} {}", owner.kind, owner.name))
     }

@@ -7,7 +7,7 @@ use super::mark::{FOREIGN, Mark};
 use super::naming::{Named, Namer, NearMiss, Refusal, Scope, is_placeholder, no_yaml, refusal};
 use super::sites::{Site, sites};
 use crate::image::record::{DigestRecord, RecordedImage};
-use crate::kubernetes::ours::without_selector;
+use crate::kubernetes::image_owners::without_selector;
 use crate::kubernetes::placeholder;
 use crate::kubernetes::yaml::document::{Document, NodeId, Value};
 use crate::kubernetes::yaml::parse::parse;
@@ -181,7 +181,7 @@ impl Pinning<'_> {
             };
             if matches!(self.images, Images::Placeholder)
                 && self.namer.is_json()
-                && self.namer.unsaid(document, site) != Some(&component)
+                && self.namer.by_container(document, site) != Some(&component)
             {
                 return Err(refusal(
                     line,

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use crate::image::record::{DigestRecord, RecordedImage};
 use crate::image::reference::ImageReference;
+use crate::kubernetes::image_owners::{ImageOwner, Repositories};
 use crate::kubernetes::manifest;
 use crate::kubernetes::objects::{Container, Kind, Workload};
-use crate::kubernetes::ours::{Owner as Whose, Repositories};
 use crate::kubernetes::placeholder::is_placeholder;
 use crate::kubernetes::yaml::document::{Document, NodeId};
 use crate::kubernetes::yaml::parse::parse;
@@ -96,8 +96,8 @@ impl Expectations {
             let by_container = named(&place.container);
             match expectations.repositories.owner(&place.image, None) {
                 // Another component's image in a container named after this one is no pin of it.
-                Whose::Component(component) if by_container.as_ref().is_some_and(|name| name != component) => {}
-                Whose::Component(component) => {
+                ImageOwner::Component(component) if by_container.as_ref().is_some_and(|name| name != component) => {}
+                ImageOwner::Component(component) => {
                     let component = component.to_owned();
                     expectations.add(component, place, record);
                 }
@@ -169,17 +169,17 @@ impl Expectations {
         let known = |name: &str| self.repositories.named(name);
         let named = known(&container.name).or_else(|| known(&workload.metadata.name).filter(|_| is_only));
         match (self.repositories.owner(&container.image, named), named) {
-            (Whose::Component(_), Some(name)) => Owner::Component(name),
-            (Whose::Component(component), None) => Owner::Component(component),
-            (Whose::Unsaid(component), _) => Owner::Placeholder(component),
-            (Whose::Alike(_) | Whose::Foreign, _) => Owner::Foreign,
+            (ImageOwner::Component(_), Some(name)) => Owner::Component(name),
+            (ImageOwner::Component(component), None) => Owner::Component(component),
+            (ImageOwner::ByContainer(component), _) => Owner::Placeholder(component),
+            (ImageOwner::Alike(_) | ImageOwner::Foreign, _) => Owner::Foreign,
         }
     }
 
     /// The component that somebody else's image is called like.
     pub(crate) fn alike(&self, container: &Container) -> Option<&str> {
         match self.repositories.owner(&container.image, None) {
-            Whose::Alike(component) => Some(component),
+            ImageOwner::Alike(component) => Some(component),
             _ => None,
         }
     }

@@ -29,7 +29,7 @@ pub(crate) struct PodRequest {
 /// The HTTP requests that a pod's readiness and liveness probes make, each once. Other kinds of probes
 /// (exec, TCP, gRPC) count through the pod's readiness.
 pub(crate) fn pod_requests(pod: &Pod) -> BTreeSet<PodRequest> {
-    pod.spec.lasting().flat_map(container_requests).collect()
+    pod.spec.long_running().flat_map(container_requests).collect()
 }
 
 /// The request of a container's readiness probe, if it is an HTTP one.
@@ -65,7 +65,7 @@ pub(crate) struct ServiceRequest {
     /// How long an answer may take.
     pub(crate) timeout: Duration,
     /// Whether any answer will do, since no probe tells what is to be asked: only that something listens.
-    pub(crate) is_knock: bool,
+    pub(crate) is_port_check: bool,
 }
 
 /// What is wrong with a Service by itself: a verdict and a sentence.
@@ -121,7 +121,7 @@ fn port_request(service: &Service, port: &ServicePort, numbers: &[(&Container, u
     let probed = numbers
         .iter()
         .find_map(|(container, number)| container_requests(container).find(|request| request.http.port == *number));
-    let is_knock = probed.is_none();
+    let is_port_check = probed.is_none();
     let (http, timeout) = match probed {
         // What needs a port-forward cannot go through the API server.
         Some(request) if request.route == Route::Forward => return None,
@@ -131,7 +131,7 @@ fn port_request(service: &Service, port: &ServicePort, numbers: &[(&Container, u
     };
     let service = service.metadata.name.clone();
     let port = port.name.clone().unwrap_or_else(|| port.port.to_string());
-    Some(ServiceRequest { service, port, http, timeout, is_knock })
+    Some(ServiceRequest { service, port, http, timeout, is_port_check })
 }
 
 impl PodRequest {

@@ -83,7 +83,7 @@ fn services_are_asked_by_port_name() {
     let workload = deployment();
     let asked = |ports: Value| -> Vec<(String, bool)> {
         let requests = service_requests(&service("a", ports), &[&workload]).unwrap();
-        requests.iter().map(|request| (request.api_path("ns"), request.is_knock)).collect()
+        requests.iter().map(|request| (request.api_path("ns"), request.is_port_check)).collect()
     };
     let path = |rest: &str| format!("/api/v1/namespaces/ns/services/s:{rest}");
     let named = json!([{ "name": "web", "port": 80, "targetPort": "http" }]);

@@ -79,7 +79,7 @@ pub(crate) fn own_status(namespace: &Namespace, workload: &Workload) -> OwnStatu
         Kind::Job if spec.suspend => OwnStatus::Failed("paused", format!("{shown} is suspended")),
         Kind::Job => job(namespace, workload),
         // One that is held back, or never ran, has nothing to do.
-        Kind::CronJob => match namespace.maker(workload) {
+        Kind::CronJob => match namespace.pod_controller(workload) {
             Some(newest) => job(namespace, newest),
             None => OwnStatus::Finished,
         },

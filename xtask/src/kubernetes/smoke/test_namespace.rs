@@ -12,7 +12,7 @@ pub(crate) fn recorded() -> Namespace {
     let mut namespace = Namespace::default();
     for kind in [Kind::Deployment, Kind::ReplicaSet] {
         let list = serde_json::from_value(all[kind.resource()].clone()).unwrap();
-        namespace.apply_workloads(kind, Change::All(list));
+        namespace.apply_workloads(kind, Change::Listed(list));
     }
     read(&all["pods"], &mut namespace.pods);
     read(&all["events"], &mut namespace.events);
@@ -20,5 +20,5 @@ pub(crate) fn recorded() -> Namespace {
 }
 
 fn read<T: Object + DeserializeOwned>(list: &Value, objects: &mut Objects<T>) {
-    apply(objects, Change::All(serde_json::from_value(list.clone()).unwrap()));
+    apply(objects, Change::Listed(serde_json::from_value(list.clone()).unwrap()));
 }

@@ -27,7 +27,7 @@ use crate::system::files::TemporaryFolder;
 use crate::system::parallel;
 use crate::system::progress::Progress;
 use crate::workspace::components::Component;
-use watch::{Hearing, Run};
+use watch::{OnReady, Run};
 
 /// Loads the workspace, runs, prints the verdicts.
 pub(crate) fn smoke(manifest: Option<&Utf8Path>, arguments: &SmokeArgs) -> Result<Outcome> {
@@ -43,7 +43,7 @@ pub(crate) fn smoke(manifest: Option<&Utf8Path>, arguments: &SmokeArgs) -> Resul
         eprintln!("all of them run until Ctrl-C");
         Ok(())
     };
-    let kept = arguments.keep_running.then_some(&kept as &Hearing<'_>);
+    let kept = arguments.keep_running.then_some(&kept as &OnReady<'_>);
     let verdicts = run(&workspace, arguments.timeout, arguments.ready_within, kept)?;
     // What ended since is told below; standard output has its verdicts once.
     if !is_shown.load(Ordering::SeqCst) {
@@ -73,7 +73,7 @@ pub(crate) fn run(
     workspace: &Workspace,
     timeout: Duration,
     ready_within: Option<Duration>,
-    keep_running: Option<&Hearing<'_>>,
+    keep_running: Option<&OnReady<'_>>,
 ) -> Result<Vec<LocalVerdict>> {
     ensure!(
         cfg!(target_os = "linux"),
@@ -98,9 +98,9 @@ pub(crate) fn run(
     }
     let folder = TemporaryFolder::create_in(&workspace.output().join("tmp"), "smoke-local")?;
     let images = unpacked(workspace, &needed, &folder.0.join("images"));
-    let told = listening(&application, &images);
-    let reserved = Reserved::new(&told)?;
-    let pods = pods(&application, &images, &reserved.ports, &told, &folder.0.join("volumes"));
+    let movable = listening(&application, &images);
+    let reserved = Reserved::new(&movable)?;
+    let pods = pods(&application, &images, &reserved.ports, &movable, &folder.0.join("volumes"));
     prepare(&pods)?;
     let logs = logs(workspace);
     std::fs::create_dir_all(&logs).with_context(|| format!("cannot create `{logs}`"))?;
@@ -112,7 +112,7 @@ pub(crate) fn run(
     let skipped = application
         .not_run
         .iter()
-        .map(|(kind, name)| LocalVerdict::unrun(name.clone(), None, State::Skipped, format!("a {kind} is not run")));
+        .map(|(kind, name)| LocalVerdict::not_run(name.clone(), None, State::Skipped, format!("a {kind} is not run")));
     verdicts.extend(skipped);
     Ok(verdicts)
 }
@@ -167,13 +167,13 @@ struct Reserved {
 
 impl Reserved {
     /// A free port for each that its program is told of; others stay as they are.
-    fn new(told: &[BTreeMap<u16, bool>]) -> Result<Self> {
+    fn new(movable: &[BTreeMap<u16, bool>]) -> Result<Self> {
         let mut listeners = Vec::new();
         let mut ports = Vec::new();
-        for workload in told {
+        for workload in movable {
             let mut local = Ports::new();
-            for (port, told) in workload {
-                let here = if *told {
+            for (port, movable) in workload {
+                let here = if *movable {
                     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("there is no free port")?;
                     let here = listener.local_addr().context("there is no free port")?.port();
                     listeners.push(listener);
