@@ -15,7 +15,7 @@ use super::kubectl::Kubectl;
 use super::pace::Pace;
 use super::proxy::Proxy;
 use crate::image::time::parse_http_date;
-use crate::kubernetes::objects::{HttpRequest, List, Metadata, Status};
+use crate::kubernetes::objects::{HttpRequest, Kind, List, Metadata, Status};
 
 /// CronJobs before Kubernetes 1.21, which knows them by another version.
 pub(super) const OLD_CRON_JOBS: &str = "cronjobs of v1beta1";
@@ -101,7 +101,6 @@ pub(crate) enum ApiFailure {
     NotFound(String),
     /// The watch's place in history is too old: begin with a list.
     Expired,
-    /// Anything else.
     Other(String),
 }
 
@@ -124,11 +123,9 @@ impl std::error::Error for ApiFailure {}
 /// Whether a namespace is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NamespaceState {
-    /// It is.
     There,
     /// It is being deleted, with all that is in it.
     Terminating,
-    /// It is not.
     Missing,
     /// We may not ask.
     Unknown,
@@ -205,7 +202,6 @@ impl Api {
         clock.map(|(at, seconds)| seconds.saturating_add(i64::try_from(at.elapsed().as_secs()).unwrap_or(i64::MAX)))
     }
 
-    /// Whether the namespace is there.
     pub(crate) fn namespace_state(&self) -> Result<NamespaceState, ApiFailure> {
         match self.ask(&format!("/api/v1/namespaces/{}", self.namespace)) {
             Ok(answer) => {
@@ -314,14 +310,11 @@ impl Api {
     }
 
     fn path_of(&self, resource: &str) -> String {
-        let group = match resource {
-            "deployments" | "replicasets" | "statefulsets" | "daemonsets" => "/apis/apps/v1",
-            "jobs" | "cronjobs" => "/apis/batch/v1",
-            OLD_CRON_JOBS => return format!("/apis/batch/v1beta1/namespaces/{}/cronjobs", self.namespace),
-            "rollouts" => "/apis/argoproj.io/v1alpha1",
-            _ => "/api/v1",
-        };
-        format!("{group}/namespaces/{}/{resource}", self.namespace)
+        if resource == OLD_CRON_JOBS {
+            return format!("/apis/batch/v1beta1/namespaces/{}/cronjobs", self.namespace);
+        }
+        let kind = Kind::LISTED.into_iter().find(|kind| kind.resource() == resource);
+        format!("{}/namespaces/{}/{resource}", kind.unwrap_or(Kind::Pod).api(), self.namespace)
     }
 
     fn ask(&self, path: &str) -> Result<Answer<Bounded>, ApiFailure> {

@@ -67,7 +67,6 @@ impl Forward {
         Ok(Forward { _child: child, _stdout: stdout, port, deadline })
     }
 
-    /// Sends the request.
     pub(super) fn get(&self, request: HttpRequest) -> Result<(u16, Vec<u8>)> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         let answer = kubelet::get(&HttpRequest { port: self.port, ..request }, left);

@@ -15,11 +15,9 @@ use crate::system::process;
 pub(crate) struct Kubectl {
     folder: Utf8PathBuf,
     program: Utf8PathBuf,
-    /// The context's name.
     pub(crate) context: String,
     /// The namespace that the context names.
     pub(crate) namespace: Option<String>,
-    /// The API server's address.
     pub(crate) server: String,
     arguments: Vec<String>,
 }
@@ -108,7 +106,6 @@ impl Kubectl {
         self.server.is_empty() && variable("KUBERNETES_SERVICE_HOST").is_some()
     }
 
-    /// A shell for its commands.
     pub(crate) fn shell(&self) -> Result<Shell> {
         process::shell_in(&self.folder)
     }

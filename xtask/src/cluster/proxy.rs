@@ -45,7 +45,6 @@ impl Proxy {
         self.folder.remove();
     }
 
-    /// What it was started with.
     pub(super) fn kubectl(&self) -> &Kubectl {
         &self.kubectl
     }

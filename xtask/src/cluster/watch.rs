@@ -18,13 +18,9 @@ const PAUSE: Duration = Duration::from_millis(500);
 #[expect(clippy::large_enum_variant, reason = "one at a time, and soon taken apart")]
 #[derive(Debug)]
 pub(crate) enum WatchEvent {
-    /// Of workloads of a kind.
     Workloads(Kind, Change<Workload>),
-    /// Of pods.
     Pods(Change<Pod>),
-    /// Of Services.
     Services(Change<Service>),
-    /// Of events.
     Events(Change<Event>),
     /// Of this resource nothing is heard: the API server cannot be reached. It is asked again soon.
     Unreachable(&'static str, String),
@@ -42,7 +38,7 @@ struct Line {
     object: Value,
 }
 
-/// Begins to watch; each resource in a thread of its own, until `news` has no receiver any more.
+/// Begins to watch; each resource in a thread of its own, until `events` has no receiver any more.
 pub(crate) fn follow(api: &Api, events: &Sender<WatchEvent>) {
     for kind in Kind::LISTED {
         spawn(api, events, kind.resource(), move |change| WatchEvent::Workloads(kind, change));

@@ -30,13 +30,11 @@ pub(crate) enum ImageOwner<'a> {
     ByContainer(&'a str),
     /// Not ours, but the repository's last part is that of this component.
     Alike(&'a str),
-    /// Somebody else's.
     Foreign,
 }
 
 /// What decides the names of repositories.
 pub(crate) struct Naming<'a> {
-    /// Names of the workspace's components.
     pub(crate) components: Vec<&'a str>,
     /// Registries, the settings', each environment's and CI's, each with its template of repositories.
     pub(crate) registries: BTreeSet<(&'a str, &'a str)>,

@@ -13,12 +13,10 @@ const NAMES: &[&str] = &["kustomization.yaml", "kustomization.yml", "Kustomizati
 pub(crate) enum Entry {
     /// A kustomization: its folder, and the files that it leads to, its own first.
     Kustomization(Utf8PathBuf, Vec<Utf8PathBuf>),
-    /// Files.
     Files(Vec<Utf8PathBuf>),
 }
 
 impl Entry {
-    /// Its files.
     pub(crate) fn files(&self) -> &[Utf8PathBuf] {
         let (Entry::Kustomization(_, files) | Entry::Files(files)) = self;
         files

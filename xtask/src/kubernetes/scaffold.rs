@@ -7,7 +7,6 @@ use super::yaml::parse::parse;
 /// What a first Deployment is made of.
 #[derive(Debug)]
 pub(crate) struct Scaffold<'a> {
-    /// The component.
     pub(crate) component: &'a str,
     /// The port of its settings.
     pub(crate) port: Option<u16>,

@@ -8,6 +8,7 @@ use walkdir::{DirEntry, WalkDir};
 
 use crate::kubernetes::kustomization::{self, Entry, Kustomization};
 use crate::kubernetes::manifest::{is_compose, makes_namespaces, name_their_namespaces};
+use crate::kubernetes::pinning::pin::Pinned;
 use crate::kubernetes::yaml::parse::parse;
 use crate::workspace::manifest_settings::ManifestSource;
 use crate::workspace::settings::{WorkspaceSettings, tidy};
@@ -32,7 +33,6 @@ pub(crate) struct Manifests {
 }
 
 impl Manifests {
-    /// Whether there is none.
     pub(crate) fn is_empty(&self) -> bool {
         self.files.is_empty() && self.values.is_empty() && self.unreadable.is_empty()
     }
@@ -72,12 +72,16 @@ impl Manifests {
 /// A manifest.
 #[derive(Debug)]
 pub(crate) struct ManifestFile {
-    /// Its path.
     pub(crate) path: Utf8PathBuf,
-    /// Its text.
     pub(crate) text: String,
     /// Whether it is part of what is applied: below a kustomization, what that does not lead to is not.
     pub(crate) is_applied: bool,
+}
+
+/// A manifest and what pinning makes of it.
+pub(super) struct PlannedFile {
+    pub(super) manifest: ManifestFile,
+    pub(super) pinned: Pinned,
 }
 
 /// Reads what the setting `manifests` names: each file, in each folder all `*.yaml`, `*.yml`, `*.json` and

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::files::Manifests;
-use super::{PinPlan, plan_texts};
+use super::plan::{PinPlan, plan_texts};
 use crate::cli::ManifestsArgs;
 use crate::commands::{Outcome, print};
 use crate::gather::workspace::Workspace;

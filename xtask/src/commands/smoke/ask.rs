@@ -64,7 +64,6 @@ impl AskedPod {
 }
 
 impl Health {
-    /// Nobody is asked yet.
     pub(super) fn new(is_fail_fast: bool) -> Self {
         Health { is_fail_fast, ..Health::default() }
     }

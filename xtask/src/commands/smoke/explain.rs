@@ -10,7 +10,7 @@ use crate::kubernetes::smoke::requests::{Route, readiness_request};
 use crate::kubernetes::smoke::rollout::Failure;
 use crate::kubernetes::smoke::state::Namespace;
 
-/// The lines for one trouble; what cannot be read is a line that says so.
+/// The lines for one failure; what cannot be read is a line that says so.
 pub(super) fn details(api: &Api, namespace: &Namespace, workload: &Workload, failure: &Failure) -> Vec<String> {
     let events_of = |uid: &str| last_lines(&namespace.events_of(uid)).into_iter().map(|line| format!("event: {line}"));
     let Some(pod) = failure.pod.as_ref().and_then(|name| namespace.pods.get(name)) else {

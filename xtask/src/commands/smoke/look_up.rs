@@ -28,7 +28,6 @@ pub(super) struct Identities<'a> {
 }
 
 impl<'a> Identities<'a> {
-    /// Nothing is asked yet.
     pub(super) fn new(client: &Arc<Client>, plan: &'a Plan, namespace: &str, allow_unverifiable: bool) -> Self {
         let (client, namespace) = (Arc::clone(client), namespace.to_owned());
         Identities { client, plan, namespace, allow_unverifiable, known: BTreeMap::new() }

@@ -31,7 +31,6 @@ const JOBS: usize = 16;
 
 /// What was found in a namespace.
 pub(super) struct NamespaceResult {
-    /// Its name.
     pub(super) namespace: String,
     /// Whether there was nothing to look at.
     pub(super) is_empty: bool,
@@ -41,16 +40,12 @@ pub(super) struct NamespaceResult {
     pub(super) containers: BTreeMap<(Kind, String), BTreeSet<String>>,
     /// Components that somebody else's image is called like, with a sentence on where it runs.
     pub(super) alike: Vec<(String, String)>,
-    /// What is checked beside workloads.
     pub(super) checks: Vec<Check>,
-    /// The workloads.
     pub(super) workloads: Vec<WorkloadReport>,
-    /// How long each step took.
     pub(super) steps: Steps,
 }
 
 impl NamespaceResult {
-    /// How long it all took.
     pub(super) fn seconds(&self) -> f64 {
         self.steps.steps.iter().map(|step| step.seconds).sum()
     }

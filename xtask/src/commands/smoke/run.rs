@@ -145,11 +145,10 @@ fn check_namespace(namespace: &str, state: NamespaceState, context: &str, is_app
 fn unpinned(plan: &Plan, seconds: f64) -> Vec<Check> {
     let check = |(component, place): &(String, Place)| {
         let message = format!(
-            "container {} of {}/{} names `{}`, no digest, so nobody knows which image should run; `cargo xtask \
+            "container {} of {} names `{}`, no digest, so nobody knows which image should run; `cargo xtask \
              manifests` pins it",
             place.container,
-            place.kind.name().to_lowercase(),
-            place.workload,
+            place.shown(),
             place.image
         );
         Check::failed("component", component.as_str(), "unpinned", message, seconds)
@@ -195,7 +194,7 @@ fn missing(plan: &Plan, found: &[NamespaceResult], seconds: f64) -> Vec<Check> {
         if is_there || is_excluded || is_unnamed || is_meant(component) || !runs(component, namespace) {
             continue;
         }
-        let what = format!("{}/{}", place.kind.name().to_lowercase(), place.workload);
+        let what = place.shown();
         let message = match here().any(|found| found.containers.contains_key(&key)) {
             true => format!("{what} runs without its container {}, which the manifests have", place.container),
             false => format!("the manifests have {what}, and the cluster does not"),

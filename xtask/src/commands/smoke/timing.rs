@@ -7,11 +7,9 @@ use crate::kubernetes::smoke::report::Step;
 /// Times of a run.
 #[derive(Clone, Copy)]
 pub(super) struct Times {
-    /// When smoke began.
     pub(super) started: Instant,
     /// When verdicts are given: a little earlier, so that there is time to explain them.
     pub(super) decide: Instant,
-    /// When it must end.
     pub(super) deadline: Instant,
 }
 

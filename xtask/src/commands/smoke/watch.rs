@@ -38,7 +38,6 @@ pub(super) struct Decided {
 
 /// The namespace as it changes, and what is decided of its workloads.
 pub(super) struct Rollouts<'a> {
-    /// As last seen.
     pub(super) namespace: Namespace,
     /// By kind and name.
     pub(super) decided: BTreeMap<String, Decided>,
@@ -52,7 +51,6 @@ pub(super) struct Rollouts<'a> {
     failed: BTreeMap<&'static str, String>,
     /// Whether what failed for good makes no haste.
     is_patient: bool,
-    /// Whether it has.
     is_shortened: bool,
     times: Times,
 }
@@ -199,7 +197,6 @@ impl<'a> Rollouts<'a> {
         self.decided.values().any(|decided| !decided.failures.is_empty())
     }
 
-    /// Whether its rollout is done.
     pub(super) fn is_done(&self, workload: &Workload) -> bool {
         self.decided.get(&workload.shown()).is_some_and(|decided| decided.failures.is_empty())
     }

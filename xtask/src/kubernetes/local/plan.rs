@@ -21,11 +21,8 @@ const MOST_GRACE: Duration = Duration::from_secs(5);
 /// An image of the layout, unpacked.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LocalImage {
-    /// The manifest's digest.
     pub(crate) digest: String,
-    /// How it starts.
     pub(crate) config: ContainerConfig,
-    /// Where its files are.
     pub(crate) root: Utf8PathBuf,
     /// All its paths, absolute.
     pub(crate) paths: BTreeSet<Utf8PathBuf>,
@@ -50,9 +47,7 @@ pub(crate) struct Pod {
     pub(crate) blocked: Option<String>,
     /// What is not run, and why.
     pub(crate) not_run: Vec<LocalVerdict>,
-    /// Folders to make.
     pub(crate) folders: BTreeSet<Utf8PathBuf>,
-    /// Files to write.
     pub(crate) files: BTreeMap<Utf8PathBuf, String>,
 }
 
@@ -61,21 +56,15 @@ pub(crate) struct Pod {
 pub(crate) struct Program {
     /// As [`LocalVerdict::name`].
     pub(crate) name: String,
-    /// Whose it is.
     pub(crate) component: String,
-    /// The image's manifest digest.
     pub(crate) digest: String,
-    /// The file to run.
     pub(crate) executable: Utf8PathBuf,
-    /// Its arguments.
     pub(crate) arguments: Vec<String>,
-    /// All its variables.
     pub(crate) variables: BTreeMap<String, String>,
     /// The folder to run it in.
     pub(crate) folder: Utf8PathBuf,
     /// Startup and liveness probes.
     pub(crate) health: Vec<Question>,
-    /// The readiness probe.
     pub(crate) ready: Option<Question>,
     /// What should be known even when all is well.
     pub(crate) notes: Vec<String>,

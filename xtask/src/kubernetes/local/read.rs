@@ -43,9 +43,7 @@ pub(crate) struct Application {
     pub(crate) workloads: Vec<Workload>,
     /// Names for what runs.
     pub(crate) services: Vec<Service>,
-    /// Config maps by name.
     pub(crate) config_maps: BTreeMap<String, BTreeMap<String, String>>,
-    /// Secrets by name.
     pub(crate) secrets: BTreeMap<String, BTreeMap<String, String>>,
     /// Kinds that are not run here, with the names of theirs that have containers: jobs and the like.
     pub(crate) not_run: Vec<(String, String)>,

@@ -21,7 +21,6 @@ pub(crate) type Ports = BTreeMap<u16, u16>;
 /// What is replaced in the values of one pod.
 #[derive(Debug, Default)]
 pub(crate) struct Replacements {
-    /// The pod's own ports.
     pub(crate) own: Ports,
     /// Services by each of their names (`engine`, `engine.demon-system.svc`).
     pub(crate) services: BTreeMap<String, Ports>,

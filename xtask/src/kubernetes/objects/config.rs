@@ -8,12 +8,10 @@ use serde_json::Value;
 use super::lenient::objects;
 
 objects! {
-    /// A config map.
     ConfigMap {
         data: BTreeMap<String, Value>,
     }
 
-    /// A secret.
     Secret {
         /// Base64.
         data: BTreeMap<String, Value>,

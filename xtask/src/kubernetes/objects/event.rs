@@ -4,25 +4,20 @@ use super::lenient::objects;
 use super::metadata::{Metadata, seconds};
 
 objects! {
-    /// What happened to an object.
     Event {
         metadata: Metadata,
         involved_object: InvolvedObject,
-        /// A word.
         reason: String,
-        /// A sentence.
         message: String,
         /// `Normal` or `Warning`.
         #[serde(rename = "type")]
         kind: String,
-        /// How often.
         count: Option<i64>,
         last_timestamp: Option<String>,
         /// Of newer events, in place of `lastTimestamp`.
         event_time: Option<String>,
     }
 
-    /// What an event is about.
     InvolvedObject {
         uid: String,
     }

@@ -35,21 +35,17 @@ objects! {
         controller: bool,
     }
 
-    /// One of an object's conditions.
     Condition {
         /// `Ready`, `Progressing`, …
         #[serde(rename = "type")]
         kind: String,
         /// `True`, `False`, `Unknown`.
         status: String,
-        /// A word.
         reason: String,
-        /// A sentence.
         message: String,
         last_transition_time: Option<String>,
     }
 
-    /// What a list has.
     ListMetadata {
         /// The state that the list shows, where a watch takes up.
         resource_version: String,
@@ -59,9 +55,7 @@ objects! {
     Status {
         kind: String,
         api_version: String,
-        /// A sentence.
         message: String,
-        /// A word.
         reason: String,
     }
 }

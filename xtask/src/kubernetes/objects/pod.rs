@@ -14,7 +14,6 @@ use super::probe::{Probe, ProbeAction};
 pub(super) const TCP: &str = "TCP";
 
 objects! {
-    /// A pod.
     Pod {
         metadata: Metadata,
         spec: PodSpec,
@@ -27,7 +26,6 @@ objects! {
         spec: PodSpec,
     }
 
-    /// What runs in a pod.
     PodSpec {
         /// They run side by side.
         containers: Vec<Container>,
@@ -41,9 +39,7 @@ objects! {
         enable_service_links: Option<bool>,
     }
 
-    /// One container.
     Container {
-        /// Unique in its pod.
         name: String,
         /// The image reference, as the manifest wrote it.
         image: String,
@@ -77,7 +73,6 @@ objects! {
         protocol: Option<String>,
     }
 
-    /// A variable.
     EnvVar {
         name: String,
         /// `$(NAME)` in it stands for another's.
@@ -103,13 +98,11 @@ objects! {
     KeyRef {
         name: String,
         key: String,
-        /// Whether it may be missing.
         optional: bool,
     }
 
     /// All keys of a config map or a secret as variables.
     EnvFrom {
-        /// Before each name.
         prefix: String,
         config_map_ref: Option<KeyRef>,
         secret_ref: Option<KeyRef>,
@@ -117,7 +110,6 @@ objects! {
 
     /// Where a volume is in a container.
     VolumeMount {
-        /// The volume's.
         name: String,
         mount_path: String,
         /// A path within the volume.
@@ -130,7 +122,6 @@ objects! {
         secret_name: String,
         /// Only these keys, under these paths.
         items: Vec<FileItem>,
-        /// Whether it may be missing.
         optional: bool,
     }
 

@@ -4,7 +4,6 @@ use super::lenient::objects;
 use super::metadata::Condition;
 
 objects! {
-    /// What a pod is doing.
     PodStatus {
         /// `Pending`, `Running`, `Succeeded`, `Failed`, `Unknown`.
         phase: String,
@@ -18,13 +17,9 @@ objects! {
         container_statuses: Vec<ContainerStatus>,
     }
 
-    /// What a container is doing.
     ContainerStatus {
-        /// The container's.
         name: String,
-        /// What it does now.
         state: ContainerState,
-        /// What it did before its last restart.
         last_state: ContainerState,
         restart_count: i64,
         /// Which image runs, in the words of the container runtime; empty before the pull.
@@ -42,26 +37,20 @@ objects! {
         terminated: Option<Terminated>,
     }
 
-    /// Why a container waits.
     Waiting {
-        /// A word.
         reason: String,
-        /// A sentence.
         message: String,
     }
 
-    /// Since when a container runs.
     Running {
         started_at: Option<String>,
     }
 
-    /// How a container ended.
     Terminated {
         /// The program's exit code; 128 + n for signal n.
         exit_code: i64,
         /// `Error`, `Completed`, `OOMKilled`, …
         reason: String,
-        /// A sentence.
         message: String,
         finished_at: Option<String>,
     }

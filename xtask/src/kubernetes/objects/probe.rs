@@ -15,7 +15,6 @@ objects! {
         grpc: Option<Socket>,
         /// Seconds that an answer may take; 1 when it is not said.
         timeout_seconds: Option<u64>,
-        /// Seconds before the first time.
         initial_delay_seconds: u64,
         /// Seconds between times; 10 when it is not said.
         period_seconds: Option<u64>,
@@ -23,7 +22,6 @@ objects! {
         failure_threshold: Option<u64>,
     }
 
-    /// A GET request.
     HttpGet {
         /// Another host than the pod.
         host: String,
@@ -36,19 +34,16 @@ objects! {
         http_headers: Vec<Header>,
     }
 
-    /// A header of a request.
     Header {
         name: String,
         value: String,
     }
 
-    /// A connection.
     Socket {
         /// A number, or a container port's name.
         port: Value,
     }
 
-    /// A program in the container.
     Exec {
         command: Vec<String>,
     }

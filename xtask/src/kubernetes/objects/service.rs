@@ -9,7 +9,6 @@ use super::metadata::Metadata;
 use super::pod::{Container, TCP};
 
 objects! {
-    /// A Service.
     Service {
         metadata: Metadata,
         spec: ServiceSpec,
@@ -17,7 +16,6 @@ objects! {
 
     /// Which pods and which ports a Service is for.
     ServiceSpec {
-        /// Labels of its pods.
         selector: BTreeMap<String, String>,
         ports: Vec<ServicePort>,
         /// `ExternalName` has no pods.
@@ -25,11 +23,9 @@ objects! {
         kind: String,
     }
 
-    /// A port of a Service.
     ServicePort {
         /// Absent for a single port.
         name: Option<String>,
-        /// The Service's number.
         port: u16,
         /// The pods' number, or their port's name; the same number when it is not said.
         target_port: Value,

@@ -12,20 +12,16 @@ use super::pod::{Pod, PodTemplate};
 /// The kinds that are looked at.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
-    /// `apps/v1`.
     #[default]
     Deployment,
-    /// `apps/v1`.
     StatefulSet,
-    /// `apps/v1`.
     DaemonSet,
-    /// `apps/v1`; a Deployment's or a Rollout's, or one of its own.
+    /// A Deployment's or a Rollout's, or one of its own.
     ReplicaSet,
-    /// `batch/v1`; a CronJob's, or one of its own.
+    /// A CronJob's, or one of its own.
     Job,
-    /// `batch/v1`, `batch/v1beta1` before Kubernetes 1.21.
     CronJob,
-    /// `argoproj.io/v1alpha1`, where it is installed.
+    /// Of Argo, where it is installed.
     Rollout,
     /// A pod that none of the others makes.
     Pod,
@@ -57,7 +53,6 @@ impl Kind {
         }
     }
 
-    /// The kind of this name.
     pub(crate) fn of_name(name: &str) -> Option<Self> {
         Kind::LISTED.into_iter().chain([Kind::Pod]).find(|kind| kind.name() == name)
     }
@@ -73,6 +68,17 @@ impl Kind {
             Kind::CronJob => "cronjobs",
             Kind::Rollout => "rollouts",
             Kind::Pod => "pods",
+        }
+    }
+
+    /// The API that has it.
+    pub(crate) fn api(self) -> &'static str {
+        match self {
+            Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet | Kind::ReplicaSet => "/apis/apps/v1",
+            // CronJobs came later: `v1beta1` before Kubernetes 1.21.
+            Kind::Job | Kind::CronJob => "/apis/batch/v1",
+            Kind::Rollout => "/apis/argoproj.io/v1alpha1",
+            Kind::Pod => "/api/v1",
         }
     }
 
@@ -97,7 +103,6 @@ objects! {
         status: WorkloadStatus,
     }
 
-    /// What a workload wants.
     WorkloadSpec {
         /// Pods wanted; 1 when absent.
         replicas: Option<i64>,
@@ -130,7 +135,6 @@ objects! {
         template: PodTemplate,
     }
 
-    /// How pods are replaced.
     UpdateStrategy {
         /// `RollingUpdate` when absent, or `OnDelete`.
         #[serde(rename = "type")]
@@ -139,13 +143,11 @@ objects! {
         rolling_update: Option<RollingUpdate>,
     }
 
-    /// How a StatefulSet replaces pods.
     RollingUpdate {
         /// Pods with a lower number stay as they are.
         partition: i64,
     }
 
-    /// How far a workload is.
     WorkloadStatus {
         /// The newest generation that the controller has seen.
         observed_generation: Generation,
@@ -239,7 +241,6 @@ impl Workload {
         matches!(self.kind, Kind::Job | Kind::CronJob)
     }
 
-    /// The labels of its pods.
     pub(crate) fn pod_labels(&self) -> &BTreeMap<String, String> {
         &self.template().metadata.labels
     }

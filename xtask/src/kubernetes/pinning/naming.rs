@@ -13,7 +13,6 @@ use crate::kubernetes::yaml::document::{Document, NodeId, Plain, Value, YamlErro
 /// What naming knows of the workspace.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scope<'a> {
-    /// Which repositories are ours.
     pub(crate) repositories: &'a Repositories,
     /// Where images stand beside containers: the setting `image-paths`.
     pub(crate) image_paths: &'a [String],
@@ -77,9 +76,7 @@ pub(crate) struct Named {
 
 /// Names the places of one text.
 pub(crate) struct Namer<'a> {
-    /// The text.
     pub(crate) text: &'a str,
-    /// The name of its file.
     pub(crate) file: &'a str,
     /// What is known of the workspace.
     pub(crate) scope: Scope<'a>,

@@ -52,7 +52,6 @@ impl Pinned {
 pub(crate) struct PinnedImage {
     /// Line of the text as it was, from 1.
     pub(crate) line: usize,
-    /// The component.
     pub(crate) component: String,
     /// The reference as it was.
     pub(crate) from: String,

@@ -16,14 +16,17 @@ use crate::kubernetes::yaml::parse::parse;
 pub(crate) struct Place {
     /// Nothing where the manifest leaves it to kubectl.
     pub(crate) namespace: Option<String>,
-    /// The workload's kind.
     pub(crate) kind: Kind,
-    /// Its name.
     pub(crate) workload: String,
-    /// The container's name.
     pub(crate) container: String,
-    /// The image that it names.
     pub(crate) image: String,
+}
+
+impl Place {
+    /// The workload as kubectl writes it: `deployment/engine`.
+    pub(crate) fn shown(&self) -> String {
+        format!("{}/{}", self.kind.name().to_lowercase(), self.workload)
+    }
 }
 
 /// The containers of all workloads in a YAML or JSON text.
@@ -55,11 +58,9 @@ fn places_in(document: &Document<'_>) -> Vec<Place> {
 /// Whose image a container should run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Owner<'a> {
-    /// This component's.
     Component(&'a str),
     /// This component's, but the placeholder stands in for it.
     Placeholder(&'a str),
-    /// Not ours.
     Foreign,
 }
 

@@ -43,7 +43,7 @@ pub(crate) enum RolloutStatus {
     Settling,
     /// They are, and stay so; or the work is done.
     Done,
-    /// It will not get better; why, one entry for each kind of trouble.
+    /// It will not get better; why, one entry for each kind of failure.
     Failed(Vec<Failure>),
 }
 
@@ -52,11 +52,9 @@ pub(crate) enum RolloutStatus {
 pub(crate) struct Failure {
     /// The verdict, as reports write it: `image-not-found`, `paused`, `not-ready`, …
     pub(crate) verdict: &'static str,
-    /// A sentence.
     pub(crate) message: String,
     /// The pod whose events and log tell more.
     pub(crate) pod: Option<String>,
-    /// Its container.
     pub(crate) container: Option<String>,
     /// Whether the log of the container before its restart tells why.
     pub(crate) previous_log: bool,
@@ -369,7 +367,7 @@ fn are_ready_but(pods: &[&Pod], names: &[&str]) -> bool {
     !pods.is_empty() && pods.iter().all(is_ready)
 }
 
-/// A trouble of the workload's own, with the pod that may tell more.
+/// A failure of the workload's own, with the pod that may tell more.
 fn own_failure(namespace: &Namespace, workload: &Workload, verdict: &'static str, message: String) -> Failure {
     let mut failure = Failure::of_workload(verdict, message);
     let pod = namespace.failed_pod_of(workload).filter(|_| ["job-failed", "pod-failed"].contains(&verdict));
@@ -411,7 +409,7 @@ fn progress(ready: usize, wanted: i64, all: i64) -> String {
     format!("{ready} of {wanted} {pods} ready{old}")
 }
 
-/// One trouble for all pods that have the same kind of fault in the same container.
+/// One failure for all pods that have the same kind of fault in the same container.
 fn grouped(faults: Vec<(&Pod, Fault)>) -> Vec<Failure> {
     let mut groups: BTreeMap<(FaultKind, Option<String>), (Failure, usize)> = BTreeMap::new();
     for (pod, fault) in faults {
@@ -427,7 +425,7 @@ fn grouped(faults: Vec<(&Pod, Fault)>) -> Vec<Failure> {
     groups.into_values().map(with_count).collect()
 }
 
-/// A trouble that points to the first pod that is not ready, and says what its probes say.
+/// A failure that points to the first pod that is not ready, and says what its probes say.
 fn unready(namespace: &Namespace, pods: &[&Pod], verdict: &'static str, message: String) -> Failure {
     let mut failure = Failure::of_workload(verdict, message);
     let Some(pod) = pods.iter().find(|pod| !is_ready(pod)) else { return failure };

@@ -20,20 +20,17 @@ pub(crate) struct Namespace {
     pub(crate) workloads: BTreeMap<Kind, Objects<Workload>>,
     /// Pods, of these and others.
     pub(crate) pods: Objects<Pod>,
-    /// Services.
     pub(crate) services: Objects<Service>,
-    /// Events.
     pub(crate) events: Objects<Event>,
 }
 
-/// What a list or a watch told.
+/// What a list or a watch said.
 #[derive(Debug, Clone)]
 pub(crate) enum Change<T> {
     /// These are all there are.
     Listed(Vec<T>),
     /// New, or changed.
     Applied(T),
-    /// Deleted.
     Deleted(T),
 }
 
@@ -50,7 +47,6 @@ impl<T> Change<T> {
 
 /// An object with metadata.
 pub(crate) trait Object {
-    /// Its metadata.
     fn metadata(&self) -> &Metadata;
 }
 
@@ -91,7 +87,7 @@ impl Namespace {
     }
 
     /// What stands by itself and is not being deleted: what another workload makes is part of that one. So
-    /// are pods whose maker is of a kind that we do not know.
+    /// are pods whose controller is of a kind that we do not know.
     pub(crate) fn workloads(&self) -> Vec<Cow<'_, Workload>> {
         let all = Kind::LISTED.into_iter().flat_map(|kind| self.of_kind(kind));
         let stands_for = |rollout: &Workload| rollout.spec.workload_ref.as_ref().map(|of| of.name.clone());

@@ -10,15 +10,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 
 use crate::cli::SmokeArgs;
-use crate::cluster::kubectl::kustomize;
-use crate::commands::manifests::{self, files::Manifests};
+use crate::commands::manifests;
 use crate::commands::table::table;
 use crate::commands::{Outcome, print};
 use crate::gather::workspace::Workspace;
-use crate::kubernetes::kustomization::Entry;
 use crate::kubernetes::local::plan::{LocalImages, LocalPorts, Pod, components, listening, pods};
 use crate::kubernetes::local::read::read;
 use crate::kubernetes::local::values::Ports;
@@ -84,7 +82,7 @@ pub(crate) fn run(
     if !found.is_empty() {
         found.check_applicable(settings)?;
     }
-    let texts = texts(workspace.root(), found, Instant::now() + timeout)?;
+    let texts = manifests::applied_texts(workspace.root(), &found, Instant::now() + timeout)?;
     let record = manifests::recorded(workspace.root())?;
     let application = read(&texts, &manifests::repositories(workspace, record.as_ref()))?;
     let needed = components(&application);
@@ -115,25 +113,6 @@ pub(crate) fn run(
         .map(|(kind, name)| LocalVerdict::not_run(name.clone(), None, State::Skipped, format!("a {kind} is not run")));
     verdicts.extend(skipped);
     Ok(verdicts)
-}
-
-/// The texts that are applied, by path: of a kustomization what kubectl makes of it, and its files as they are where
-/// there is no kubectl.
-fn texts(root: &Utf8Path, manifests: Manifests, deadline: Instant) -> Result<Vec<(Utf8PathBuf, String)>> {
-    let has_kubectl = which::which("kubectl").is_ok();
-    let mut texts = Vec::new();
-    for entry in &manifests.entries {
-        match entry {
-            Entry::Kustomization(folder, _) if has_kubectl => {
-                texts.push((folder.clone(), kustomize(root, folder, deadline)?));
-            }
-            _ => {
-                let files = manifests.files.iter().filter(|file| entry.files().contains(&file.path));
-                texts.extend(files.map(|file| (file.path.clone(), file.text.clone())));
-            }
-        }
-    }
-    Ok(texts)
 }
 
 fn logs(workspace: &Workspace) -> camino::Utf8PathBuf {

@@ -29,13 +29,10 @@ pub(super) type OnReady<'a> = dyn Fn(&[LocalVerdict]) -> Result<()> + Sync + 'a;
 
 /// All pods of a run.
 pub(super) struct Run<'a> {
-    /// When everything must be ready.
     pub(super) deadline: Instant,
     /// How long a program may take to get ready.
     pub(super) ready_within: Option<Duration>,
-    /// Where logs go.
     pub(super) logs: Utf8PathBuf,
-    /// Where progress is shown.
     pub(super) progress: &'a Progress,
     /// Hears the verdicts when all programs run on after them.
     pub(super) keep_running: Option<&'a OnReady<'a>>,
@@ -45,7 +42,6 @@ pub(super) struct Run<'a> {
 struct RunState {
     /// Those without a verdict, and who else wants them to run.
     open: AtomicUsize,
-    /// One has failed.
     is_bad: AtomicBool,
     verdicts: Mutex<Vec<LocalVerdict>>,
 }
@@ -137,7 +133,6 @@ impl Run<'_> {
         Ok(verdicts)
     }
 
-    /// Runs an init container.
     fn run_to_completion(&self, program: &Program) -> Result<LocalVerdict> {
         let task = self.progress.task(&program.name, "running");
         let began = Instant::now();
