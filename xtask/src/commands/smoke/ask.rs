@@ -1,13 +1,14 @@
 //! Asks every pod on its probes' paths, each once, and then each Service once; again where the answer may be a
 //! matter of load.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use super::timing::Times;
 use super::watch::Rollouts;
 use crate::cluster::{Api, ApiFailure, Probed, SILENT};
-use crate::kubernetes::objects::{Pod, Workload};
+use crate::kubernetes::objects::{Pod, Service, Workload};
 use crate::kubernetes::smoke::report::Check;
 use crate::kubernetes::smoke::requests::{PodRequest, Route, ServiceRequest, pod_requests, service_requests};
 use crate::kubernetes::smoke::rollout::restarts;
@@ -136,8 +137,7 @@ fn service_targets(rollouts: &Rollouts<'_>) -> Vec<(String, Target)> {
     let done = rollouts.done();
     let mut targets = Vec::new();
     for service in rollouts.services() {
-        let selected: Vec<&Workload> =
-            done.iter().map(AsRef::as_ref).filter(|workload| rollouts.namespace.is_behind(service, workload)).collect();
+        let selected = behind(service, &done, rollouts);
         let Some(first) = selected.first() else { continue };
         // What is wrong with it by itself is told apart.
         let requests = service_requests(service, &selected).unwrap_or_default();
@@ -146,15 +146,15 @@ fn service_targets(rollouts: &Rollouts<'_>) -> Vec<(String, Target)> {
     targets
 }
 
+fn behind<'w>(service: &Service, workloads: &'w [Cow<'_, Workload>], rollouts: &Rollouts<'_>) -> Vec<&'w Workload> {
+    workloads.iter().map(AsRef::as_ref).filter(|workload| rollouts.namespace.is_behind(service, workload)).collect()
+}
+
 /// What is wrong with Services by themselves.
 pub(super) fn service_faults(rollouts: &Rollouts<'_>, seconds: f64) -> Vec<Check> {
     let workloads = rollouts.namespace.workloads();
     let faults = rollouts.services().filter_map(|service| {
-        let selected: Vec<&Workload> = workloads
-            .iter()
-            .map(AsRef::as_ref)
-            .filter(|workload| rollouts.namespace.is_behind(service, workload))
-            .collect();
+        let selected = behind(service, &workloads, rollouts);
         let (verdict, message) = service_requests(service, &selected).err()?;
         let check = Check::failed("service", &service.metadata.name, verdict, message, seconds);
         // An operator's may be there for pods that come later.

@@ -38,7 +38,7 @@ impl<'a> Identities<'a> {
         let mut wanted: BTreeMap<(String, ImageId), RecordedImage> = BTreeMap::new();
         for workload in rollouts.workloads() {
             let pods = rollouts.namespace.pods_of(&workload);
-            for container in workload.template().spec.all() {
+            for container in workload.containers() {
                 let Some((_, images)) = self.expected(&workload, container) else { continue };
                 for id in pods.iter().filter_map(|pod| image_id(pod, &container.name)) {
                     for image in &images {
@@ -80,7 +80,7 @@ impl<'a> Identities<'a> {
     /// rollout `is_done`, all must.
     pub(super) fn checks(&self, workload: &Workload, pods: &[&Pod], is_done: bool, seconds: f64) -> Vec<Check> {
         let mut checks = Vec::new();
-        for container in workload.template().spec.all() {
+        for container in workload.containers() {
             let subject = container.name.as_str();
             match (self.expected(workload, container), self.plan.expectations.owner(workload, container)) {
                 (Some((component, images)), _) => {

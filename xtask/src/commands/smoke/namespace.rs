@@ -136,7 +136,7 @@ pub(super) fn check(
         containers: run
             .iter()
             .map(|workload| {
-                let names = workload.template().spec.all().map(|container| container.name.clone());
+                let names = workload.containers().map(|container| container.name.clone());
                 ((workload.kind, workload.metadata.name.clone()), names.collect())
             })
             .collect(),
@@ -148,7 +148,7 @@ pub(super) fn check(
 }
 
 fn components(plan: &Plan, workload: &Workload) -> Vec<String> {
-    let owners = workload.template().spec.all().map(|container| plan.expectations.owner(workload, container));
+    let owners = workload.containers().map(|container| plan.expectations.owner(workload, container));
     let names = owners.filter_map(|owner| match owner {
         Owner::Component(name) | Owner::Placeholder(name) => Some(name.to_owned()),
         Owner::Foreign => None,
@@ -157,7 +157,7 @@ fn components(plan: &Plan, workload: &Workload) -> Vec<String> {
 }
 
 fn alike(plan: &Plan, workload: &Workload) -> Vec<(String, String)> {
-    let containers = workload.template().spec.all();
+    let containers = workload.containers();
     let found = containers.filter_map(|container| {
         let component = plan.expectations.alike(container)?;
         let Container { name, image, .. } = container;

@@ -316,7 +316,7 @@ impl<'a> Rollouts<'a> {
 
 /// The containers of components that a placeholder stands in for; nobody answers their probes.
 pub(super) fn placeholders<'w>(plan: &Plan, workload: &'w Workload) -> Vec<&'w str> {
-    let containers = workload.template().spec.all();
+    let containers = workload.containers();
     let placeholders =
         containers.filter(|container| matches!(plan.expectations.owner(workload, container), Owner::Placeholder(_)));
     placeholders.map(|container| container.name.as_str()).collect()

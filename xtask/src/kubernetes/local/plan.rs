@@ -68,7 +68,7 @@ pub(crate) struct Program {
     pub(crate) ready: Option<Question>,
     /// What should be known even when all is well.
     pub(crate) notes: Vec<String>,
-    /// Ports that it will listen on without having been told.
+    /// Ports that it will listen on, since no variable and no argument says otherwise.
     pub(crate) fixed_ports: Vec<u16>,
     /// Its first port here.
     pub(crate) port: Option<u16>,
@@ -78,11 +78,11 @@ pub(crate) struct Program {
 
 /// The components whose images the application needs.
 pub(crate) fn components(application: &Application) -> BTreeSet<String> {
-    let containers = application.workloads.iter().flat_map(|workload| workload.template().spec.all());
+    let containers = application.workloads.iter().flat_map(|workload| workload.containers());
     containers.filter_map(|container| container.component.clone()).collect()
 }
 
-/// The ports of each workload, and whether its programs are told of them: those can be moved.
+/// The ports of each workload, and whether they can be moved: a variable or an argument tells its programs of them.
 pub(crate) fn listening(application: &Application, images: &LocalImages) -> Vec<BTreeMap<u16, bool>> {
     let movable = |workload: &Workload, port: u16| {
         let only = Replacements::only(port);

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::lenient::objects;
 use super::metadata::{Condition, Metadata};
-use super::pod::{Pod, PodTemplate};
+use super::pod::{Container, Pod, PodTemplate};
 
 /// The kinds that are looked at.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -229,6 +229,11 @@ impl Workload {
     /// What its pods are made from.
     pub(crate) fn template(&self) -> &PodTemplate {
         if self.kind == Kind::CronJob { &self.spec.job_template.spec.template } else { &self.spec.template }
+    }
+
+    /// The containers of its pods, those that run first first.
+    pub(crate) fn containers(&self) -> impl Iterator<Item = &Container> {
+        self.template().spec.all()
     }
 
     /// As kubectl writes it: `deployment/engine`.

@@ -62,8 +62,8 @@ pub(crate) fn smoke(manifest: Option<&Utf8Path>, arguments: &SmokeArgs) -> Resul
 }
 
 /// Runs the programs of the workspace's manifests out of the images in its layout, asks their probes until all are
-/// ready or `timeout` is over, and stops them; with `keep_running`, which hears that all are well, only when one
-/// ends. One verdict for each container, by workload.
+/// ready or `timeout` is over, and stops them; with `keep_running`, which gets the verdicts when all are well, only when
+/// one ends. One verdict for each container, by workload.
 ///
 /// # Errors
 /// Manifests that cannot be read or run nothing of ours; another system than Linux.
@@ -145,7 +145,7 @@ struct Reserved {
 }
 
 impl Reserved {
-    /// A free port for each that its program is told of; others stay as they are.
+    /// A free port for each that can be moved; others stay as they are.
     fn new(movable: &[BTreeMap<u16, bool>]) -> Result<Self> {
         let mut listeners = Vec::new();
         let mut ports = Vec::new();

@@ -12,6 +12,7 @@ use super::ask::ask;
 use crate::kubernetes::local::plan::{Pod, Program};
 use crate::kubernetes::local::probes::Question;
 use crate::kubernetes::local::verdict::{LocalVerdict, State};
+use crate::system::parallel;
 use crate::system::program::Started;
 use crate::system::progress::{Progress, Task};
 
@@ -24,7 +25,7 @@ const SETTLE: Duration = Duration::from_secs(1);
 /// Lines of a failed program's log that are shown.
 const LOG_LINES: usize = 20;
 
-/// What hears verdicts.
+/// Gets the verdicts.
 pub(super) type OnReady<'a> = dyn Fn(&[LocalVerdict]) -> Result<()> + Sync + 'a;
 
 /// All pods of a run.
@@ -34,7 +35,7 @@ pub(super) struct Run<'a> {
     pub(super) ready_within: Option<Duration>,
     pub(super) logs: Utf8PathBuf,
     pub(super) progress: &'a Progress,
-    /// Hears the verdicts when all programs run on after them.
+    /// Gets the verdicts when all programs are ready, and then run on.
     pub(super) keep_running: Option<&'a OnReady<'a>>,
 }
 
@@ -67,17 +68,10 @@ impl Run<'_> {
             RunState { open: AtomicUsize::new(programs), is_bad: AtomicBool::new(false), verdicts: Mutex::default() };
         // It holds the others until it has looked whether they stay.
         let own = run_state.one_more();
-        let (verdicts, settled) = std::thread::scope(|scope| {
-            let threads: Vec<_> = pods.iter().map(|pod| scope.spawn(|| self.pod(pod, &run_state))).collect();
-            let settled = self.settle(&run_state, own);
-            let verdicts: Vec<Result<Vec<LocalVerdict>>> = threads
-                .into_iter()
-                .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-                .collect();
-            (verdicts, settled)
-        });
+        let run_all = || parallel::map(pods.iter().collect(), pods.len(), |pod| self.pod(pod, &run_state));
+        let (settled, verdicts) = parallel::both(|| self.settle(&run_state, own), run_all);
         settled?;
-        Ok(verdicts.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+        Ok(verdicts.into_iter().collect::<Result<Vec<_>>>()?.concat())
     }
 
     /// Waits until all have their verdicts, and then whether they stay; for ever, when they are to run on.
@@ -90,9 +84,9 @@ impl Run<'_> {
         while Instant::now() < end && !is_bad() {
             std::thread::sleep(PAUSE);
         }
-        if let Some(hear) = self.keep_running.filter(|_| !is_bad()) {
+        if let Some(on_ready) = self.keep_running.filter(|_| !is_bad()) {
             let verdicts = run_state.verdicts.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            hear(&verdicts)?;
+            on_ready(&verdicts)?;
             while !is_bad() {
                 std::thread::sleep(PAUSE);
             }
@@ -103,7 +97,7 @@ impl Run<'_> {
     fn pod(&self, pod: &Pod, run_state: &RunState) -> Result<Vec<LocalVerdict>> {
         let mut verdicts = pod.not_run.clone();
         verdicts.iter().for_each(|verdict| run_state.record(verdict));
-        let mut pending: Vec<Pending<'_>> = pod.programs.iter().map(|_| Pending(&run_state.open)).collect();
+        let pending: Vec<Pending<'_>> = pod.programs.iter().map(|_| Pending(&run_state.open)).collect();
         let mut failed: Option<String> = pod.blocked.clone();
         for program in &pod.first {
             let verdict = match &failed {
@@ -120,15 +114,9 @@ impl Run<'_> {
             verdicts.extend(pod.programs.iter().map(|program| not_started(program, &name)));
             return Ok(verdicts);
         }
-        let watched: Vec<Result<LocalVerdict>> = std::thread::scope(|scope| {
-            let started = pod.programs.iter().zip(pending.drain(..));
-            let threads: Vec<_> =
-                started.map(|(program, pending)| scope.spawn(|| self.watched(program, pending, run_state))).collect();
-            threads
-                .into_iter()
-                .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-                .collect()
-        });
+        let started = pod.programs.iter().zip(pending).collect();
+        let watched =
+            parallel::map(started, pod.programs.len(), |(program, pending)| self.watch(program, pending, run_state));
         verdicts.extend(watched.into_iter().collect::<Result<Vec<_>>>()?);
         Ok(verdicts)
     }
@@ -163,7 +151,7 @@ impl Run<'_> {
     }
 
     /// Runs a program until all programs have their verdicts.
-    fn watched(&self, program: &Program, pending: Pending<'_>, run_state: &RunState) -> Result<LocalVerdict> {
+    fn watch(&self, program: &Program, pending: Pending<'_>, run_state: &RunState) -> Result<LocalVerdict> {
         let task = self.progress.task(&program.name, "starting");
         let mut started = match self.start(program) {
             Ok(started) => started,
