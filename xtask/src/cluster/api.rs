@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use serde::de::DeserializeOwned;
 
+use super::forward::Forward;
 use super::http::{self, Answer};
+use super::kubectl::Kubectl;
 use super::pace::Pace;
 use super::proxy::Proxy;
-use super::{Forward, Kubectl};
 use crate::image::time::parse_http_date;
-use crate::kubernetes::smoke::objects::{List, Metadata, Status};
-use crate::kubernetes::smoke::probes::PodRequest;
+use crate::kubernetes::objects::{HttpRequest, Kind, List, Metadata, Status};
 
 /// CronJobs before Kubernetes 1.21, which knows them by another version.
 pub(super) const OLD_CRON_JOBS: &str = "cronjobs of v1beta1";
@@ -92,7 +92,7 @@ impl Write for Bounded {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ApiFailure {
     /// The API server cannot be reached just now, or is too busy: worth another try.
-    Away(String),
+    Unavailable(String),
     /// A right is missing; the API server's own sentence names it.
     Forbidden(String),
     /// kubectl's credentials are not accepted.
@@ -101,14 +101,13 @@ pub(crate) enum ApiFailure {
     NotFound(String),
     /// The watch's place in history is too old: begin with a list.
     Expired,
-    /// Anything else.
     Other(String),
 }
 
 impl fmt::Display for ApiFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ApiFailure::Away(why) => write!(f, "the API server cannot be reached: {why}"),
+            ApiFailure::Unavailable(why) => write!(f, "the API server cannot be reached: {why}"),
             ApiFailure::Forbidden(why) => write!(f, "a right is missing: {why}"),
             ApiFailure::Unauthorized(why) => {
                 write!(f, "the API server does not accept kubectl's credentials: {why}")
@@ -124,11 +123,9 @@ impl std::error::Error for ApiFailure {}
 /// Whether a namespace is there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NamespaceState {
-    /// It is.
     There,
     /// It is being deleted, with all that is in it.
     Terminating,
-    /// It is not.
     Missing,
     /// We may not ask.
     Unknown,
@@ -205,7 +202,6 @@ impl Api {
         clock.map(|(at, seconds)| seconds.saturating_add(i64::try_from(at.elapsed().as_secs()).unwrap_or(i64::MAX)))
     }
 
-    /// Whether the namespace is there.
     pub(crate) fn namespace_state(&self) -> Result<NamespaceState, ApiFailure> {
         match self.ask(&format!("/api/v1/namespaces/{}", self.namespace)) {
             Ok(answer) => {
@@ -223,7 +219,7 @@ impl Api {
     pub(crate) fn list<T: DeserializeOwned>(&self, resource: &str) -> Result<List<T>, ApiFailure> {
         self.shared.pace.wait();
         let answer = self.ask(&self.path_of(resource))?;
-        let bytes = answer.read(MAX_LIST).map_err(|error| self.away(&error))?;
+        let bytes = answer.read(MAX_LIST).map_err(|error| self.unavailable(&error))?;
         serde_json::from_slice(&bytes).map_err(|error| ApiFailure::Other(format!("cannot read {resource}: {error}")))
     }
 
@@ -246,7 +242,7 @@ impl Api {
             return Ok(());
         }
         for line in answer.into_reader().lines() {
-            let line = line.map_err(|error| self.away(&error.into()))?;
+            let line = line.map_err(|error| self.unavailable(&error.into()))?;
             self.has_answered();
             if !on_line(&line) {
                 break;
@@ -292,7 +288,7 @@ impl Api {
     }
 
     /// Asks a pod through a port-forward of its own.
-    pub(crate) fn probe_forwarded(&self, pod: &str, request: &PodRequest) -> Result<Probed, ApiFailure> {
+    pub(crate) fn probe_forwarded(&self, pod: &str, request: HttpRequest) -> Result<Probed, ApiFailure> {
         let forward = Forward::start(
             self.kubectl(),
             self.shared.proxy.folder(),
@@ -314,14 +310,11 @@ impl Api {
     }
 
     fn path_of(&self, resource: &str) -> String {
-        let group = match resource {
-            "deployments" | "replicasets" | "statefulsets" | "daemonsets" => "/apis/apps/v1",
-            "jobs" | "cronjobs" => "/apis/batch/v1",
-            OLD_CRON_JOBS => return format!("/apis/batch/v1beta1/namespaces/{}/cronjobs", self.namespace),
-            "rollouts" => "/apis/argoproj.io/v1alpha1",
-            _ => "/api/v1",
-        };
-        format!("{group}/namespaces/{}/{resource}", self.namespace)
+        if resource == OLD_CRON_JOBS {
+            return format!("/apis/batch/v1beta1/namespaces/{}/cronjobs", self.namespace);
+        }
+        let kind = Kind::LISTED.into_iter().find(|kind| kind.resource() == resource);
+        format!("{}/namespaces/{}/{resource}", kind.unwrap_or(Kind::Pod).api(), self.namespace)
     }
 
     fn ask(&self, path: &str) -> Result<Answer<Bounded>, ApiFailure> {
@@ -330,7 +323,7 @@ impl Api {
 
     /// Sends a GET; answers other than 200 are failures.
     fn ask_patiently(&self, path: &str, silence: Duration) -> Result<Answer<Bounded>, ApiFailure> {
-        let answer = self.send(path, &[], silence).map_err(|error| self.away(&error))?;
+        let answer = self.send(path, &[], silence).map_err(|error| self.unavailable(&error))?;
         let status = answer.status;
         // A 502 is the proxy's, with this machine's time.
         if status < 500
@@ -348,8 +341,8 @@ impl Api {
             403 => ApiFailure::Forbidden(message),
             404 => ApiFailure::NotFound(message),
             410 => ApiFailure::Expired,
-            502 => ApiFailure::Away(self.why_away()),
-            429 | 500..=599 => ApiFailure::Away(format!("it answered {status}: {message}")),
+            502 => ApiFailure::Unavailable(self.why_away()),
+            429 | 500..=599 => ApiFailure::Unavailable(format!("it answered {status}: {message}")),
             _ => ApiFailure::Other(format!("the API server answered {status}: {message}")),
         })
     }
@@ -364,8 +357,8 @@ impl Api {
         Ok(answer)
     }
 
-    fn away(&self, error: &anyhow::Error) -> ApiFailure {
-        ApiFailure::Away(format!("{error:#}"))
+    fn unavailable(&self, error: &anyhow::Error) -> ApiFailure {
+        ApiFailure::Unavailable(format!("{error:#}"))
     }
 
     fn why_away(&self) -> String {

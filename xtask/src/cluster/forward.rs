@@ -8,11 +8,10 @@ use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use ureq::Agent;
-use ureq::tls::TlsConfig;
 
-use super::Kubectl;
-use crate::kubernetes::smoke::probes::PodRequest;
+use super::kubectl::Kubectl;
+use super::kubelet;
+use crate::kubernetes::objects::HttpRequest;
 use crate::system::background::Background;
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -68,25 +67,10 @@ impl Forward {
         Ok(Forward { _child: child, _stdout: stdout, port, deadline })
     }
 
-    /// Sends the request; redirects are not followed, certificates not checked, as the kubelet does.
-    pub(super) fn get(&self, request: &PodRequest) -> Result<(u16, Vec<u8>)> {
-        // `ureq` takes the process' crypto provider; that another has been installed is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let agent: Agent = Agent::config_builder()
-            .proxy(None)
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .timeout_global(Some(self.deadline.saturating_duration_since(Instant::now())))
-            .tls_config(TlsConfig::builder().disable_verification(true).build())
-            .build()
-            .into();
-        let scheme = if request.is_https { "https" } else { "http" };
-        let mut get = agent.get(format!("{scheme}://127.0.0.1:{}{}", self.port, request.path));
-        for (name, value) in &request.headers {
-            get = get.header(name, value);
-        }
-        let answer = get.call().context("the port-forward gives no answer")?;
+    pub(super) fn get(&self, request: HttpRequest) -> Result<(u16, Vec<u8>)> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let answer = kubelet::get(&HttpRequest { port: self.port, ..request }, left);
+        let answer = answer.context("the port-forward gives no answer")?;
         let status = answer.status().as_u16();
         let mut body = Vec::new();
         // What arrived tells enough.

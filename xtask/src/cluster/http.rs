@@ -12,9 +12,7 @@ const MAX_LINE: u64 = 64 * 1024;
 
 /// An answer whose body is still to be read.
 pub(super) struct Answer<S: Read> {
-    /// The HTTP status.
     pub(super) status: u16,
-    /// The `Date` header.
     pub(super) date: Option<String>,
     body: Body<S>,
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
-use serde::Deserialize;
+use serde_json::Value;
 use xshell::{Cmd, Shell, cmd};
 
 use crate::system::environment::variable;
@@ -16,43 +16,11 @@ use crate::system::process;
 pub(crate) struct Kubectl {
     folder: Utf8PathBuf,
     program: Utf8PathBuf,
-    /// The context's name.
     pub(crate) context: String,
     /// The namespace that the context names.
     pub(crate) namespace: Option<String>,
-    /// The API server's address.
     pub(crate) server: String,
     arguments: Vec<String>,
-}
-
-/// `kubectl config view`, as far as it is read.
-#[derive(Deserialize)]
-struct Config {
-    #[serde(rename = "current-context", default)]
-    current: String,
-    contexts: Option<Vec<NamedContext>>,
-    clusters: Option<Vec<NamedCluster>>,
-}
-
-#[derive(Deserialize)]
-struct NamedContext {
-    context: ContextEntry,
-}
-
-#[derive(Deserialize)]
-struct ContextEntry {
-    namespace: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct NamedCluster {
-    cluster: ClusterEntry,
-}
-
-#[derive(Deserialize)]
-struct ClusterEntry {
-    #[serde(default)]
-    server: String,
 }
 
 fn program() -> Result<Utf8PathBuf> {
@@ -94,16 +62,23 @@ impl Kubectl {
             Err(error) if Instant::now() >= deadline => return Err(error),
             Err(error) => return kubectl.without_config(context, &format!("{:#}", error.root_cause())),
         };
-        let config: Config =
-            serde_json::from_str(&text).context("`kubectl config view` printed what we cannot read")?;
+        let config: Value = serde_json::from_str(&text).context("`kubectl config view` printed what we cannot read")?;
+        let text = |place: &str| config.pointer(place).and_then(Value::as_str).unwrap_or_default().to_owned();
         if context.is_none() {
-            kubectl.context = config.current;
+            kubectl.context = text("/current-context");
         }
-        let entry = config.contexts.unwrap_or_default().into_iter().next();
-        kubectl.namespace = entry.and_then(|entry| entry.context.namespace).filter(|name| !name.is_empty());
-        let cluster = config.clusters.unwrap_or_default().into_iter().next();
-        kubectl.server = cluster.map(|cluster| cluster.cluster.server).unwrap_or_default();
+        kubectl.namespace = Some(text("/contexts/0/context/namespace")).filter(|name| !name.is_empty());
+        kubectl.server = text("/clusters/0/cluster/server");
         Ok(kubectl)
+    }
+
+    /// The head of an error of a cluster that gives no answer, with what to do.
+    pub(crate) fn unreachable(&self) -> String {
+        let Kubectl { context, server, .. } = self;
+        format!(
+            "the cluster of context `{context}` ({server}) gives no answer to use\n`kubectl cluster-info --context \
+             {context}` asks it too; `--context NAME` takes another"
+        )
     }
 
     /// Within a pod, kubectl needs no configuration.
@@ -132,7 +107,6 @@ impl Kubectl {
         self.server.is_empty() && variable("KUBERNETES_SERVICE_HOST").is_some()
     }
 
-    /// A shell for its commands.
     pub(crate) fn shell(&self) -> Result<Shell> {
         process::shell_in(&self.folder)
     }

@@ -7,11 +7,11 @@ mod api;
 mod forward;
 mod http;
 pub(crate) mod kubectl;
+pub(crate) mod kubelet;
 pub(crate) mod lease;
 mod pace;
 mod proxy;
 pub(crate) mod watch;
 
 pub(crate) use api::{Api, ApiFailure, NamespaceState, Probed, SILENT};
-use forward::Forward;
 pub(crate) use kubectl::Kubectl;

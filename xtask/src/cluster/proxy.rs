@@ -9,7 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail};
 
-use super::Kubectl;
+use super::kubectl::Kubectl;
 use crate::system::background::Background;
 use crate::system::interrupt;
 
@@ -45,7 +45,6 @@ impl Proxy {
         self.folder.remove();
     }
 
-    /// What it was started with.
     pub(super) fn kubectl(&self) -> &Kubectl {
         &self.kubectl
     }

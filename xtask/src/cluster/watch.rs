@@ -7,33 +7,27 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::api::OLD_CRON_JOBS;
-use super::{Api, ApiFailure};
-use crate::kubernetes::smoke::objects::{Event, Pod, Service};
+use super::api::{Api, ApiFailure, OLD_CRON_JOBS};
+use crate::kubernetes::objects::{Event, Kind, Pod, Service, Workload};
 use crate::kubernetes::smoke::state::{Change, Object};
-use crate::kubernetes::smoke::workload::{Kind, Workload};
 
 /// Between two tries while the API server is away.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// News of the namespace.
+/// WatchEvent of the namespace.
 #[expect(clippy::large_enum_variant, reason = "one at a time, and soon taken apart")]
 #[derive(Debug)]
-pub(crate) enum News {
-    /// Of workloads of a kind.
+pub(crate) enum WatchEvent {
     Workloads(Kind, Change<Workload>),
-    /// Of pods.
     Pods(Change<Pod>),
-    /// Of Services.
     Services(Change<Service>),
-    /// Of events.
     Events(Change<Event>),
     /// Of this resource nothing is heard: the API server cannot be reached. It is asked again soon.
-    Away(&'static str, String),
+    Unreachable(&'static str, String),
     /// This resource is watched, for the first time or again.
-    Back(&'static str),
+    Watching(&'static str),
     /// Nothing more will come of this resource.
-    Lost(&'static str, ApiFailure),
+    Failed(&'static str, ApiFailure),
 }
 
 /// A line of a watch.
@@ -44,28 +38,28 @@ struct Line {
     object: Value,
 }
 
-/// Begins to watch; each resource in a thread of its own, until `news` has no receiver any more.
-pub(crate) fn follow(api: &Api, news: &Sender<News>) {
+/// Begins to watch; each resource in a thread of its own, until `events` has no receiver any more.
+pub(crate) fn follow(api: &Api, events: &Sender<WatchEvent>) {
     for kind in Kind::LISTED {
-        spawn(api, news, kind.resource(), move |change| News::Workloads(kind, change));
+        spawn(api, events, kind.resource(), move |change| WatchEvent::Workloads(kind, change));
     }
-    spawn(api, news, "pods", News::Pods);
-    spawn(api, news, "services", News::Services);
-    spawn(api, news, "events", News::Events);
+    spawn(api, events, "pods", WatchEvent::Pods);
+    spawn(api, events, "services", WatchEvent::Services);
+    spawn(api, events, "events", WatchEvent::Events);
 }
 
 fn spawn<T: Object + DeserializeOwned + Send + 'static>(
     api: &Api,
-    news: &Sender<News>,
+    events: &Sender<WatchEvent>,
     resource: &'static str,
-    wrap: impl Fn(Change<T>) -> News + Send + 'static,
+    wrap: impl Fn(Change<T>) -> WatchEvent + Send + 'static,
 ) {
-    let (api, news) = (api.clone(), news.clone());
+    let (api, events) = (api.clone(), events.clone());
     std::thread::spawn(move || {
         let mut version: Option<String> = None;
         let mut asked = resource;
         loop {
-            let failure = match round(&api, &news, resource, asked, &wrap, &mut version) {
+            let failure = match round(&api, &events, resource, asked, &wrap, &mut version) {
                 Ok(()) => continue,
                 Err(None) => return,
                 Err(Some(failure)) => failure,
@@ -77,21 +71,21 @@ fn spawn<T: Object + DeserializeOwned + Send + 'static>(
                 }
                 // Not installed; or nobody thought of the right, since it is not. What a Rollout makes is seen.
                 ApiFailure::NotFound(_) | ApiFailure::Forbidden(_) if resource == "rollouts" => {
-                    let _ = news.send(News::Back(resource));
+                    let _ = events.send(WatchEvent::Watching(resource));
                     return;
                 }
                 ApiFailure::Expired => {
                     version = None;
                     Ok(())
                 }
-                ApiFailure::Away(why) => {
-                    let sent = news.send(News::Away(resource, why));
+                ApiFailure::Unavailable(why) => {
+                    let sent = events.send(WatchEvent::Unreachable(resource, why));
                     std::thread::sleep(PAUSE);
                     sent
                 }
                 failure => {
                     // Nobody is left to tell: the run is over.
-                    let _ = news.send(News::Lost(resource, failure));
+                    let _ = events.send(WatchEvent::Failed(resource, failure));
                     return;
                 }
             };
@@ -105,24 +99,24 @@ fn spawn<T: Object + DeserializeOwned + Send + 'static>(
 /// A list where there is no version to go on from, else a watch; `Err(None)` when nobody listens.
 fn round<T: Object + DeserializeOwned>(
     api: &Api,
-    news: &Sender<News>,
+    events: &Sender<WatchEvent>,
     resource: &'static str,
     asked: &'static str,
-    wrap: &impl Fn(Change<T>) -> News,
+    wrap: &impl Fn(Change<T>) -> WatchEvent,
     version: &mut Option<String>,
 ) -> Result<(), Option<ApiFailure>> {
     let Some(from) = version.clone() else {
         let list = api.list::<T>(asked)?;
         *version = Some(list.metadata.resource_version);
-        return news.send(wrap(Change::All(list.items.unwrap_or_default()))).map_err(|_| None);
+        return events.send(wrap(Change::Listed(list.items.unwrap_or_default()))).map_err(|_| None);
     };
     let mut end = Ok(());
-    let is_open = || news.send(News::Back(resource)).is_ok();
+    let is_open = || events.send(WatchEvent::Watching(resource)).is_ok();
     api.watch(asked, &from, is_open, |line| {
         match read::<T>(line) {
             Ok((change, newest)) => {
                 *version = Some(newest);
-                let is_heard = change.is_none_or(|change| news.send(wrap(change)).is_ok());
+                let is_heard = change.is_none_or(|change| events.send(wrap(change)).is_ok());
                 end = if is_heard { Ok(()) } else { Err(None) };
             }
             Err(failure) => end = Err(Some(failure)),
@@ -139,7 +133,9 @@ fn read<T: Object + DeserializeOwned>(line: &str) -> Result<(Option<Change<T>>, 
     if line.kind == "ERROR" {
         return Err(match line.object.get("code").and_then(Value::as_u64) {
             Some(410) => ApiFailure::Expired,
-            _ => ApiFailure::Away(line.object.get("message").and_then(Value::as_str).unwrap_or_default().to_owned()),
+            _ => ApiFailure::Unavailable(
+                line.object.get("message").and_then(Value::as_str).unwrap_or_default().to_owned(),
+            ),
         });
     }
     if line.kind == "BOOKMARK" {
@@ -148,5 +144,5 @@ fn read<T: Object + DeserializeOwned>(line: &str) -> Result<(Option<Change<T>>, 
     }
     let object: T = serde_json::from_value(line.object).map_err(unreadable)?;
     let version = object.metadata().resource_version.clone();
-    Ok((Some(if line.kind == "DELETED" { Change::Gone(object) } else { Change::Put(object) }), version))
+    Ok((Some(if line.kind == "DELETED" { Change::Deleted(object) } else { Change::Applied(object) }), version))
 }

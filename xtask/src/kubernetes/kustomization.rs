@@ -1,22 +1,22 @@
 //! What is applied at once: a kustomization and what that is made of, or files.
 
-use camino::Utf8PathBuf;
+use camino::{Utf8Path, Utf8PathBuf};
 
-use super::pinning::workload::is_kustomization;
 use super::yaml::document::{Document, NodeId};
 use super::yaml::parse::parse;
+
+/// Names of files that kustomize takes for kustomizations.
+const NAMES: &[&str] = &["kustomization.yaml", "kustomization.yml", "Kustomization"];
 
 /// What one `kubectl apply` gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Entry {
     /// A kustomization: its folder, and the files that it leads to, its own first.
     Kustomization(Utf8PathBuf, Vec<Utf8PathBuf>),
-    /// Files.
     Files(Vec<Utf8PathBuf>),
 }
 
 impl Entry {
-    /// Its files.
     pub(crate) fn files(&self) -> &[Utf8PathBuf] {
         let (Entry::Kustomization(_, files) | Entry::Files(files)) = self;
         files
@@ -42,11 +42,32 @@ pub(crate) struct Kustomization {
     pub(crate) names: Vec<String>,
 }
 
+/// Whether `document` of `file` is a kustomization: by its kind, or without one by the file's name.
+pub(crate) fn is_document(document: &Document<'_>, file: &str) -> bool {
+    let root = document.root();
+    let text = |key: &str| root.and_then(|root| document.get(root, key)).and_then(|id| document.text(id));
+    let kustomize = text("apiVersion").is_none_or(|version| version.starts_with("kustomize.config.k8s.io/"));
+    match text("kind") {
+        Some(kind) => kustomize && ["Kustomization", "Component"].contains(&kind),
+        None => kustomize && NAMES.contains(&file),
+    }
+}
+
+/// Whether kustomize takes a file of this name for a kustomization.
+pub(crate) fn is_file(path: &Utf8Path) -> bool {
+    path.file_name().is_some_and(|name| NAMES.contains(&name))
+}
+
+/// What a kustomization means by `path`: this file, or the kustomization in this folder.
+pub(crate) fn candidates(path: Utf8PathBuf) -> impl Iterator<Item = Utf8PathBuf> {
+    std::iter::once(path.clone()).chain(NAMES.iter().map(move |name| path.join(name)))
+}
+
 /// Reads the kustomization `text` of the file `file`. What is no YAML names nothing: pinning tells what is wrong.
 pub(crate) fn read(text: &str, file: &str) -> Kustomization {
     let mut found = Kustomization::default();
     for document in parse(text).unwrap_or_default() {
-        let Some(root) = document.root().filter(|_| is_kustomization(&document, file)) else { continue };
+        let Some(root) = document.root().filter(|_| is_document(&document, file)) else { continue };
         let kind = document.get(root, "kind").and_then(|kind| document.text(kind));
         found.is_component |= kind == Some("Component");
         let unseen = ["helmCharts", "generators", "transformers", "configurations"];

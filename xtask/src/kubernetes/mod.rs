@@ -2,11 +2,13 @@
 //!
 //! Pure: nothing here touches files, processes, the environment, the clock or the network.
 
-pub(crate) mod first;
+pub(crate) mod image_owners;
 pub(crate) mod kustomization;
 pub(crate) mod local;
-pub(crate) mod ours;
+pub(crate) mod manifest;
+pub(crate) mod objects;
 pub(crate) mod pinning;
 pub(crate) mod placeholder;
+pub(crate) mod scaffold;
 pub(crate) mod smoke;
 pub(crate) mod yaml;

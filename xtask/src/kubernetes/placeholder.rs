@@ -2,7 +2,6 @@
 
 use crate::image::reference::ImageReference;
 
-/// Its name.
 pub(crate) const NAME: &str = "nginx";
 /// Its tag.
 pub(crate) const TAG: &str = "alpine";

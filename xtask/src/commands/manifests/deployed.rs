@@ -5,16 +5,15 @@ use std::collections::BTreeSet;
 use anyhow::{Result, bail};
 use camino::Utf8PathBuf;
 
-use super::PlannedFile;
+use super::files::PlannedFile;
 use crate::gather::workspace::Workspace;
 use crate::image::record::DigestRecord;
-use crate::kubernetes::ours::without_selector;
+use crate::kubernetes::image_owners::without_selector;
 use crate::kubernetes::pinning::naming::{Likeness, NearMiss};
 use crate::workspace::names::did_you_mean;
 
 /// A recorded component that nothing applied names.
 pub(super) struct Undeployed {
-    /// Its name.
     pub(super) name: String,
     /// The reference that would name it.
     pub(super) image: String,
@@ -26,11 +25,8 @@ pub(super) struct Undeployed {
 
 /// Where an image is written.
 pub(super) struct Place {
-    /// Its file.
     pub(super) file: Utf8PathBuf,
-    /// Its line.
     pub(super) line: usize,
-    /// The reference.
     pub(super) text: String,
 }
 

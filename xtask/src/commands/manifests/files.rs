@@ -7,8 +7,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 use walkdir::{DirEntry, WalkDir};
 
 use crate::kubernetes::kustomization::{self, Entry, Kustomization};
-use crate::kubernetes::pinning::workload::{NAMES, is_compose};
-use crate::kubernetes::smoke::manifests::{makes_namespaces, name_their_namespaces};
+use crate::kubernetes::manifest::{is_compose, makes_namespaces, name_their_namespaces};
+use crate::kubernetes::pinning::pin::Pinned;
 use crate::kubernetes::yaml::parse::parse;
 use crate::workspace::manifest_settings::ManifestSource;
 use crate::workspace::settings::{WorkspaceSettings, tidy};
@@ -33,7 +33,6 @@ pub(crate) struct Manifests {
 }
 
 impl Manifests {
-    /// Whether there is none.
     pub(crate) fn is_empty(&self) -> bool {
         self.files.is_empty() && self.values.is_empty() && self.unreadable.is_empty()
     }
@@ -73,12 +72,16 @@ impl Manifests {
 /// A manifest.
 #[derive(Debug)]
 pub(crate) struct ManifestFile {
-    /// Its path.
     pub(crate) path: Utf8PathBuf,
-    /// Its text.
     pub(crate) text: String,
     /// Whether it is part of what is applied: below a kustomization, what that does not lead to is not.
     pub(crate) is_applied: bool,
+}
+
+/// A manifest and what pinning makes of it.
+pub(super) struct PlannedFile {
+    pub(super) manifest: ManifestFile,
+    pub(super) pinned: Pinned,
 }
 
 /// Reads what the setting `manifests` names: each file, in each folder all `*.yaml`, `*.yml`, `*.json` and
@@ -149,7 +152,7 @@ impl Reader<'_> {
         let is_json = |path: &Utf8Path| path != named && path.extension() == Some("json");
         listed
             .retain(|path| !is_json(path) || self.texts[path].as_ref().is_none_or(|text| text.contains("apiVersion")));
-        let kustomizations: Vec<_> = listed.iter().filter(|path| is_kustomization(path)).cloned().collect();
+        let kustomizations: Vec<_> = listed.iter().filter(|path| kustomization::is_file(path)).cloned().collect();
         let reached: Vec<_> = kustomizations.iter().map(|path| self.reach(path)).collect();
         let folder_of = |path: &Utf8Path| path.parent().unwrap_or(Utf8Path::new("")).to_owned();
         // The folder's own decides for all below; without one, those do that no other includes.
@@ -198,7 +201,8 @@ impl Reader<'_> {
             let depth = entry.depth();
             let found = Utf8PathBuf::from_path_buf(entry.into_path())
                 .map_err(|path| anyhow::anyhow!("the name of `{}` is no UTF-8", path.display()))?;
-            let is_manifest = matches!(found.extension(), Some("yaml" | "yml" | "json")) || is_kustomization(&found);
+            let is_manifest =
+                matches!(found.extension(), Some("yaml" | "yml" | "json")) || kustomization::is_file(&found);
             let path = found.strip_prefix(self.root).unwrap_or(&found);
             if found.is_file() && (depth == 0 || is_manifest) && !self.values.contains(path) {
                 listed.push(path.to_owned());
@@ -244,7 +248,7 @@ impl Reader<'_> {
     /// The files that `path` names when it is a kustomization; for a folder, the kustomization in it.
     fn named_by(&mut self, path: &Utf8Path) -> Vec<Utf8PathBuf> {
         self.load(path);
-        if !is_kustomization(path) {
+        if !kustomization::is_file(path) {
             return Vec::new();
         }
         if !self.kustomizations.contains_key(path) {
@@ -261,8 +265,7 @@ impl Reader<'_> {
                 self.found.unreadable.push(format!("`{path}` leads out of the workspace by `{name}`"));
                 continue;
             }
-            let candidates = std::iter::once(wanted.clone()).chain(NAMES.iter().map(|file| wanted.join(file)));
-            match candidates.into_iter().find(|path| self.root.join(path).is_file()) {
+            match kustomization::candidates(wanted).find(|path| self.root.join(path).is_file()) {
                 Some(found) => named.push(found),
                 None => {
                     let note = format!("`{path}` names `{name}`, which is missing");
@@ -274,9 +277,4 @@ impl Reader<'_> {
         }
         named
     }
-}
-
-/// Whether kustomize takes a file of this name for a kustomization.
-pub(super) fn is_kustomization(path: &Utf8Path) -> bool {
-    path.file_name().is_some_and(|name| NAMES.contains(&name))
 }

@@ -5,16 +5,17 @@ use std::collections::BTreeSet;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::files::{Manifests, is_kustomization};
-use super::{PinPlan, plan_texts};
+use super::files::Manifests;
+use super::plan::{PinPlan, plan_texts};
 use crate::cli::ManifestsArgs;
 use crate::commands::{Outcome, print};
 use crate::gather::workspace::Workspace;
 use crate::image::record::DigestRecord;
-use crate::kubernetes::first::{First, kustomization, namespace, object_name, with_resources};
+use crate::kubernetes::kustomization;
 use crate::kubernetes::pinning::mark::Mark;
 use crate::kubernetes::pinning::pin::Images;
 use crate::kubernetes::placeholder;
+use crate::kubernetes::scaffold::{self, Scaffold, namespace, object_name, with_resources};
 use crate::system::files::{Replacement, replace_all};
 use crate::workspace::manifest_settings::ManifestSource;
 use crate::workspace::settings::tidy;
@@ -105,10 +106,10 @@ fn files(
         let placeholder = || format!("{}{}", placeholder::reference(), Mark::comment(&[(*component).to_owned()]));
         let recorded = record.and_then(|record| record.images.get(*component));
         let image = recorded.map_or_else(placeholder, |image| image.image.to_string());
-        files.push((path, First { component, port: *port, image }.manifest()));
+        files.push((path, Scaffold { component, port: *port, image }.manifest()));
         names.push(file);
     }
-    let own = existing.iter().find(|(path, _)| path.parent() == Some(&folder) && is_kustomization(path));
+    let own = existing.iter().find(|(path, _)| path.parent() == Some(&folder) && kustomization::is_file(path));
     if let Some((path, text)) = own {
         let Some(new) = with_resources(text, path.file_name().unwrap_or_default(), &names) else {
             bail!("`{path}` has no list of `resources`, one a line, to add {} to", names.join(", "));
@@ -118,7 +119,7 @@ fn files(
         let space = object_name(workspace.root().file_name().unwrap_or_default());
         files.push((folder.join("namespace.yaml"), namespace(&space)));
         names.insert(0, "namespace.yaml".to_owned());
-        files.push((folder.join("kustomization.yaml"), kustomization(&space, &names)));
+        files.push((folder.join("kustomization.yaml"), scaffold::kustomization(&space, &names)));
     }
     Ok(files)
 }

@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 
+use super::files::Manifests;
 use crate::cluster::kubectl::kustomize;
+use crate::kubernetes::image_owners::without_selector;
 use crate::kubernetes::kustomization::Entry;
-use crate::kubernetes::ours::without_selector;
 use crate::kubernetes::pinning::naming::Scope;
 use crate::kubernetes::pinning::pin::{Images, Pinned, pin};
 use crate::system::parallel;
@@ -24,6 +25,29 @@ pub(super) struct Rendered {
     pub(super) named: BTreeSet<String>,
     /// Images of ours that are not what was pinned, a line each.
     pub(super) wrong: Vec<String>,
+}
+
+/// The texts that are applied, by path: of a kustomization what kubectl makes of it, and its files as they are where
+/// there is no kubectl.
+///
+/// # Errors
+/// kubectl refuses a kustomization, or has not ended by `deadline`.
+pub(crate) fn applied_texts(
+    root: &Utf8Path,
+    manifests: &Manifests,
+    deadline: Instant,
+) -> Result<Vec<(Utf8PathBuf, String)>> {
+    let has_kubectl = which::which("kubectl").is_ok();
+    let texts = parallel::map(manifests.entries.clone(), manifests.entries.len(), |entry| match &entry {
+        Entry::Kustomization(folder, _) if has_kubectl => {
+            anyhow::Ok(vec![(folder.clone(), kustomize(root, folder, deadline)?)])
+        }
+        _ => {
+            let files = manifests.files.iter().filter(|file| entry.files().contains(&file.path));
+            Ok(files.map(|file| (file.path.clone(), file.text.clone())).collect())
+        }
+    });
+    Ok(texts.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
 
 /// Renders the kustomizations among `entries` as they are on disk; nothing where there is none.

@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 use similar::TextDiff;
 
-use super::PinPlan;
+use super::plan::PinPlan;
 use crate::cli::ManifestsArgs;
 use crate::commands::{Outcome, print};
 use crate::gather::workspace::Workspace;

@@ -9,32 +9,26 @@ use cargo_metadata::Metadata;
 
 use crate::cli::SmokeArgs;
 use crate::cluster::Kubectl;
-use crate::cluster::kubectl::kustomize;
 use crate::commands::manifests::files::Manifests;
 use crate::commands::manifests::{self, placeholder_variable};
 use crate::image::record::{DigestRecord, RECORD_PATH};
-use crate::kubernetes::kustomization::Entry;
-use crate::kubernetes::ours::Repositories;
+use crate::kubernetes::image_owners::Repositories;
 use crate::kubernetes::smoke::expected::{Expectations, Place, places};
 use crate::kubernetes::smoke::selection::Selection;
-use crate::system::{cargo, parallel, process};
+use crate::system::{cargo, process};
 use crate::workspace::settings::{WorkspaceSettings, workspace_settings};
 
 /// What a run is about.
 pub(super) struct Plan {
-    /// The namespaces to look at.
     pub(super) namespaces: Vec<String>,
     /// The namespace that kubectl is told when it applies: only one that the user named.
     pub(super) named_namespace: Option<String>,
-    /// Which images must run.
     pub(super) expectations: Expectations,
     /// Components that the settings let be deployed by nobody.
     pub(super) undeployed: Vec<String>,
-    /// Which workloads are looked at.
     pub(super) selection: Selection,
     /// The manifests, and which of them are applied.
     pub(super) manifests: Manifests,
-    /// Whether placeholder images pass.
     pub(super) placeholders_pass: bool,
     /// How long pods must have been ready.
     pub(super) settle: std::time::Duration,
@@ -119,15 +113,8 @@ fn record(root: &Utf8Path, here: &Utf8Path, named: Option<&Utf8Path>) -> Result<
 
 /// The containers of all that is applied, as it is applied.
 fn all_places(manifests: &Manifests, root: &Utf8Path, deadline: Instant) -> Result<Vec<Place>> {
-    let rendered = parallel::map(manifests.entries.clone(), manifests.entries.len(), |entry| match &entry {
-        Entry::Kustomization(folder, _) => Ok(vec![(folder.clone(), kustomize(root, folder, deadline)?)]),
-        Entry::Files(paths) => {
-            let files = manifests.files.iter().filter(|file| paths.contains(&file.path));
-            Ok(files.map(|file| (file.path.clone(), file.text.clone())).collect())
-        }
-    });
     let mut all = Vec::new();
-    for (path, text) in rendered.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten() {
+    for (path, text) in manifests::applied_texts(root, manifests, deadline)? {
         all.extend(places(&text).map_err(|error| anyhow!("`{path}` is no YAML: {error}"))?);
     }
     Ok(all)
@@ -153,10 +140,9 @@ fn namespaces(places: &[Place], arguments: &SmokeArgs, kubectl: &Kubectl) -> Res
         && let Some(place) = places.iter().find(|place| place.namespace.is_none())
     {
         bail!(
-            "{}/{} names no namespace, and of several `--namespace` nobody knows which is meant\nwrite it into the \
+            "{} names no namespace, and of several `--namespace` nobody knows which is meant\nwrite it into the \
              manifests, or apply to one at a time",
-            place.kind.name().to_lowercase(),
-            place.workload
+            place.shown()
         );
     }
     if !arguments.namespace.is_empty() {

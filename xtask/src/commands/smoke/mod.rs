@@ -1,17 +1,18 @@
 //! `smoke`: the cluster runs exactly the expected images, ready and healthy, or why not.
 
 mod apply;
-mod details;
+mod ask;
+mod explain;
 mod gather;
-mod health;
-mod identity;
 mod local;
+mod look_up;
 mod namespace;
 mod registry;
-mod report;
-mod rollout;
 mod run;
+mod show;
+mod timing;
 mod view;
+mod watch;
 
 use anyhow::Result;
 use camino::Utf8Path;
@@ -25,11 +26,11 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &SmokeArgs) -> Result<
     if arguments.local {
         return local::smoke(manifest, arguments);
     }
-    let times = health::Times::new(arguments.timeout);
+    let times = timing::Times::new(arguments.timeout);
     let (plan, kubectl) = gather::gather(manifest, arguments, times.deadline)?;
     if arguments.dry_run {
         return apply::dry_run(&kubectl, &plan);
     }
     let report = run::run(&plan, kubectl, arguments, times)?;
-    report::report(&report, arguments)
+    show::show(&report, arguments)
 }

@@ -6,20 +6,19 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::details::details;
+use super::ask::{Health, service_faults};
+use super::explain::details;
 use super::gather::Plan;
-use super::health::{Health, Times, service_faults};
-use super::identity::Identities;
-use super::rollout::{Rollouts, placeholders};
-use super::run::Steps;
+use super::look_up::Identities;
+use super::timing::{Steps, Times};
 use super::view::View;
+use super::watch::{Rollouts, placeholders};
 use crate::cli::SmokeArgs;
 use crate::cluster::Api;
+use crate::kubernetes::objects::{Container, Kind, Pod, Workload};
 use crate::kubernetes::smoke::expected::Owner;
-use crate::kubernetes::smoke::objects::{Container, Pod};
 use crate::kubernetes::smoke::report::{Check, WorkloadReport};
 use crate::kubernetes::smoke::rollout::{Strictness, ready_seconds};
-use crate::kubernetes::smoke::workload::{Kind, Workload};
 use crate::registry::Client;
 use crate::system::parallel;
 
@@ -31,8 +30,7 @@ const RESTART_REPORT: Duration = Duration::from_secs(10);
 const JOBS: usize = 16;
 
 /// What was found in a namespace.
-pub(super) struct Found {
-    /// Its name.
+pub(super) struct NamespaceResult {
     pub(super) namespace: String,
     /// Whether there was nothing to look at.
     pub(super) is_empty: bool,
@@ -42,16 +40,12 @@ pub(super) struct Found {
     pub(super) containers: BTreeMap<(Kind, String), BTreeSet<String>>,
     /// Components that somebody else's image is called like, with a sentence on where it runs.
     pub(super) alike: Vec<(String, String)>,
-    /// What is checked beside workloads.
     pub(super) checks: Vec<Check>,
-    /// The workloads.
     pub(super) workloads: Vec<WorkloadReport>,
-    /// How long each step took.
     pub(super) steps: Steps,
 }
 
-impl Found {
-    /// How long it all took.
+impl NamespaceResult {
     pub(super) fn seconds(&self) -> f64 {
         self.steps.steps.iter().map(|step| step.seconds).sum()
     }
@@ -61,7 +55,7 @@ impl Found {
 ///
 /// # Errors
 /// Missing rights; an API server that was never heard.
-pub(super) fn look(
+pub(super) fn check(
     plan: &Plan,
     api: &Api,
     client: &Arc<Client>,
@@ -69,7 +63,7 @@ pub(super) fn look(
     arguments: &SmokeArgs,
     times: Times,
     since: i64,
-) -> Result<Found> {
+) -> Result<NamespaceResult> {
     let mut steps = Steps::new(Instant::now());
     let strictness = match (arguments.fail_fast, arguments.tolerate_failures) {
         (true, _) => Strictness::FailFast,
@@ -83,13 +77,13 @@ pub(super) fn look(
     identities.look_up(&rollouts, times);
     steps.end("identity");
     let is_lost = rollouts.has_failed() || identities.has_mismatch(&rollouts);
-    let times = if is_lost { rollouts.hurry() } else { times };
+    let times = if is_lost { rollouts.shorten() } else { times };
     let mut health = Health::new(arguments.fail_fast);
     let mut is_last_look = false;
     loop {
         while health.ask(api, &rollouts, times) {
             if health.is_doubtful {
-                rollouts.linger(RESTART_REPORT, |rollouts| health.saw_restart(rollouts))?;
+                rollouts.keep_watching(RESTART_REPORT, |rollouts| health.saw_restart(rollouts))?;
             }
             // Pods that took the place of others meanwhile are checked as well.
             rollouts.wait(view)?;
@@ -101,12 +95,12 @@ pub(super) fn look(
             break;
         }
         is_last_look = true;
-        rollouts.look_again();
+        rollouts.list_pods_again();
         rollouts.wait(view)?;
     }
     identities.look_up(&rollouts, times);
     steps.end("health");
-    rollouts.linger(EVENT_REPORT, |rollouts| !rollouts.lacks_events())?;
+    rollouts.keep_watching(EVENT_REPORT, |rollouts| !rollouts.lacks_events())?;
 
     let seconds = times.started.elapsed().as_secs_f64();
     let all = rollouts.workloads();
@@ -130,19 +124,19 @@ pub(super) fn look(
     });
     let run = rollouts.namespace.workloads();
     let mut checks = service_faults(&rollouts, seconds);
-    let makers: BTreeSet<String> = all.iter().filter_map(|workload| workload.unknown_maker()).collect();
-    checks.extend(makers.iter().map(|maker| {
+    let controllers: BTreeSet<String> = all.iter().filter_map(|workload| workload.unknown_controller()).collect();
+    checks.extend(controllers.iter().map(|controller| {
         let message = "its pods are looked at, and how many there should be is not known";
-        Check { passed: true, ..Check::failed("rollout", maker.as_str(), "not-counted", message, seconds) }
+        Check { passed: true, ..Check::failed("rollout", controller.as_str(), "not-counted", message, seconds) }
     }));
-    Ok(Found {
+    Ok(NamespaceResult {
         namespace: api.namespace.clone(),
         is_empty: all.is_empty(),
         components: run.iter().flat_map(|workload| components(plan, workload)).collect(),
         containers: run
             .iter()
             .map(|workload| {
-                let names = workload.template().spec.all().map(|container| container.name.clone());
+                let names = workload.containers().map(|container| container.name.clone());
                 ((workload.kind, workload.metadata.name.clone()), names.collect())
             })
             .collect(),
@@ -154,7 +148,7 @@ pub(super) fn look(
 }
 
 fn components(plan: &Plan, workload: &Workload) -> Vec<String> {
-    let owners = workload.template().spec.all().map(|container| plan.expectations.owner(workload, container));
+    let owners = workload.containers().map(|container| plan.expectations.owner(workload, container));
     let names = owners.filter_map(|owner| match owner {
         Owner::Component(name) | Owner::Placeholder(name) => Some(name.to_owned()),
         Owner::Foreign => None,
@@ -163,7 +157,7 @@ fn components(plan: &Plan, workload: &Workload) -> Vec<String> {
 }
 
 fn alike(plan: &Plan, workload: &Workload) -> Vec<(String, String)> {
-    let containers = workload.template().spec.all();
+    let containers = workload.containers();
     let found = containers.filter_map(|container| {
         let component = plan.expectations.alike(container)?;
         let Container { name, image, .. } = container;
@@ -185,21 +179,21 @@ fn rollout_checks(plan: &Plan, api: &Api, rollouts: &Rollouts<'_>, workload: &Wo
         checks.push(Check::failed("rollout", "", "not-ready", message, rollouts.elapsed()));
         return checks;
     };
-    if decided.troubles.is_empty() && checks.is_empty() {
+    if decided.failures.is_empty() && checks.is_empty() {
         let short = || {
             let message = format!("its pods were not watched for {} s, since time was up", plan.settle.as_secs());
             Check { passed: true, ..Check::failed("rollout", "", "not-settled", message, decided.seconds) }
         };
         checks.push(if decided.is_settled { Check::ok("rollout", "", decided.seconds) } else { short() });
     }
-    checks.extend(decided.troubles.iter().map(|trouble| {
-        let subject = trouble.pod.as_ref().map(|pod| match &trouble.container {
+    checks.extend(decided.failures.iter().map(|failure| {
+        let subject = failure.pod.as_ref().map(|pod| match &failure.container {
             Some(container) => format!("pod {pod}, container {container}"),
             None => format!("pod {pod}"),
         });
         let subject = subject.unwrap_or_default();
-        let check = Check::failed("rollout", subject, trouble.verdict, &trouble.message, decided.seconds);
-        Check { details: details(api, &rollouts.namespace, workload, trouble), ..check }
+        let check = Check::failed("rollout", subject, failure.verdict, &failure.message, decided.seconds);
+        Check { details: details(api, &rollouts.namespace, workload, failure), ..check }
     }));
     checks
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::health::Times;
+use super::timing::Times;
 use crate::image::reference::ImageReference;
 use crate::kubernetes::smoke::report::Check;
 use crate::registry::Client;

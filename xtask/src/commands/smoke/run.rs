@@ -8,15 +8,15 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use super::apply::apply;
 use super::gather::Plan;
-use super::health::Times;
-use super::namespace::{Found, look};
+use super::namespace::{NamespaceResult, check};
 use super::registry::Lookup;
+use super::timing::{Steps, Times};
 use super::view::View;
 use crate::cli::SmokeArgs;
 use crate::cluster::{Api, ApiFailure, Kubectl, NamespaceState};
+use crate::kubernetes::objects::Kind;
 use crate::kubernetes::smoke::expected::Place;
-use crate::kubernetes::smoke::report::{Check, Report, Step};
-use crate::kubernetes::smoke::workload::Kind;
+use crate::kubernetes::smoke::report::{Check, Report};
 use crate::registry::{Client, Credentials};
 use crate::system::parallel;
 use crate::system::progress::Progress;
@@ -46,7 +46,7 @@ pub(super) fn run(plan: &Plan, kubectl: Kubectl, arguments: &SmokeArgs, times: T
     let images = images.map(|(component, image)| (component.to_owned(), image.clone())).collect();
     let images = Lookup::start(&client, images, times.started);
     let (api, states) = connect(kubectl, plan, times)?;
-    let _closing = Closing(api.clone());
+    let _closing = CloseOnDrop(api.clone());
     api.keep_asking();
     steps.end("connect");
     for (namespace, state) in plan.namespaces.iter().zip(&states) {
@@ -71,10 +71,10 @@ pub(super) fn run(plan: &Plan, kubectl: Kubectl, arguments: &SmokeArgs, times: T
         steps.end("apply");
     }
     let found = parallel::map(plan.namespaces.clone(), plan.namespaces.len(), |namespace| {
-        look(plan, &api.in_namespace(&namespace), &client, &view, arguments, times, since)
+        check(plan, &api.in_namespace(&namespace), &client, &view, arguments, times, since)
     });
     drop(view);
-    let found = found.into_iter().collect::<Result<Vec<Found>>>()?;
+    let found = found.into_iter().collect::<Result<Vec<NamespaceResult>>>()?;
     // Those of the namespace that took longest.
     let slowest = found.iter().max_by(|a, b| a.seconds().total_cmp(&b.seconds()));
     steps.steps.extend(slowest.iter().flat_map(|found| found.steps.steps.iter().cloned()));
@@ -95,37 +95,17 @@ fn finish(report: Report, steps: Steps, times: Times) -> Report {
 }
 
 /// Ends kubectl with the run, however that ends.
-struct Closing(Api);
+struct CloseOnDrop(Api);
 
-impl Drop for Closing {
+impl Drop for CloseOnDrop {
     fn drop(&mut self) {
         self.0.close();
     }
 }
 
-/// The run's steps and how long each took.
-pub(super) struct Steps {
-    last: Instant,
-    pub(super) steps: Vec<Step>,
-}
-
-impl Steps {
-    /// The first one began then.
-    pub(super) fn new(begun: Instant) -> Self {
-        Steps { last: begun, steps: Vec::new() }
-    }
-
-    /// One ends, the next begins.
-    pub(super) fn end(&mut self, name: &'static str) {
-        let now = Instant::now();
-        self.steps.push(Step { name, seconds: now.duration_since(self.last).as_secs_f64() });
-        self.last = now;
-    }
-}
-
 /// Starts the proxy and waits for the API server's first answers: whether the namespaces are there.
 fn connect(kubectl: Kubectl, plan: &Plan, times: Times) -> Result<(Api, Vec<NamespaceState>)> {
-    let whom = unreachable(&kubectl);
+    let whom = kubectl.unreachable();
     let first = plan.namespaces.first().context("there is a namespace")?;
     let api = Api::open(kubectl, first, times.deadline).with_context(|| whom.clone())?;
     let deadline = times.decide.min(Instant::now() + FIRST_ANSWER);
@@ -133,7 +113,7 @@ fn connect(kubectl: Kubectl, plan: &Plan, times: Times) -> Result<(Api, Vec<Name
         let api = api.in_namespace(&namespace);
         loop {
             match api.namespace_state() {
-                Err(ApiFailure::Away(_)) if Instant::now() < deadline => std::thread::sleep(PAUSE),
+                Err(ApiFailure::Unavailable(_)) if Instant::now() < deadline => std::thread::sleep(PAUSE),
                 state => return state,
             }
         }
@@ -161,24 +141,14 @@ fn check_namespace(namespace: &str, state: NamespaceState, context: &str, is_app
     }
 }
 
-/// The head of an error of a cluster that gives no answer, with what to do.
-pub(super) fn unreachable(kubectl: &Kubectl) -> String {
-    let Kubectl { context, server, .. } = kubectl;
-    format!(
-        "the cluster of context `{context}` ({server}) gives no answer to use\n`kubectl cluster-info --context {context}` \
-         asks it too; `--context NAME` takes another"
-    )
-}
-
 /// Images of ours that manifests name without a digest, and no record tells it.
 fn unpinned(plan: &Plan, seconds: f64) -> Vec<Check> {
     let check = |(component, place): &(String, Place)| {
         let message = format!(
-            "container {} of {}/{} names `{}`, no digest, so nobody knows which image should run; `cargo xtask \
+            "container {} of {} names `{}`, no digest, so nobody knows which image should run; `cargo xtask \
              manifests` pins it",
             place.container,
-            place.kind.name().to_lowercase(),
-            place.workload,
+            place.shown(),
             place.image
         );
         Check::failed("component", component.as_str(), "unpinned", message, seconds)
@@ -187,7 +157,7 @@ fn unpinned(plan: &Plan, seconds: f64) -> Vec<Check> {
 }
 
 /// Components that should run and do not, or of which nobody knows which image should run.
-fn missing(plan: &Plan, found: &[Found], seconds: f64) -> Vec<Check> {
+fn missing(plan: &Plan, found: &[NamespaceResult], seconds: f64) -> Vec<Check> {
     let mut checks = Vec::new();
     let failed = |name: &str, verdict, message: String| Check::failed("component", name, verdict, message, seconds);
     for empty in found.iter().filter(|found| found.is_empty) {
@@ -195,7 +165,7 @@ fn missing(plan: &Plan, found: &[Found], seconds: f64) -> Vec<Check> {
     }
     checks.extend(unpinned(plan, seconds));
     let runs = |component: &str, namespace: Option<&str>| {
-        let here = |found: &&Found| namespace.is_none_or(|name| name == found.namespace);
+        let here = |found: &&NamespaceResult| namespace.is_none_or(|name| name == found.namespace);
         found.iter().filter(here).any(|found| found.components.contains(component))
     };
     // Where a selector narrows, others are not expected.
@@ -224,7 +194,7 @@ fn missing(plan: &Plan, found: &[Found], seconds: f64) -> Vec<Check> {
         if is_there || is_excluded || is_unnamed || is_meant(component) || !runs(component, namespace) {
             continue;
         }
-        let what = format!("{}/{}", place.kind.name().to_lowercase(), place.workload);
+        let what = place.shown();
         let message = match here().any(|found| found.containers.contains_key(&key)) {
             true => format!("{what} runs without its container {}, which the manifests have", place.container),
             false => format!("the manifests have {what}, and the cluster does not"),

@@ -18,7 +18,6 @@ struct Line {
 }
 
 impl View {
-    /// Nothing is shown yet.
     pub(super) fn new(progress: Progress) -> Self {
         View { progress, lines: Mutex::default() }
     }

@@ -3,7 +3,6 @@
 //!
 //! Pure: effects (ports, folders, processes, requests) are with who runs the plan.
 
-pub(crate) mod objects;
 pub(crate) mod plan;
 pub(crate) mod probes;
 pub(crate) mod read;

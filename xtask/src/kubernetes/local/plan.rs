@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::objects::{Container, FilesSource, PodSpec, Service, Volume};
-use super::probes::{Ask, Question, question};
-use super::read::{Application, Workload, component_of};
-use super::values::{Ports, Replacements, expand, pairs};
-use super::variables::{last, missing, pod_name, variables};
+use super::probes::{Question, question};
+use super::read::Application;
+use super::values::{Ports, Replacements, pairs};
+use super::variables::{expand, last, missing, pod_name, variables};
 use super::verdict::{LocalVerdict, State};
 use crate::image::manifest::ContainerConfig;
+use crate::kubernetes::objects::{Container, FilesSource, Probe, ProbeAction, ServicePort, Volume, Workload};
 
 /// Kubernetes' default (PodSpec, `terminationGracePeriodSeconds`).
 const GRACE_SECONDS: u64 = 30;
@@ -21,11 +21,8 @@ const MOST_GRACE: Duration = Duration::from_secs(5);
 /// An image of the layout, unpacked.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LocalImage {
-    /// The manifest's digest.
     pub(crate) digest: String,
-    /// How it starts.
     pub(crate) config: ContainerConfig,
-    /// Where its files are.
     pub(crate) root: Utf8PathBuf,
     /// All its paths, absolute.
     pub(crate) paths: BTreeSet<Utf8PathBuf>,
@@ -49,10 +46,8 @@ pub(crate) struct Pod {
     /// A container of these that is not run, so that nothing after it is.
     pub(crate) blocked: Option<String>,
     /// What is not run, and why.
-    pub(crate) unrun: Vec<LocalVerdict>,
-    /// Folders to make.
+    pub(crate) not_run: Vec<LocalVerdict>,
     pub(crate) folders: BTreeSet<Utf8PathBuf>,
-    /// Files to write.
     pub(crate) files: BTreeMap<Utf8PathBuf, String>,
 }
 
@@ -61,26 +56,20 @@ pub(crate) struct Pod {
 pub(crate) struct Program {
     /// As [`LocalVerdict::name`].
     pub(crate) name: String,
-    /// Whose it is.
     pub(crate) component: String,
-    /// The image's manifest digest.
     pub(crate) digest: String,
-    /// The file to run.
     pub(crate) executable: Utf8PathBuf,
-    /// Its arguments.
     pub(crate) arguments: Vec<String>,
-    /// All its variables.
     pub(crate) variables: BTreeMap<String, String>,
     /// The folder to run it in.
     pub(crate) folder: Utf8PathBuf,
     /// Startup and liveness probes.
     pub(crate) health: Vec<Question>,
-    /// The readiness probe.
     pub(crate) ready: Option<Question>,
     /// What should be known even when all is well.
     pub(crate) notes: Vec<String>,
-    /// Ports that it will listen on without having been told.
-    pub(crate) untold: Vec<u16>,
+    /// Ports that it will listen on, since no variable and no argument says otherwise.
+    pub(crate) fixed_ports: Vec<u16>,
     /// Its first port here.
     pub(crate) port: Option<u16>,
     /// How long it may take to end.
@@ -89,17 +78,16 @@ pub(crate) struct Program {
 
 /// The components whose images the application needs.
 pub(crate) fn components(application: &Application) -> BTreeSet<String> {
-    let specs = application.workloads.iter().map(|workload| &workload.template.spec);
-    let images = specs.flat_map(|spec| spec.containers.iter().chain(&spec.init_containers)).map(|c| &c.image);
-    images.filter_map(|image| component_of(image)).map(str::to_owned).collect()
+    let containers = application.workloads.iter().flat_map(|workload| workload.containers());
+    containers.filter_map(|container| container.component.clone()).collect()
 }
 
-/// The ports of each workload, and whether its programs are told of them: those can be moved.
+/// The ports of each workload, and whether they can be moved: a variable or an argument tells its programs of them.
 pub(crate) fn listening(application: &Application, images: &LocalImages) -> Vec<BTreeMap<u16, bool>> {
-    let told = |workload: &Workload, port: u16| {
+    let movable = |workload: &Workload, port: u16| {
         let only = Replacements::only(port);
-        workload.template.spec.containers.iter().any(|container| {
-            let Some(Ok(image)) = component_of(&container.image).and_then(|component| images.get(component)) else {
+        workload.template().spec.containers.iter().any(|container| {
+            let Some(Ok(image)) = container.component.as_ref().and_then(|component| images.get(component)) else {
                 return false;
             };
             let Ok(environment) = environment(application, workload, container, image, &[]) else { return false };
@@ -116,32 +104,20 @@ pub(crate) fn listening(application: &Application, images: &LocalImages) -> Vec<
         })
     };
     let ports = |workload: &Workload| ports_of(application, workload);
-    let with_told = |workload| ports(workload).into_iter().map(|port| (port, told(workload, port))).collect();
-    application.workloads.iter().map(with_told).collect()
+    let with_movable = |workload| ports(workload).into_iter().map(|port| (port, movable(workload, port))).collect();
+    application.workloads.iter().map(with_movable).collect()
 }
 
 /// Declared ports, and those that probes and Services speak to.
 fn ports_of(application: &Application, workload: &Workload) -> BTreeSet<u16> {
     let mut ports = BTreeSet::new();
-    for container in &workload.template.spec.containers {
+    for container in &workload.template().spec.containers {
         ports.extend(container.ports.iter().map(|port| port.container_port));
-        for probe in container.probes() {
-            let asked = probe.http_get.as_ref().filter(|get| get.host.is_empty()).map(|get| &get.port);
-            let socket = probe.tcp_socket.as_ref().or(probe.grpc.as_ref());
-            let asked = asked.or(socket.map(|socket| &socket.port));
-            ports.extend(asked.and_then(|port| container.port(port)));
-        }
-        let services = application.services.iter().filter(|service| selects(service, workload));
-        ports
-            .extend(services.flat_map(|service| &service.spec.ports).filter_map(|port| container.port(&port.target())));
+        ports.extend(container.probes().filter_map(|probe| container.action(probe).ok()??.port()));
+        let services = application.services.iter().filter(|service| service.selects(workload.pod_labels()));
+        ports.extend(services.flat_map(|service| &service.spec.ports).filter_map(|port| port.number_in(container)));
     }
     ports
-}
-
-fn selects(service: &Service, workload: &Workload) -> bool {
-    let labels = &workload.template.metadata.labels;
-    let selector = &service.spec.selector;
-    !selector.is_empty() && selector.iter().all(|(name, value)| labels.get(name) == Some(value))
 }
 
 /// The pods to run; `folder` is theirs.
@@ -149,14 +125,14 @@ pub(crate) fn pods(
     application: &Application,
     images: &LocalImages,
     ports: &LocalPorts,
-    told: &[BTreeMap<u16, bool>],
+    movable: &[BTreeMap<u16, bool>],
     folder: &Utf8Path,
 ) -> Vec<Pod> {
     let services = services(application, ports);
-    let workloads = application.workloads.iter().zip(ports).zip(told);
+    let workloads = application.workloads.iter().zip(ports).zip(movable);
     workloads
-        .map(|((workload, ports), told)| {
-            let planner = Planner { application, images, services: &services, workload, ports, told, folder };
+        .map(|((workload, ports), movable)| {
+            let planner = Planner { application, images, services: &services, workload, ports, movable, folder };
             planner.pod()
         })
         .collect()
@@ -167,15 +143,16 @@ pub(crate) fn pods(
 fn services(application: &Application, ports: &LocalPorts) -> BTreeMap<String, Ports> {
     let mut found = BTreeMap::new();
     for service in &application.services {
-        let selected = application.workloads.iter().zip(ports).find(|(workload, _)| selects(service, workload));
+        let selected =
+            application.workloads.iter().zip(ports).find(|(workload, _)| service.selects(workload.pod_labels()));
         let Some((workload, local)) = selected else { continue };
-        let to_local = |port: &super::objects::ServicePort| {
-            let containers = &workload.template.spec.containers;
-            let number = containers.iter().find_map(|container| container.port(&port.target()))?;
+        let to_local = |port: &ServicePort| {
+            let containers = &workload.template().spec.containers;
+            let number = containers.iter().find_map(|container| port.number_in(container))?;
             Some((port.port, *local.get(&number)?))
         };
         let ports: Ports = service.spec.ports.iter().filter_map(to_local).collect();
-        let (name, namespace) = (&service.metadata.name, &workload.namespace);
+        let (name, namespace) = (&service.metadata.name, &workload.metadata.namespace);
         for suffix in
             ["", &format!(".{namespace}"), &format!(".{namespace}.svc"), &format!(".{namespace}.svc.cluster.local")]
         {
@@ -191,27 +168,28 @@ struct Planner<'a> {
     services: &'a BTreeMap<String, Ports>,
     workload: &'a Workload,
     ports: &'a Ports,
-    told: &'a BTreeMap<u16, bool>,
+    movable: &'a BTreeMap<u16, bool>,
     folder: &'a Utf8Path,
 }
 
 impl Planner<'_> {
     fn pod(&self) -> Pod {
         let mut pod = Pod::default();
-        let PodSpec { containers, init_containers, .. } = &self.workload.template.spec;
-        if self.workload.replicas == 0 {
-            let verdict = LocalVerdict::unrun(self.workload.name.clone(), None, State::Skipped, "zero replicas");
-            pod.unrun.push(verdict);
+        let spec = &self.workload.template().spec;
+        if self.workload.replicas() == 0 {
+            let verdict =
+                LocalVerdict::not_run(self.workload.metadata.name.clone(), None, State::Skipped, "zero replicas");
+            pod.not_run.push(verdict);
             return pod;
         }
-        let stays = |container: &&Container| container.restart_policy == "Always";
-        for container in init_containers.iter().filter(|container| !stays(container)) {
+        for container in spec.run_once() {
             let program = self.container(container, &mut pod);
             pod.first.extend(program);
             // Foreign ones are passed over: what they do is not ours to know.
-            pod.blocked = pod.unrun.iter().find(|verdict| !verdict.state.passes()).map(|verdict| verdict.name.clone());
+            pod.blocked =
+                pod.not_run.iter().find(|verdict| !verdict.state.passes()).map(|verdict| verdict.name.clone());
         }
-        for container in init_containers.iter().filter(stays).chain(containers) {
+        for container in spec.long_running() {
             let program = self.container(container, &mut pod);
             pod.programs.extend(program);
         }
@@ -220,34 +198,34 @@ impl Planner<'_> {
 
     /// Plans a container; what is not run goes to the pod's verdicts.
     fn container(&self, container: &Container, pod: &mut Pod) -> Option<Program> {
-        let name = match container.name == self.workload.name {
-            true => container.name.clone(),
-            false => format!("{}/{}", self.workload.name, container.name),
+        let name = match &self.workload.metadata.name {
+            name if container.name == *name => name.clone(),
+            name => format!("{name}/{}", container.name),
         };
-        let mut unrun = |component: Option<&str>, state, message: String| {
-            pod.unrun.push(LocalVerdict::unrun(name.clone(), component.map(str::to_owned), state, message));
+        let mut not_run = |component: Option<&str>, state, message: String| {
+            pod.not_run.push(LocalVerdict::not_run(name.clone(), component.map(str::to_owned), state, message));
             None
         };
-        let Some(component) = component_of(&container.image) else {
-            return unrun(None, State::Skipped, format!("`{}` is a foreign image", container.image));
+        let Some(component) = container.component.as_deref() else {
+            return not_run(None, State::Skipped, format!("`{}` is a foreign image", container.image));
         };
         let image = match self.images.get(component) {
             Some(Ok(image)) => image,
-            Some(Err(why)) => return unrun(Some(component), State::NoImage, why.clone()),
-            None => return unrun(Some(component), State::NoImage, "there is no such image".to_owned()),
+            Some(Err(why)) => return not_run(Some(component), State::NoImage, why.clone()),
+            None => return not_run(Some(component), State::NoImage, "there is no such image".to_owned()),
         };
         let (mut folders, mut files) = (BTreeSet::new(), BTreeMap::new());
         let mounts = match self.mounts(container, &mut folders, &mut files) {
             Ok(mounts) => mounts,
-            Err(why) => return unrun(Some(component), State::NeedsCluster, why),
+            Err(why) => return not_run(Some(component), State::NeedsCluster, why),
         };
-        let links = match self.workload.template.spec.enable_service_links {
+        let links = match self.workload.template().spec.enable_service_links {
             Some(false) => Vec::new(),
             _ => self.service_links(),
         };
         let variables = match environment(self.application, self.workload, container, image, &links) {
             Ok(variables) => variables,
-            Err(why) => return unrun(Some(component), State::NeedsCluster, why),
+            Err(why) => return not_run(Some(component), State::NeedsCluster, why),
         };
         match self.program(name.clone(), component, container, image, mounts, variables) {
             Ok(program) => {
@@ -255,7 +233,7 @@ impl Planner<'_> {
                 pod.files.extend(files);
                 Some(program)
             }
-            Err(why) => unrun(Some(component), State::CannotStart, why),
+            Err(why) => not_run(Some(component), State::CannotStart, why),
         }
     }
 
@@ -288,10 +266,10 @@ impl Planner<'_> {
             .find(|folder| !folder.is_empty())
             .and_then(|folder| replacements.path(Utf8Path::new(folder)))
             .unwrap_or_else(|| image.root.clone());
-        let ask = |probe: &Option<super::objects::Probe>| {
+        let ask = |probe: &Option<Probe>| {
             let Some(probe) = probe else { return Ok(None) };
             let mut question = question(container, probe, self.ports)?;
-            if let Some(Question { ask: Ask::Exec(words), .. }) = &mut question {
+            if let Some(Question { ask: ProbeAction::Exec(words), .. }) = &mut question {
                 let program = words.first().ok_or("a probe runs no command")?;
                 let here = executable(program, image, &variables)
                     .ok_or_else(|| format!("a probe runs `{program}`, which is not in the image"))?;
@@ -302,9 +280,9 @@ impl Planner<'_> {
         };
         let health = [ask(&container.startup_probe)?, ask(&container.liveness_probe)?];
         let own = container.ports.iter().map(|port| port.container_port);
-        let own: BTreeSet<u16> =
-            own.chain(container.probes().filter_map(|probe| container.port(&probe.http_get.as_ref()?.port))).collect();
-        let seconds = self.workload.template.spec.termination_grace_period_seconds.unwrap_or(GRACE_SECONDS);
+        let asked = container.probes().filter(|probe| probe.http_get.is_some());
+        let own: BTreeSet<u16> = own.chain(asked.filter_map(|probe| container.action(probe).ok()??.port())).collect();
+        let seconds = self.workload.template().spec.termination_grace_period_seconds.unwrap_or(GRACE_SECONDS);
         let words: Vec<String> = command.iter().chain(&arguments).cloned().collect();
         let mut notes = Vec::new();
         if image.is_outdated {
@@ -326,7 +304,7 @@ impl Planner<'_> {
             folder,
             health: health.into_iter().flatten().collect(),
             ready: ask(&container.readiness_probe)?,
-            untold: own.iter().copied().filter(|port| self.told.get(port) == Some(&false)).collect(),
+            fixed_ports: own.iter().copied().filter(|port| self.movable.get(port) == Some(&false)).collect(),
             notes,
             port: own.iter().find_map(|port| self.ports.get(port)).copied(),
             grace: Duration::from_secs(seconds).min(MOST_GRACE),
@@ -354,8 +332,8 @@ impl Planner<'_> {
     ) -> Result<Vec<(Utf8PathBuf, Utf8PathBuf)>, String> {
         let mut mounts = Vec::new();
         for mount in &container.volume_mounts {
-            let folder = self.folder.join(&self.workload.name).join(&mount.name);
-            let volumes = &self.workload.template.spec.volumes;
+            let folder = self.folder.join(&self.workload.metadata.name).join(&mount.name);
+            let volumes = &self.workload.template().spec.volumes;
             // What has no volume is a claim of a StatefulSet: a folder.
             if let Some(volume) = volumes.iter().find(|volume| volume.name == mount.name) {
                 self.fill(volume, &folder, files)?;

@@ -1,9 +1,8 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::kubernetes::local::probes::Ask;
+use crate::kubernetes::image_owners::{Naming, Repositories};
 use crate::kubernetes::local::read::read;
-use crate::kubernetes::ours::{Naming, Repositories};
 
 const ENGINE: &str = r#"
 kind: Deployment
@@ -85,16 +84,16 @@ fn images() -> LocalImages {
 }
 
 fn planned(application: &Application, images: &LocalImages) -> Vec<Pod> {
-    let told = listening(application, images);
+    let movable = listening(application, images);
     let mut next = 40000;
-    let ports = told.iter().map(|ports| {
-        let local = |(port, told): (&u16, &bool)| {
+    let ports = movable.iter().map(|ports| {
+        let local = |(port, movable): (&u16, &bool)| {
             next += 1;
-            (*port, if *told { next } else { *port })
+            (*port, if *movable { next } else { *port })
         };
         ports.iter().map(local).collect()
     });
-    pods(application, images, &ports.collect(), &told, Utf8Path::new("/run"))
+    pods(application, images, &ports.collect(), &movable, Utf8Path::new("/run"))
 }
 
 #[test]
@@ -115,10 +114,10 @@ fn programs_run_as_their_manifests_say() {
     assert_eq!(program.variables["LEVEL"], "info");
     assert_eq!(program.variables["HOSTNAME"], "engine-0");
     assert_eq!(program.variables["ENGINE_SERVICE_PORT"], "40001");
-    assert_eq!((program.port, program.untold.len(), program.grace), (Some(40001), 0, Duration::from_secs(3)));
+    assert_eq!((program.port, program.fixed_ports.len(), program.grace), (Some(40001), 0, Duration::from_secs(3)));
     let url = |question: &Question| match &question.ask {
-        Ask::Http { url, .. } => url.clone(),
-        Ask::Tcp(_) | Ask::Exec(_) => panic!("an HTTP question"),
+        ProbeAction::Http(request) => request.local_url(),
+        ProbeAction::Tcp(_) | ProbeAction::Exec(_) => panic!("an HTTP question"),
     };
     assert_eq!(program.health.iter().map(url).collect::<Vec<_>>(), ["http://127.0.0.1:40001/health"]);
     assert_eq!(program.ready.as_ref().map(url).unwrap(), "http://127.0.0.1:40001/ready");
@@ -129,8 +128,8 @@ fn programs_run_as_their_manifests_say() {
     assert_eq!(program.executable, "/images/ui/usr/local/bin/ui", "found by the image's PATH");
     assert_eq!(program.variables["ENGINE_URL"], "http://127.0.0.1:40001");
     assert_eq!(program.variables["STATIC"], "/images/ui/app/static");
-    assert_eq!(program.untold, [3000], "nothing tells it where to listen");
-    assert_eq!((ui.unrun[0].name.as_str(), ui.unrun[0].state), ("ui/proxy", State::Skipped));
+    assert_eq!(program.fixed_ports, [3000], "nothing tells it where to listen");
+    assert_eq!((ui.not_run[0].name.as_str(), ui.not_run[0].state), ("ui/proxy", State::Skipped));
 }
 
 #[test]
@@ -143,7 +142,7 @@ fn what_cannot_run_here_has_a_verdict_that_says_why() {
         let pod =
             pod(&format!("{{containers: [{{name: engine, image: 'localhost:5000/engine', {container}}}]{rest}}}"));
         assert!(pod.programs.is_empty(), "{pod:?}");
-        (pod.unrun[0].state, pod.unrun[0].message.clone())
+        (pod.not_run[0].state, pod.not_run[0].message.clone())
     };
     let (state, message) = verdict("env: [{name: A, valueFrom: {secretKeyRef: {name: s, key: k}}}]", "");
     assert_eq!((state, message.as_str()), (State::NeedsCluster, "secret `s` is not among the manifests"));
@@ -160,9 +159,9 @@ fn what_cannot_run_here_has_a_verdict_that_says_why() {
     let mut images = images();
     images.insert("engine".into(), Err("not built".into()));
     let pods = planned(&application(&[ENGINE]), &images);
-    assert_eq!((pods[0].unrun[1].state, pods[0].unrun[1].message.as_str()), (State::NoImage, "not built"));
+    assert_eq!((pods[0].not_run[1].state, pods[0].not_run[1].message.as_str()), (State::NoImage, "not built"));
     let zero = ENGINE
         .replace("  template:\n    metadata: {labels: {app: engine}}", "  replicas: 0\n  template:\n    metadata: {}");
     let pods = planned(&application(&[&zero]), &self::images());
-    assert_eq!((pods[0].unrun[0].state, pods[0].programs.len()), (State::Skipped, 0));
+    assert_eq!((pods[0].not_run[0].state, pods[0].programs.len()), (State::Skipped, 0));
 }

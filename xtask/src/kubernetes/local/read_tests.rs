@@ -1,5 +1,5 @@
 use super::*;
-use crate::kubernetes::ours::Naming;
+use crate::kubernetes::image_owners::Naming;
 
 fn repositories() -> Repositories {
     let naming = Naming {
@@ -35,7 +35,8 @@ fn deployment(name: &str, image: &str) -> String {
 /// Workloads and whose images they run.
 fn images(application: &Application) -> Vec<(&str, Option<&str>)> {
     let workloads = application.workloads.iter();
-    workloads.map(|one| (one.name.as_str(), component_of(&one.template.spec.containers[0].image))).collect()
+    let first = workloads.map(|one| (one, &one.template().spec.containers[0]));
+    first.map(|(one, container)| (one.metadata.name.as_str(), container.component.as_deref())).collect()
 }
 
 #[test]
@@ -53,7 +54,7 @@ fn images_are_ours_by_repository_placeholder_or_kustomization() {
     let application = application(&files.each_ref().map(|(path, text)| (*path, text.as_str())));
     let expected = [("a", Some("engine")), ("b", Some("ui")), ("c", None), ("d", Some("ui"))];
     assert_eq!(images(&application), expected);
-    assert_eq!(application.workloads[0].namespace, "own");
+    assert_eq!(application.workloads[0].metadata.namespace, "own");
 }
 
 #[test]
@@ -67,7 +68,8 @@ fn a_kustomization_decides_what_is_read() {
         ("other/b.yaml", b.as_str()),
     ];
     let application = application(&files);
-    let found: Vec<_> = application.workloads.iter().map(|one| (one.name.as_str(), one.namespace.as_str())).collect();
+    let found: Vec<_> =
+        application.workloads.iter().map(|one| (one.metadata.name.as_str(), one.metadata.namespace.as_str())).collect();
     assert_eq!(found, [("a", "outer"), ("b", "own")]);
     for (kustomization, reason) in [
         ("resources: [missing.yaml]", "names `missing.yaml`, which is not among the manifests"),
@@ -89,8 +91,8 @@ fn lists_services_config_maps_and_secrets() {
                 ---\nkind: Secret\nmetadata: {name: t}\ndata: {a: cGFzcw==}\nstringData: {b: c}\n\
                 ---\nkind: CronJob\nmetadata: {name: j}\n---\n";
     let application = application(&[("x.yaml", text), ("compose.yaml", "services: {a: {image: x}}\n")]);
-    assert_eq!(application.workloads[0].namespace, "default");
-    assert_eq!(application.workloads[0].template.spec.containers[0].name, "a");
+    assert_eq!(application.workloads[0].metadata.namespace, "default");
+    assert_eq!(application.workloads[0].template().spec.containers[0].name, "a");
     assert_eq!(application.services[0].spec.ports[0].target(), Value::from(80));
     assert_eq!(application.config_maps["m"]["a"], "b");
     assert_eq!(application.secrets["t"], BTreeMap::from([("a".into(), "pass".into()), ("b".into(), "c".into())]));

@@ -21,7 +21,6 @@ pub(crate) type Ports = BTreeMap<u16, u16>;
 /// What is replaced in the values of one pod.
 #[derive(Debug, Default)]
 pub(crate) struct Replacements {
-    /// The pod's own ports.
     pub(crate) own: Ports,
     /// Services by each of their names (`engine`, `engine.demon-system.svc`).
     pub(crate) services: BTreeMap<String, Ports>,
@@ -31,28 +30,6 @@ pub(crate) struct Replacements {
     pub(crate) image_paths: BTreeSet<Utf8PathBuf>,
     /// Where the image's files are here.
     pub(crate) image_root: Utf8PathBuf,
-}
-
-/// Replaces `$(NAME)` by the variable's value; an unknown one stays, and `$$` is `$` (Kubernetes API,
-/// Container, `args`).
-pub(crate) fn expand(text: &str, variable: impl Fn(&str) -> Option<String>) -> String {
-    let mut expanded = String::new();
-    let mut rest = text;
-    while let Some(at) = rest.find('$') {
-        expanded.push_str(&rest[..at]);
-        rest = &rest[at + 1..];
-        if let Some(after) = rest.strip_prefix('$') {
-            expanded.push('$');
-            rest = after;
-        } else if let Some((name, after)) = rest.strip_prefix('(').and_then(|rest| rest.split_once(')')) {
-            expanded.push_str(&variable(name).unwrap_or_else(|| format!("$({name})")));
-            rest = after;
-        } else {
-            expanded.push('$');
-        }
-    }
-    expanded.push_str(rest);
-    expanded
 }
 
 impl Replacements {
@@ -313,12 +290,5 @@ mod tests {
         for same in ["/", "/database", "/etc/passwd", "data", "http://example.com/app/static", "a /app/static"] {
             becomes(same, same);
         }
-    }
-
-    #[test]
-    fn variables_are_expanded_as_kubernetes_does() {
-        let expanded = |text: &str| expand(text, |name| (name == "A").then(|| "1".to_owned()));
-        assert_eq!(expanded("$(A)-$(B)-$$(A)-$A-$"), "1-$(B)-$(A)-$A-$");
-        assert_eq!(expanded("$(A"), "$(A");
     }
 }

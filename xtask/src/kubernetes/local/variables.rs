@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::objects::{Container, EnvVar, ValueFrom};
-use super::read::{Application, Workload};
-use super::values::expand;
+use super::read::Application;
+use crate::kubernetes::objects::{Container, EnvVar, ValueFrom, Workload};
 
 /// The variables that the manifest gives a container, in order, later ones replacing earlier ones.
 ///
@@ -65,6 +64,28 @@ fn value(
     }
 }
 
+/// Replaces `$(NAME)` by the variable's value; an unknown one stays, and `$$` is `$` (Kubernetes API,
+/// Container, `args`).
+pub(crate) fn expand(text: &str, variable: impl Fn(&str) -> Option<String>) -> String {
+    let mut expanded = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find('$') {
+        expanded.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        if let Some(after) = rest.strip_prefix('$') {
+            expanded.push('$');
+            rest = after;
+        } else if let Some((name, after)) = rest.strip_prefix('(').and_then(|rest| rest.split_once(')')) {
+            expanded.push_str(&variable(name).unwrap_or_else(|| format!("$({name})")));
+            rest = after;
+        } else {
+            expanded.push('$');
+        }
+    }
+    expanded.push_str(rest);
+    expanded
+}
+
 /// The value that a variable has by the end of `variables`.
 pub(crate) fn last(variables: &[(String, String)], name: &str) -> Option<String> {
     variables.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.clone())
@@ -77,12 +98,12 @@ pub(crate) fn missing(kind: &str, name: &str) -> String {
 
 /// The name of the one pod that runs here.
 pub(crate) fn pod_name(workload: &Workload) -> String {
-    format!("{}-0", workload.name)
+    format!("{}-0", workload.metadata.name)
 }
 
 /// A field of the pod (Kubernetes API, EnvVarSource, `fieldRef`).
 fn field(workload: &Workload, path: &str) -> Option<String> {
-    let metadata = &workload.template.metadata;
+    let metadata = &workload.template().metadata;
     let in_map = |path: &str, map: &BTreeMap<String, String>| {
         let key = path.strip_prefix("['")?.strip_suffix("']")?;
         Some(map.get(key).cloned().unwrap_or_default())
@@ -95,8 +116,8 @@ fn field(workload: &Workload, path: &str) -> Option<String> {
     }
     Some(match path {
         "metadata.name" | "metadata.uid" => pod_name(workload),
-        "metadata.namespace" => workload.namespace.clone(),
-        "spec.serviceAccountName" => workload.template.spec.service_account_name.clone(),
+        "metadata.namespace" => workload.metadata.namespace.clone(),
+        "spec.serviceAccountName" => workload.template().spec.service_account_name.clone(),
         "spec.nodeName" => "localhost".to_owned(),
         "status.podIP" | "status.podIPs" | "status.hostIP" | "status.hostIPs" => "127.0.0.1".to_owned(),
         _ => return None,
@@ -108,6 +129,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::kubernetes::objects::Metadata;
 
     fn read(container: serde_json::Value) -> Result<Vec<(String, String)>, String> {
         let map = |key: &str, value: &str| BTreeMap::from([(key.to_owned(), value.to_owned())]);
@@ -116,8 +138,9 @@ mod tests {
             secrets: BTreeMap::from([("keys".to_owned(), map("TOKEN", "s3cret"))]),
             ..Application::default()
         };
-        let mut workload = Workload { name: "engine".into(), namespace: "ns".into(), ..Workload::default() };
-        workload.template.metadata.labels = map("tier", "web");
+        let metadata = Metadata { name: "engine".into(), namespace: "ns".into(), ..Metadata::default() };
+        let mut workload = Workload { metadata, ..Workload::default() };
+        workload.spec.template.metadata.labels = map("tier", "web");
         variables(&application, &workload, &serde_json::from_value(container).unwrap())
     }
 
@@ -159,5 +182,12 @@ mod tests {
         assert!(error(json!({"fieldRef": {"fieldPath": "status.phase"}})).contains("`status.phase` of its pod"));
         let error = read(json!({"envFrom": [{"configMapRef": {"name": "no"}}]})).unwrap_err();
         assert_eq!(error, "config map `no` is not among the manifests");
+    }
+
+    #[test]
+    fn variables_are_expanded_as_kubernetes_does() {
+        let expanded = |text: &str| expand(text, |name| (name == "A").then(|| "1".to_owned()));
+        assert_eq!(expanded("$(A)-$(B)-$$(A)-$A-$"), "1-$(B)-$(A)-$A-$");
+        assert_eq!(expanded("$(A"), "$(A");
     }
 }

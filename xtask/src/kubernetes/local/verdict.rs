@@ -10,11 +10,8 @@ pub(crate) struct LocalVerdict {
     pub(crate) name: String,
     /// Whose image it is; foreign ones have none.
     pub(crate) component: Option<String>,
-    /// The image's manifest digest.
     pub(crate) digest: Option<String>,
-    /// What is so.
     pub(crate) state: State,
-    /// Where it listened.
     pub(crate) address: Option<String>,
     /// Seconds from its start until it was healthy.
     pub(crate) health_seconds: Option<f64>,
@@ -42,7 +39,6 @@ pub(crate) enum State {
     NoImage,
     /// It cannot be started, or its port is taken.
     CannotStart,
-    /// It ended.
     Exited,
     /// Its startup or liveness probe is not answered well.
     Unhealthy,
@@ -60,7 +56,6 @@ impl State {
         matches!(self, State::Ready | State::Completed | State::Skipped)
     }
 
-    /// In a word.
     pub(crate) fn name(self) -> &'static str {
         match self {
             State::Ready => "ready",
@@ -80,7 +75,7 @@ impl State {
 
 impl LocalVerdict {
     /// A verdict on what has not run.
-    pub(crate) fn unrun(name: String, component: Option<String>, state: State, message: impl Into<String>) -> Self {
+    pub(crate) fn not_run(name: String, component: Option<String>, state: State, message: impl Into<String>) -> Self {
         LocalVerdict {
             name,
             component,

@@ -23,13 +23,10 @@ pub(crate) struct Edits {
 /// Where a mapping gets new entries.
 #[derive(Debug)]
 pub(crate) struct Addition {
-    /// Number of the document.
     pub(crate) document: usize,
-    /// The mapping.
     pub(crate) mapping: NodeId,
     /// The key of the entry they follow.
     pub(crate) key: NodeId,
-    /// Its value.
     pub(crate) after: NodeId,
     /// The value's content in the text.
     pub(crate) content: Range<usize>,

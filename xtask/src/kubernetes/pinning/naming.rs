@@ -5,15 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use saphyr_parser::ScalarStyle;
 
 use super::mark::{FOREIGN, Mark};
-use super::workload::{Site, container_of, sites};
-use crate::kubernetes::ours::{Owner, Repositories};
+use super::sites::{Site, container_of, sites};
+use crate::kubernetes::image_owners::{ImageOwner, Repositories};
 use crate::kubernetes::placeholder;
 use crate::kubernetes::yaml::document::{Document, NodeId, Plain, Value, YamlError, plain};
 
 /// What naming knows of the workspace.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scope<'a> {
-    /// Which repositories are ours.
     pub(crate) repositories: &'a Repositories,
     /// Where images stand beside containers: the setting `image-paths`.
     pub(crate) image_paths: &'a [String],
@@ -77,9 +76,7 @@ pub(crate) struct Named {
 
 /// Names the places of one text.
 pub(crate) struct Namer<'a> {
-    /// The text.
     pub(crate) text: &'a str,
-    /// The name of its file.
     pub(crate) file: &'a str,
     /// What is known of the workspace.
     pub(crate) scope: Scope<'a>,
@@ -103,7 +100,7 @@ impl Namer<'_> {
     }
 
     /// The component that a placeholder stands for by its container's name.
-    pub(crate) fn unsaid(&self, document: &Document<'_>, site: Site) -> Option<&str> {
+    pub(crate) fn by_container(&self, document: &Document<'_>, site: Site) -> Option<&str> {
         self.scope.repositories.named(container_of(document, site)?)
     }
 
@@ -130,7 +127,7 @@ impl Namer<'_> {
         for site in sites {
             let component = match is_placeholder(document, *site).then(|| marked.next()) {
                 Some(Some(name)) => Some(name.clone()).filter(|name| name != FOREIGN),
-                Some(None) if self.is_json() => self.unsaid(document, *site).map(str::to_owned),
+                Some(None) if self.is_json() => self.by_container(document, *site).map(str::to_owned),
                 Some(None) => None,
                 None => self.component(document, *site)?,
             };
@@ -155,8 +152,8 @@ impl Namer<'_> {
         let repositories = self.scope.repositories;
         let container = container_of(document, site);
         let (component, likeness) = match repositories.owner(text, container) {
-            Owner::Alike(component) => (component, Likeness::Repository),
-            Owner::Unsaid(component) => (component, Likeness::Unsaid),
+            ImageOwner::Alike(component) => (component, Likeness::Repository),
+            ImageOwner::ByContainer(component) => (component, Likeness::Unsaid),
             _ => (repositories.named(container?)?, Likeness::Container),
         };
         let line = document.nodes[written].line;

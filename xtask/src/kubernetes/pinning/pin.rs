@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use super::edit::{Addition, Edits, not_plain};
 use super::mark::{FOREIGN, Mark};
 use super::naming::{Named, Namer, NearMiss, Refusal, Scope, is_placeholder, no_yaml, refusal};
-use super::workload::{Site, sites};
+use super::sites::{Site, sites};
 use crate::image::record::{DigestRecord, RecordedImage};
-use crate::kubernetes::ours::without_selector;
+use crate::kubernetes::image_owners::without_selector;
 use crate::kubernetes::placeholder;
 use crate::kubernetes::yaml::document::{Document, NodeId, Value};
 use crate::kubernetes::yaml::parse::parse;
@@ -52,7 +52,6 @@ impl Pinned {
 pub(crate) struct PinnedImage {
     /// Line of the text as it was, from 1.
     pub(crate) line: usize,
-    /// The component.
     pub(crate) component: String,
     /// The reference as it was.
     pub(crate) from: String,
@@ -181,7 +180,7 @@ impl Pinning<'_> {
             };
             if matches!(self.images, Images::Placeholder)
                 && self.namer.is_json()
-                && self.namer.unsaid(document, site) != Some(&component)
+                && self.namer.by_container(document, site) != Some(&component)
             {
                 return Err(refusal(
                     line,

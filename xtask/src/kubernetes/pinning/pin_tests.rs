@@ -2,9 +2,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::image::reference::{Digest, ImageReference, Tag};
-use crate::kubernetes::ours::{Naming, Repositories};
-use crate::kubernetes::pinning::generated::manifest;
+use crate::kubernetes::image_owners::{Naming, Repositories};
 use crate::kubernetes::pinning::naming::Likeness;
+use crate::kubernetes::pinning::test_manifests::manifest;
 
 fn record() -> DigestRecord {
     let image = |name: &str| {

@@ -6,7 +6,7 @@ use super::edit::Edits;
 use super::naming::{Refusal, no_yaml, refusal};
 use super::pin::{Pinned, PinnedImage};
 use crate::image::record::{DigestRecord, RecordedImage};
-use crate::kubernetes::ours::Repositories;
+use crate::kubernetes::image_owners::Repositories;
 use crate::kubernetes::yaml::document::{Document, NodeId, Value};
 use crate::kubernetes::yaml::parse::parse;
 use crate::workspace::manifest_settings::{NamedValue, ValueKind};

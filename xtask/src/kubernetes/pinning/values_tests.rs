@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::image::reference::{Digest, ImageReference};
-use crate::kubernetes::ours::Naming;
+use crate::kubernetes::image_owners::Naming;
 
 fn record(tags: [&str; 2]) -> DigestRecord {
     let image = |name: &str, tag: &str| {

@@ -1,17 +1,9 @@
 //! What events say, and when.
 
-use super::objects::{Event, seconds};
+use crate::kubernetes::objects::Event;
 
 /// As many of an object's last events as a failure shows.
 const SHOWN: usize = 5;
-
-impl Event {
-    /// When it was last reported, unix seconds; 0 when it does not say.
-    pub(crate) fn time(&self) -> i64 {
-        let times = [&self.last_timestamp, &self.event_time, &self.metadata.creation_timestamp];
-        times.into_iter().find_map(|time| seconds(time.as_ref())).unwrap_or(0)
-    }
-}
 
 /// The newest of `events` whose reason is one of `reasons`; of equally old ones the last.
 pub(crate) fn newest<'a>(events: &[&'a Event], reasons: &[&str]) -> Option<&'a Event> {

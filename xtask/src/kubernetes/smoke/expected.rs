@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::objects::Container;
-use super::workload::{Kind, Workload};
 use crate::image::record::{DigestRecord, RecordedImage};
 use crate::image::reference::ImageReference;
-use crate::kubernetes::ours::{Owner as Whose, Repositories};
+use crate::kubernetes::image_owners::{ImageOwner, Repositories};
+use crate::kubernetes::manifest;
+use crate::kubernetes::objects::{Container, Kind, Workload};
 use crate::kubernetes::placeholder::is_placeholder;
 use crate::kubernetes::yaml::document::{Document, NodeId};
 use crate::kubernetes::yaml::parse::parse;
@@ -16,14 +16,17 @@ use crate::kubernetes::yaml::parse::parse;
 pub(crate) struct Place {
     /// Nothing where the manifest leaves it to kubectl.
     pub(crate) namespace: Option<String>,
-    /// The workload's kind.
     pub(crate) kind: Kind,
-    /// Its name.
     pub(crate) workload: String,
-    /// The container's name.
     pub(crate) container: String,
-    /// The image that it names.
     pub(crate) image: String,
+}
+
+impl Place {
+    /// The workload as kubectl writes it: `deployment/engine`.
+    pub(crate) fn shown(&self) -> String {
+        format!("{}/{}", self.kind.name().to_lowercase(), self.workload)
+    }
 }
 
 /// The containers of all workloads in a YAML or JSON text.
@@ -32,49 +35,32 @@ pub(crate) struct Place {
 /// It is neither; the message names the line.
 pub(crate) fn places(text: &str) -> Result<Vec<Place>, String> {
     let documents = parse(text).map_err(|error| error.to_string())?;
-    let mut places = Vec::new();
-    for document in &documents {
-        if let Some(root) = document.root() {
-            look_at(document, root, &mut places);
-        }
-    }
-    Ok(places)
+    Ok(documents.iter().flat_map(places_in).collect())
 }
 
-fn look_at(document: &Document<'_>, object: NodeId, places: &mut Vec<Place>) {
+fn places_in(document: &Document<'_>) -> Vec<Place> {
     let text = |of: NodeId, key: &str| document.get(of, key).and_then(|value| document.text(value)).map(str::to_owned);
-    let items = |of: NodeId, key: &str| document.get(of, key).map(|list| document.items(list)).unwrap_or_default();
-    let Some(kind) = text(object, "kind") else { return };
-    if kind.ends_with("List") {
-        items(object, "items").iter().for_each(|item| look_at(document, *item, places));
-    }
-    let Some(kind) = Kind::of_name(&kind) else { return };
-    let path: &[&str] = match kind {
-        Kind::Pod => &["spec"],
-        Kind::CronJob => &["spec", "jobTemplate", "spec", "template", "spec"],
-        _ => &["spec", "template", "spec"],
-    };
-    let Some(spec) = path.iter().try_fold(object, |node, key| document.get(node, key)) else { return };
-    let Some(metadata) = document.get(object, "metadata") else { return };
-    for container in ["initContainers", "containers"].iter().flat_map(|key| items(spec, key)) {
-        places.push(Place {
-            namespace: text(metadata, "namespace").filter(|name| !name.is_empty()),
+    let mut places = Vec::new();
+    for (kind, object) in manifest::objects(document) {
+        let Some(kind) = Kind::of_name(kind) else { continue };
+        let Some(metadata) = document.get(object, "metadata") else { continue };
+        places.extend(manifest::containers(document, object, kind).map(|container| Place {
+            namespace: manifest::namespace(document, object).map(str::to_owned),
             kind,
             workload: text(metadata, "name").unwrap_or_default(),
-            container: text(*container, "name").unwrap_or_default(),
-            image: text(*container, "image").unwrap_or_default(),
-        });
+            container: text(container, "name").unwrap_or_default(),
+            image: text(container, "image").unwrap_or_default(),
+        }));
     }
+    places
 }
 
 /// Whose image a container should run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Owner<'a> {
-    /// This component's.
     Component(&'a str),
     /// This component's, but the placeholder stands in for it.
     Placeholder(&'a str),
-    /// Not ours.
     Foreign,
 }
 
@@ -111,8 +97,8 @@ impl Expectations {
             let by_container = named(&place.container);
             match expectations.repositories.owner(&place.image, None) {
                 // Another component's image in a container named after this one is no pin of it.
-                Whose::Component(component) if by_container.as_ref().is_some_and(|name| name != component) => {}
-                Whose::Component(component) => {
+                ImageOwner::Component(component) if by_container.as_ref().is_some_and(|name| name != component) => {}
+                ImageOwner::Component(component) => {
                     let component = component.to_owned();
                     expectations.add(component, place, record);
                 }
@@ -184,17 +170,17 @@ impl Expectations {
         let known = |name: &str| self.repositories.named(name);
         let named = known(&container.name).or_else(|| known(&workload.metadata.name).filter(|_| is_only));
         match (self.repositories.owner(&container.image, named), named) {
-            (Whose::Component(_), Some(name)) => Owner::Component(name),
-            (Whose::Component(component), None) => Owner::Component(component),
-            (Whose::Unsaid(component), _) => Owner::Placeholder(component),
-            (Whose::Alike(_) | Whose::Foreign, _) => Owner::Foreign,
+            (ImageOwner::Component(_), Some(name)) => Owner::Component(name),
+            (ImageOwner::Component(component), None) => Owner::Component(component),
+            (ImageOwner::ByContainer(component), _) => Owner::Placeholder(component),
+            (ImageOwner::Alike(_) | ImageOwner::Foreign, _) => Owner::Foreign,
         }
     }
 
     /// The component that somebody else's image is called like.
     pub(crate) fn alike(&self, container: &Container) -> Option<&str> {
         match self.repositories.owner(&container.image, None) {
-            Whose::Alike(component) => Some(component),
+            ImageOwner::Alike(component) => Some(component),
             _ => None,
         }
     }

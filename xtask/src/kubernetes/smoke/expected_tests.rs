@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::image::reference::{Digest, Tag};
-use crate::kubernetes::ours::Naming;
+use crate::kubernetes::image_owners::Naming;
 
 fn digest(text: &str) -> Digest {
     Digest::of(text.as_bytes())

@@ -1,12 +1,11 @@
 //! What keeps a pod from becoming ready, told from its status and its events.
 
 use super::events::{newest, one_line};
-use super::objects::{Container, ContainerStatus, Event, Pod, Terminated, condition, seconds};
+use crate::kubernetes::objects::{Container, ContainerStatus, Event, Pod, Terminated, condition, seconds};
 
 /// So many restarts are a loop.
 const CRASH_LOOP_RESTARTS: i64 = 3;
 
-/// What is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     /// The registry has no such image.
@@ -29,7 +28,6 @@ pub(crate) enum Kind {
     CannotStart,
     /// A ConfigMap or Secret is missing, or the security settings contradict the image.
     ConfigError,
-    /// A volume cannot be mounted.
     MountFailed,
     /// The pod's network, or the pod itself, cannot be set up.
     SandboxFailed,
@@ -94,13 +92,10 @@ impl Kind {
 /// Something wrong with a pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fault {
-    /// What.
     pub(crate) kind: Kind,
-    /// What becomes of it.
     pub(crate) class: Class,
     /// In which container; nothing when it is the whole pod's.
     pub(crate) container: Option<String>,
-    /// Why, in a sentence.
     pub(crate) message: String,
     /// When it was last reported by an event, unix seconds of the cluster's clock.
     pub(crate) reported: i64,

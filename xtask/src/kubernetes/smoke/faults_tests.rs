@@ -1,8 +1,8 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::kubernetes::smoke::recorded::recorded;
-use crate::kubernetes::smoke::workload::Kind as WorkloadKind;
+use crate::kubernetes::objects::Kind as WorkloadKind;
+use crate::kubernetes::smoke::test_namespace::recorded;
 
 const IMAGE: &str = "reg.io/not-found/denied:v1";
 

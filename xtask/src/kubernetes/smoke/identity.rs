@@ -12,7 +12,6 @@ pub(crate) enum ImageId {
     Pulled(ImageReference, Digest),
     /// A digest without a repository: an image config's, or a manifest's.
     Raw(Digest),
-    /// What we cannot read.
     Unknown(String),
 }
 
@@ -73,7 +72,6 @@ pub(crate) enum Resolved {
 /// What is known of a container's identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Identity {
-    /// It runs the expected image.
     Match,
     /// It runs another one: a sentence that shows both.
     Mismatch(String),

@@ -4,14 +4,11 @@ pub(crate) mod events;
 pub(crate) mod expected;
 pub(crate) mod faults;
 pub(crate) mod identity;
-pub(crate) mod manifests;
-pub(crate) mod objects;
-pub(crate) mod probes;
-#[cfg(test)]
-mod recorded;
 pub(crate) mod report;
+pub(crate) mod requests;
 pub(crate) mod rollout;
 pub(crate) mod selection;
 pub(crate) mod state;
 pub(crate) mod status;
-pub(crate) mod workload;
+#[cfg(test)]
+mod test_namespace;

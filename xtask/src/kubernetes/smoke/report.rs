@@ -8,13 +8,9 @@ use serde::Serialize;
 #[derive(Debug, Clone, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Report {
-    /// The namespaces looked at.
     pub(crate) namespaces: Vec<String>,
-    /// kubectl's context.
     pub(crate) context: String,
-    /// Whether all is well.
     pub(crate) passed: bool,
-    /// How long the run took.
     pub(crate) seconds: f64,
     /// The steps in the order they were made.
     pub(crate) steps: Vec<Step>,
@@ -30,7 +26,6 @@ pub(crate) struct Report {
 pub(crate) struct Step {
     /// `connect`, `registry`, `apply`, `rollout`, `identity`, `health`.
     pub(crate) name: &'static str,
-    /// How long it took.
     pub(crate) seconds: f64,
 }
 
@@ -38,11 +33,9 @@ pub(crate) struct Step {
 #[derive(Debug, Clone, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct WorkloadReport {
-    /// Its namespace.
     pub(crate) namespace: String,
     /// `Deployment`, `Job`, …
     pub(crate) kind: &'static str,
-    /// Its name.
     pub(crate) name: String,
     /// The components that its containers run.
     pub(crate) components: Vec<String>,
@@ -50,7 +43,6 @@ pub(crate) struct WorkloadReport {
     pub(crate) pods: usize,
     /// The slowest pod's seconds from creation to ready, once all are.
     pub(crate) ready_seconds: Option<u64>,
-    /// What was checked.
     pub(crate) checks: Vec<Check>,
 }
 
@@ -68,7 +60,6 @@ pub(crate) struct Check {
     pub(crate) passed: bool,
     /// When in the run the verdict was there.
     pub(crate) seconds: f64,
-    /// A sentence.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub(crate) message: String,
     /// Last events and log lines of a failure.

@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use super::events::{newest, one_line};
 use super::faults::{Class, Fault, Kind as FaultKind, fault_of, how_it_ended, rejection_of};
-use super::objects::{Pod, condition, seconds};
 use super::state::Namespace;
 use super::status::{OwnStatus, own_status};
-use super::workload::{Kind, Workload};
+use crate::kubernetes::objects::{Kind, Pod, Workload, condition, seconds};
 
 /// How long a fault that can heal is waited for.
 const GRACE: Duration = Duration::from_secs(10);
@@ -37,40 +36,38 @@ pub(crate) struct Moment {
 
 /// How a rollout stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub(crate) enum RolloutStatus {
     /// Not yet decided; what it waits for.
     Waiting(String),
     /// All pods of the current rollout are ready, and there are no others; watched for an early end.
     Settling,
     /// They are, and stay so; or the work is done.
     Done,
-    /// It will not get better; why, one entry for each kind of trouble.
-    Failed(Vec<Trouble>),
+    /// It will not get better; why, one entry for each kind of failure.
+    Failed(Vec<Failure>),
 }
 
 /// Why a rollout failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Trouble {
+pub(crate) struct Failure {
     /// The verdict, as reports write it: `image-not-found`, `paused`, `not-ready`, …
     pub(crate) verdict: &'static str,
-    /// A sentence.
     pub(crate) message: String,
     /// The pod whose events and log tell more.
     pub(crate) pod: Option<String>,
-    /// Its container.
     pub(crate) container: Option<String>,
     /// Whether the log of the container before its restart tells why.
     pub(crate) previous_log: bool,
 }
 
-impl Trouble {
+impl Failure {
     /// One of the workload itself.
     pub(crate) fn of_workload(verdict: &'static str, message: impl Into<String>) -> Self {
-        Trouble { verdict, message: message.into(), pod: None, container: None, previous_log: false }
+        Failure { verdict, message: message.into(), pod: None, container: None, previous_log: false }
     }
 
     fn of_pod(pod: &Pod, fault: Fault) -> Self {
-        Trouble {
+        Failure {
             verdict: fault.kind.word(),
             message: fault.message,
             pod: Some(pod.metadata.name.clone()),
@@ -119,20 +116,20 @@ impl Judge {
         workload: &Workload,
         skipped: &[&str],
         now: Moment,
-    ) -> Standing {
+    ) -> RolloutStatus {
         let (counts, working) = match own_status(namespace, workload) {
-            OwnStatus::Waiting(text) => return Standing::Waiting(text),
+            OwnStatus::Waiting(text) => return RolloutStatus::Waiting(text),
             OwnStatus::Failed(verdict, message) => {
-                return Standing::Failed(vec![own_trouble(namespace, workload, verdict, message)]);
+                return RolloutStatus::Failed(vec![own_failure(namespace, workload, verdict, message)]);
             }
-            OwnStatus::Finished => return Standing::Done,
+            OwnStatus::Finished => return RolloutStatus::Done,
             OwnStatus::Working(text) => (None, text),
             OwnStatus::Pods(counts) => (Some(counts), String::new()),
         };
-        let Some(maker) = namespace.maker(workload) else {
+        let Some(controller) = namespace.pod_controller(workload) else {
             return match self.refused(namespace, workload, workload, now) {
-                Some(trouble) => Standing::Failed(vec![trouble]),
-                None => Standing::Waiting("no ReplicaSet yet".to_owned()),
+                Some(failure) => RolloutStatus::Failed(vec![failure]),
+                None => RolloutStatus::Waiting("no ReplicaSet yet".to_owned()),
             };
         };
         let pods = namespace.pods_of(workload);
@@ -149,7 +146,7 @@ impl Judge {
             }
         }
         if !final_faults.is_empty() {
-            return Standing::Failed(grouped(final_faults));
+            return RolloutStatus::Failed(grouped(final_faults));
         }
         let ready = pods.iter().filter(|pod| is_ready(pod)).count();
         let is_complete = match counts {
@@ -163,20 +160,20 @@ impl Judge {
             // Each is looked at, so that all are remembered from now on.
             let unsettled = pods.iter().filter(|pod| !self.is_settled(pod, now)).count();
             return if unsettled == 0 || counts.is_none() || has_only(workload, skipped) {
-                Standing::Done
+                RolloutStatus::Done
             } else {
-                Standing::Settling
+                RolloutStatus::Settling
             };
         }
-        let refused = self.refused(namespace, workload, maker, now);
+        let refused = self.refused(namespace, workload, controller, now);
         if let Some((pod, fault)) = rejection(namespace, workload, &pods) {
-            match self.is_final(&maker.metadata.uid, &fault, workload, now) {
-                true => return Standing::Failed(grouped(vec![(pod, fault)])),
+            match self.is_final(&controller.metadata.uid, &fault, workload, now) {
+                true => return RolloutStatus::Failed(grouped(vec![(pod, fault)])),
                 false => pending = pending.or(Some(fault)),
             }
         }
-        if let Some(trouble) = refused {
-            return Standing::Failed(vec![trouble]);
+        if let Some(failure) = refused {
+            return RolloutStatus::Failed(vec![failure]);
         }
         let status = &workload.status;
         let progress = counts.map_or(working, |counts| progress(ready, counts.wanted, counts.all));
@@ -184,12 +181,12 @@ impl Judge {
             && late.reason == "ProgressDeadlineExceeded"
         {
             let message = format!("{}; {progress}", one_line(&late.message));
-            return Standing::Failed(vec![unready(namespace, &pods, "deadline-exceeded", message)]);
+            return RolloutStatus::Failed(vec![unready(namespace, &pods, "deadline-exceeded", message)]);
         }
         let fault = pending.map(|fault| format!("; {}: {}", fault.kind.word(), fault.message)).unwrap_or_default();
-        let refusal = self.refusal(namespace, workload, maker);
+        let refusal = self.refusal(namespace, workload, controller);
         let refusal = refusal.map(|why| format!("; replica-failure: {why}")).unwrap_or_default();
-        Standing::Waiting(progress + &fault + &refusal)
+        RolloutStatus::Waiting(progress + &fault + &refusal)
     }
 
     /// What to say of a rollout that is still waiting when time is up.
@@ -199,7 +196,7 @@ impl Judge {
         workload: &Workload,
         skipped: &[&str],
         waiting: &str,
-    ) -> Vec<Trouble> {
+    ) -> Vec<Failure> {
         let pods = namespace.pods_of(workload);
         let faulty = pods.iter().filter_map(|pod| {
             let fault = fault_of(pod, &namespace.events_of(&pod.metadata.uid), self.since, skipped)?;
@@ -209,9 +206,9 @@ impl Judge {
         if !faulty.is_empty() {
             return grouped(faulty);
         }
-        let maker = namespace.maker(workload).unwrap_or(workload);
-        if let Some(why) = self.refusal(namespace, workload, maker) {
-            return vec![Trouble::of_workload("replica-failure", why)];
+        let controller = namespace.pod_controller(workload).unwrap_or(workload);
+        if let Some(why) = self.refusal(namespace, workload, controller) {
+            return vec![Failure::of_workload("replica-failure", why)];
         }
         if let Some((pod, fault)) = rejection(namespace, workload, &pods) {
             return grouped(vec![(pod, fault)]);
@@ -222,9 +219,9 @@ impl Judge {
                 pod.status.all().find_map(|status| Some((status, status.state.terminated.as_ref()?)))
         {
             let message = format!("{waiting}; its last pod {}", how_it_ended(ended));
-            let trouble = Trouble::of_workload("failing-exit", message);
+            let failure = Failure::of_workload("failing-exit", message);
             let (pod, container) = (Some(pod.metadata.name.clone()), Some(status.name.clone()));
-            return vec![Trouble { pod, container, ..trouble }];
+            return vec![Failure { pod, container, ..failure }];
         }
         vec![unready(namespace, &pods, "not-ready", waiting.to_owned())]
     }
@@ -237,23 +234,23 @@ impl Judge {
         workload: &Workload,
         skipped: &[&str],
         now: Moment,
-    ) -> Vec<Trouble> {
-        let mut troubles = Vec::new();
+    ) -> Vec<Failure> {
+        let mut failures = Vec::new();
         for pod in namespace.pods_of(workload) {
             let restarts = restarts_of(pod);
             if restarts == 0 || self.is_settled(pod, now) {
                 continue;
             }
             let fault = fault_of(pod, &namespace.events_of(&pod.metadata.uid), self.since, skipped);
-            let mut trouble =
-                fault.map_or_else(|| Trouble::of_workload("restarted", ""), |fault| Trouble::of_pod(pod, fault));
-            trouble.pod = Some(pod.metadata.name.clone());
+            let mut failure =
+                fault.map_or_else(|| Failure::of_workload("restarted", ""), |fault| Failure::of_pod(pod, fault));
+            failure.pod = Some(pod.metadata.name.clone());
             let message = format!("{restarts} restarts so far, and time is up a moment after the last");
-            trouble.message =
-                [trouble.message, message].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; ");
-            troubles.push(trouble);
+            failure.message =
+                [failure.message, message].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; ");
+            failures.push(failure);
         }
-        troubles
+        failures
     }
 
     fn is_final(&mut self, uid: &str, fault: &Fault, workload: &Workload, now: Moment) -> bool {
@@ -276,12 +273,12 @@ impl Judge {
     }
 
     /// Why pods are not made: quota, admission. Controllers other than ReplicaSets' only tell it by an event.
-    fn refusal(&self, namespace: &Namespace, workload: &Workload, maker: &Workload) -> Option<String> {
-        if let Some(refused) = condition(&maker.status.conditions, "ReplicaFailure", "True") {
+    fn refusal(&self, namespace: &Namespace, workload: &Workload, controller: &Workload) -> Option<String> {
+        if let Some(refused) = condition(&controller.status.conditions, "ReplicaFailure", "True") {
             return Some(one_line(&refused.message));
         }
         let tells_by_event = matches!(workload.kind, Kind::StatefulSet | Kind::DaemonSet | Kind::Job | Kind::CronJob);
-        let events = namespace.events_of(&maker.metadata.uid);
+        let events = namespace.events_of(&controller.metadata.uid);
         let last = newest(&events, &["FailedCreate", "SuccessfulCreate"]).filter(|_| tells_by_event)?;
         (last.reason == "FailedCreate").then(|| one_line(&last.message))
     }
@@ -291,11 +288,11 @@ impl Judge {
         &mut self,
         namespace: &Namespace,
         workload: &Workload,
-        maker: &Workload,
+        controller: &Workload,
         now: Moment,
-    ) -> Option<Trouble> {
-        let message = self.refusal(namespace, workload, maker)?;
-        let first = *self.faults.entry((maker.metadata.uid.clone(), "refused".to_owned())).or_insert(now);
+    ) -> Option<Failure> {
+        let message = self.refusal(namespace, workload, controller)?;
+        let first = *self.faults.entry((controller.metadata.uid.clone(), "refused".to_owned())).or_insert(now);
         // Somebody else's pods end, one of the same name is still being deleted, the API server is busy.
         let heals = [
             "exceeded quota",
@@ -317,7 +314,7 @@ impl Judge {
             Strictness::Normal if message.contains("not found") => now.elapsed.saturating_sub(first.elapsed) >= GRACE,
             Strictness::Normal => true,
         };
-        is_final.then(|| Trouble::of_workload("replica-failure", message))
+        is_final.then(|| Failure::of_workload("replica-failure", message))
     }
 
     /// Whether the pod has been ready for long enough to be believed.
@@ -370,14 +367,14 @@ fn are_ready_but(pods: &[&Pod], names: &[&str]) -> bool {
     !pods.is_empty() && pods.iter().all(is_ready)
 }
 
-/// A trouble of the workload's own, with the pod that may tell more.
-fn own_trouble(namespace: &Namespace, workload: &Workload, verdict: &'static str, message: String) -> Trouble {
-    let mut trouble = Trouble::of_workload(verdict, message);
+/// A failure of the workload's own, with the pod that may tell more.
+fn own_failure(namespace: &Namespace, workload: &Workload, verdict: &'static str, message: String) -> Failure {
+    let mut failure = Failure::of_workload(verdict, message);
     let pod = namespace.failed_pod_of(workload).filter(|_| ["job-failed", "pod-failed"].contains(&verdict));
-    trouble.pod = pod.map(|pod| pod.metadata.name.clone());
+    failure.pod = pod.map(|pod| pod.metadata.name.clone());
     let ended = pod.and_then(|pod| pod.status.all().find(|status| status.state.terminated.is_some()));
-    trouble.container = ended.map(|status| status.name.clone());
-    trouble
+    failure.container = ended.map(|status| status.name.clone());
+    failure
 }
 
 /// Whether the kubelet calls the pod ready.
@@ -412,36 +409,36 @@ fn progress(ready: usize, wanted: i64, all: i64) -> String {
     format!("{ready} of {wanted} {pods} ready{old}")
 }
 
-/// One trouble for all pods that have the same kind of fault in the same container.
-fn grouped(faults: Vec<(&Pod, Fault)>) -> Vec<Trouble> {
-    let mut groups: BTreeMap<(FaultKind, Option<String>), (Trouble, usize)> = BTreeMap::new();
+/// One failure for all pods that have the same kind of fault in the same container.
+fn grouped(faults: Vec<(&Pod, Fault)>) -> Vec<Failure> {
+    let mut groups: BTreeMap<(FaultKind, Option<String>), (Failure, usize)> = BTreeMap::new();
     for (pod, fault) in faults {
         let key = (fault.kind, fault.container.clone());
-        groups.entry(key).or_insert_with(|| (Trouble::of_pod(pod, fault), 0)).1 += 1;
+        groups.entry(key).or_insert_with(|| (Failure::of_pod(pod, fault), 0)).1 += 1;
     }
-    let with_count = |(mut trouble, count): (Trouble, usize)| {
+    let with_count = |(mut failure, count): (Failure, usize)| {
         if count > 1 {
-            trouble.message.push_str(&format!(" (and {} more pods)", count - 1));
+            failure.message.push_str(&format!(" (and {} more pods)", count - 1));
         }
-        trouble
+        failure
     };
     groups.into_values().map(with_count).collect()
 }
 
-/// A trouble that points to the first pod that is not ready, and says what its probes say.
-fn unready(namespace: &Namespace, pods: &[&Pod], verdict: &'static str, message: String) -> Trouble {
-    let mut trouble = Trouble::of_workload(verdict, message);
-    let Some(pod) = pods.iter().find(|pod| !is_ready(pod)) else { return trouble };
-    trouble.pod = Some(pod.metadata.name.clone());
+/// A failure that points to the first pod that is not ready, and says what its probes say.
+fn unready(namespace: &Namespace, pods: &[&Pod], verdict: &'static str, message: String) -> Failure {
+    let mut failure = Failure::of_workload(verdict, message);
+    let Some(pod) = pods.iter().find(|pod| !is_ready(pod)) else { return failure };
+    failure.pod = Some(pod.metadata.name.clone());
     let unready = pod.status.all().find(|status| !status.ready && status.state.terminated.is_none());
-    trouble.container = unready.map(|status| status.name.clone());
+    failure.container = unready.map(|status| status.name.clone());
     if let Some(waiting) = unready.and_then(|status| status.state.waiting.as_ref()) {
-        trouble.message.push_str(&format!("; it waits: {}", waiting.reason));
+        failure.message.push_str(&format!("; it waits: {}", waiting.reason));
     }
     if let Some(event) = newest(&namespace.events_of(&pod.metadata.uid), &["Unhealthy"]) {
-        trouble.message.push_str(&format!("; {}", one_line(&event.message)));
+        failure.message.push_str(&format!("; {}", one_line(&event.message)));
     }
-    trouble
+    failure
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 use serde_json::json;
 
 use super::*;
-use crate::kubernetes::smoke::recorded::recorded;
 use crate::kubernetes::smoke::state::{Change, Objects, apply};
+use crate::kubernetes::smoke::test_namespace::recorded;
 
 /// Some time after all of the recording.
 const LATER: i64 = 1_800_000_000;
@@ -11,7 +11,7 @@ fn at(seconds: u64) -> Moment {
     Moment { elapsed: Duration::from_secs(seconds), cluster: LATER + i64::try_from(seconds).unwrap() }
 }
 
-fn judged(judge: &mut Judge, namespace: &Namespace, name: &str, seconds: u64) -> Standing {
+fn judged(judge: &mut Judge, namespace: &Namespace, name: &str, seconds: u64) -> RolloutStatus {
     judge.judge(namespace, &deployments(namespace)[name], &[], at(seconds))
 }
 
@@ -33,12 +33,12 @@ fn judge(settle: u64) -> Judge {
     Judge::new(0, Strictness::Normal, Duration::from_secs(settle))
 }
 
-fn verdict(standing: &Standing) -> &'static str {
-    match standing {
-        Standing::Waiting(_) => "waiting",
-        Standing::Settling => "settling",
-        Standing::Done => "done",
-        Standing::Failed(troubles) => troubles[0].verdict,
+fn verdict(status: &RolloutStatus) -> &'static str {
+    match status {
+        RolloutStatus::Waiting(_) => "waiting",
+        RolloutStatus::Settling => "settling",
+        RolloutStatus::Done => "done",
+        RolloutStatus::Failed(failures) => failures[0].verdict,
     }
 }
 
@@ -115,8 +115,8 @@ fn an_unobserved_generation_is_waited_for() {
     for name in ["ready", "missing", "paused", "empty"] {
         let deployments = namespace.workloads.get_mut(&Kind::Deployment).unwrap();
         deployments.get_mut(name).unwrap().metadata.generation += 1;
-        let standing = judged(&mut judge(0), &namespace, name, 0);
-        assert_eq!(standing, Standing::Waiting("not yet seen by the Deployment controller".into()), "{name}");
+        let status = judged(&mut judge(0), &namespace, name, 0);
+        assert_eq!(status, RolloutStatus::Waiting("not yet seen by the Deployment controller".into()), "{name}");
     }
 }
 
@@ -143,7 +143,7 @@ fn only_pods_of_the_current_replica_set_count() {
     leaving.metadata.deletion_timestamp = Some("2026-01-01T00:00:00Z".into());
     leaving.status.container_statuses[0].state =
         serde_json::from_value(json!({ "terminated": { "exitCode": 137 } })).unwrap();
-    apply(&mut namespace.pods, Change::Put(leaving));
+    apply(&mut namespace.pods, Change::Applied(leaving));
     assert_eq!(verdict_of(&namespace), "done");
     // An evicted one, too.
     namespace.pods.get_mut("leaving").unwrap().metadata.deletion_timestamp = None;
@@ -164,8 +164,8 @@ fn only_pods_of_the_current_replica_set_count() {
     // The old rollout's pods are still up.
     let mut namespace = ready();
     deployment(&mut namespace).status.replicas = 3;
-    let standing = judged(&mut judge(0), &namespace, "ready", 0);
-    assert_eq!(standing, Standing::Waiting("2 of 2 pods ready; 1 of the old rollout still up".into()));
+    let status = judged(&mut judge(0), &namespace, "ready", 0);
+    assert_eq!(status, RolloutStatus::Waiting("2 of 2 pods ready; 1 of the old rollout still up".into()));
     // Ready, but not for `minReadySeconds`.
     let mut namespace = ready();
     deployment(&mut namespace).status.available_replicas = 1;
@@ -244,9 +244,9 @@ fn a_restart_right_before_time_is_up_does_not_pass() {
     let status = &mut namespace.pods.first_entry().unwrap().into_mut().status.container_statuses[0];
     let terminated = json!({ "terminated": { "exitCode": 9, "finishedAt": ended } });
     status.last_state = serde_json::from_value(terminated).unwrap();
-    let troubles = unsettled(&namespace);
-    assert_eq!((troubles.len(), troubles[0].verdict), (1, "failing-exit"));
-    assert!(troubles[0].message.starts_with("exited with code 9; 1 restarts so far"), "{troubles:?}");
+    let failures = unsettled(&namespace);
+    assert_eq!((failures.len(), failures[0].verdict), (1, "failing-exit"));
+    assert!(failures[0].message.starts_with("exited with code 9; 1 restarts so far"), "{failures:?}");
 }
 
 #[test]
@@ -262,9 +262,9 @@ fn when_time_is_up_what_is_known_is_said() {
         pod.status.conditions.clear();
         pod.status.container_statuses[0].ready = false;
     }
-    let trouble = judge.timed_out(&unready, &deployments(&unready)["ready"], &[], "0 of 2 pods ready").remove(0);
-    assert_eq!((trouble.verdict, trouble.message.as_str()), ("not-ready", "0 of 2 pods ready"));
-    assert_eq!(trouble.container.as_deref(), Some("ready"));
+    let failure = judge.timed_out(&unready, &deployments(&unready)["ready"], &[], "0 of 2 pods ready").remove(0);
+    assert_eq!((failure.verdict, failure.message.as_str()), ("not-ready", "0 of 2 pods ready"));
+    assert_eq!(failure.container.as_deref(), Some("ready"));
 }
 
 #[test]
@@ -274,9 +274,9 @@ fn pods_with_the_same_fault_are_one_trouble() {
         pod.status.container_statuses[0].state =
             serde_json::from_value(json!({ "waiting": { "reason": "InvalidImageName", "message": "no" } })).unwrap();
     }
-    let Standing::Failed(troubles) = judged(&mut judge(0), &namespace, "ready", 0) else { panic!("not failed") };
-    assert_eq!(troubles.len(), 1);
-    assert_eq!(troubles[0].message, "no (and 1 more pods)");
+    let RolloutStatus::Failed(failures) = judged(&mut judge(0), &namespace, "ready", 0) else { panic!("not failed") };
+    assert_eq!(failures.len(), 1);
+    assert_eq!(failures[0].message, "no (and 1 more pods)");
 }
 
 #[test]
@@ -291,9 +291,9 @@ fn times_come_from_the_cluster() {
 fn namespace_of(objects: &[(Kind, serde_json::Value)], pods: serde_json::Value) -> Namespace {
     let mut namespace = Namespace::default();
     for (kind, object) in objects {
-        namespace.apply_workloads(*kind, Change::Put(serde_json::from_value(object.clone()).unwrap()));
+        namespace.apply_workloads(*kind, Change::Applied(serde_json::from_value(object.clone()).unwrap()));
     }
-    apply(&mut namespace.pods, Change::All(serde_json::from_value(pods).unwrap()));
+    apply(&mut namespace.pods, Change::Listed(serde_json::from_value(pods).unwrap()));
     namespace
 }
 
@@ -313,7 +313,7 @@ fn pod_of(name: &str, kind: Kind, owner: &str, ready: bool) -> serde_json::Value
     })
 }
 
-fn judged_one(namespace: &Namespace) -> (String, Standing) {
+fn judged_one(namespace: &Namespace) -> (String, RolloutStatus) {
     let workloads = namespace.workloads();
     assert_eq!(workloads.len(), 1, "{workloads:#?}");
     (workloads[0].shown(), judge(0).judge(namespace, &workloads[0], &[], at(0)))
@@ -379,16 +379,16 @@ fn jobs_are_done_when_they_say_so() {
         assert_eq!(verdict(&judged_one(&namespace).1), expected);
     }
     let namespace = namespace_of(&[(Kind::Job, job(ended.clone()))], json!([dead]));
-    let Standing::Failed(troubles) = judged_one(&namespace).1 else { panic!("not failed") };
-    assert_eq!(troubles[0].message, "BackoffLimitExceeded: too many; its last pod exited with code 3");
-    assert_eq!(troubles[0].pod.as_deref(), Some("seed-x"));
+    let RolloutStatus::Failed(failures) = judged_one(&namespace).1 else { panic!("not failed") };
+    assert_eq!(failures[0].message, "BackoffLimitExceeded: too many; its last pod exited with code 3");
+    assert_eq!(failures[0].pod.as_deref(), Some("seed-x"));
     // It tries on, and time is up.
     let namespace = namespace_of(&[(Kind::Job, job(json!([])))], json!([dead]));
     let workload = &namespace.workloads[&Kind::Job]["seed"];
-    let trouble =
+    let failure =
         Judge::new(0, Strictness::Normal, Duration::ZERO).timed_out(&namespace, workload, &[], "waiting").remove(0);
-    assert_eq!((trouble.verdict, trouble.pod.as_deref()), ("failing-exit", Some("seed-x")));
-    assert_eq!(trouble.message, "waiting; its last pod exited with code 3");
+    assert_eq!((failure.verdict, failure.pod.as_deref()), ("failing-exit", Some("seed-x")));
+    assert_eq!(failure.message, "waiting; its last pod exited with code 3");
     // Its pod is heard of a moment later.
     let namespace = namespace_of(&[(Kind::Job, job(ended.clone()))], json!([pod_of("x", Kind::Job, "u", false)]));
     assert_eq!(verdict(&judged_one(&namespace).1), "waiting");
@@ -412,23 +412,23 @@ fn jobs_are_done_when_they_say_so() {
             (Kind::Job, of_cron("one", "2026-01-01T00:00:00Z", first.clone())),
             (Kind::Job, of_cron("two", "2026-01-02T00:00:00Z", second.clone())),
         ];
-        let (name, standing) = judged_one(&namespace_of(&jobs, json!([])));
-        assert_eq!((name.as_str(), verdict(&standing)), ("cronjob/nightly", expected));
+        let (name, status) = judged_one(&namespace_of(&jobs, json!([])));
+        assert_eq!((name.as_str(), verdict(&status)), ("cronjob/nightly", expected));
     }
 }
 
 #[test]
 fn pods_of_nobody_stand_for_themselves() {
     let mut alone = pod_of("alone", Kind::Pod, "somebody", true);
-    let standing = |pod: &serde_json::Value| judged_one(&namespace_of(&[], json!([pod]))).1;
-    assert_eq!(verdict(&standing(&alone)), "done");
+    let status = |pod: &serde_json::Value| judged_one(&namespace_of(&[], json!([pod]))).1;
+    assert_eq!(verdict(&status(&alone)), "done");
     alone["status"]["phase"] = json!("Failed");
     alone["status"]["reason"] = json!("OutOfcpu");
-    let Standing::Failed(troubles) = standing(&alone) else { panic!("not failed") };
-    assert_eq!(troubles[0].verdict, "pod-failed");
-    assert!(troubles[0].message.starts_with("OutOfcpu"), "{troubles:?}");
+    let RolloutStatus::Failed(failures) = status(&alone) else { panic!("not failed") };
+    assert_eq!(failures[0].verdict, "pod-failed");
+    assert!(failures[0].message.starts_with("OutOfcpu"), "{failures:?}");
     alone["status"]["phase"] = json!("Succeeded");
-    assert_eq!(verdict(&standing(&alone)), "done");
+    assert_eq!(verdict(&status(&alone)), "done");
     // Whose owner is still to be heard of is no pod of its own.
     let early = pod_of("early", Kind::ReplicaSet, "unheard", false);
     assert!(namespace_of(&[], json!([early])).workloads().is_empty());
@@ -458,8 +458,8 @@ fn rollouts_say_how_they_are() {
         [("Healthy", "done"), ("", "done"), ("Degraded", "degraded"), ("Paused", "waiting"), ("Progressing", "waiting")]
     {
         let objects = [(Kind::Rollout, rollout(phase, 1)), (Kind::ReplicaSet, set.clone())];
-        let (name, standing) = judged_one(&namespace_of(&objects, pods.clone()));
-        assert_eq!((name.as_str(), verdict(&standing)), ("rollout/web", expected), "{phase}");
+        let (name, status) = judged_one(&namespace_of(&objects, pods.clone()));
+        assert_eq!((name.as_str(), verdict(&status)), ("rollout/web", expected), "{phase}");
     }
     // One that takes a Deployment's template, and its place.
     let mut taking = rollout("Healthy", 1);
@@ -472,8 +472,8 @@ fn rollouts_say_how_they_are() {
     assert_eq!(verdict(&judged_one(&namespace).1), "done");
     assert_eq!(namespace.workloads()[0].template().spec.containers.len(), 1);
     // Where nobody may see Rollouts, what they make stands for itself.
-    let (name, standing) = judged_one(&namespace_of(&[(Kind::ReplicaSet, set)], pods));
-    assert_eq!((name.as_str(), verdict(&standing)), ("replicaset/web-abc", "done"));
+    let (name, status) = judged_one(&namespace_of(&[(Kind::ReplicaSet, set)], pods));
+    assert_eq!((name.as_str(), verdict(&status)), ("replicaset/web-abc", "done"));
 }
 
 #[test]

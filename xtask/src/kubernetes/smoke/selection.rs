@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::workload::Workload;
+use crate::kubernetes::objects::Workload;
 
 /// Label requirements that all must hold, as kubectl's `--selector` writes them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

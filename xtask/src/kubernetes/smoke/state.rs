@@ -3,8 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::objects::{Event, Metadata, Pod, Service, seconds};
-use super::workload::{Kind, Workload};
+use crate::kubernetes::objects::{Event, Kind, Metadata, Pod, Service, Workload, seconds};
 
 /// The annotation by which a Deployment and its current ReplicaSet name the same rollout.
 const REVISION: &str = "deployment.kubernetes.io/revision";
@@ -21,37 +20,33 @@ pub(crate) struct Namespace {
     pub(crate) workloads: BTreeMap<Kind, Objects<Workload>>,
     /// Pods, of these and others.
     pub(crate) pods: Objects<Pod>,
-    /// Services.
     pub(crate) services: Objects<Service>,
-    /// Events.
     pub(crate) events: Objects<Event>,
 }
 
-/// What a list or a watch told.
+/// What a list or a watch said.
 #[derive(Debug, Clone)]
 pub(crate) enum Change<T> {
     /// These are all there are.
-    All(Vec<T>),
+    Listed(Vec<T>),
     /// New, or changed.
-    Put(T),
-    /// Deleted.
-    Gone(T),
+    Applied(T),
+    Deleted(T),
 }
 
 impl<T> Change<T> {
     /// The same of what `change` makes of its objects.
     pub(crate) fn map<U>(self, change: impl Fn(T) -> U) -> Change<U> {
         match self {
-            Change::All(all) => Change::All(all.into_iter().map(change).collect()),
-            Change::Put(object) => Change::Put(change(object)),
-            Change::Gone(object) => Change::Gone(change(object)),
+            Change::Listed(all) => Change::Listed(all.into_iter().map(change).collect()),
+            Change::Applied(object) => Change::Applied(change(object)),
+            Change::Deleted(object) => Change::Deleted(change(object)),
         }
     }
 }
 
 /// An object with metadata.
 pub(crate) trait Object {
-    /// Its metadata.
     fn metadata(&self) -> &Metadata;
 }
 
@@ -69,11 +64,11 @@ object!(Workload, Pod, Event, Service);
 /// Brings `objects` up to date.
 pub(crate) fn apply<T: Object>(objects: &mut Objects<T>, change: Change<T>) {
     match change {
-        Change::All(all) => {
+        Change::Listed(all) => {
             *objects = all.into_iter().map(|object| (object.metadata().name.clone(), object)).collect();
         }
-        Change::Put(object) => drop(objects.insert(object.metadata().name.clone(), object)),
-        Change::Gone(object) => drop(objects.remove(&object.metadata().name)),
+        Change::Applied(object) => drop(objects.insert(object.metadata().name.clone(), object)),
+        Change::Deleted(object) => drop(objects.remove(&object.metadata().name)),
     }
 }
 
@@ -92,7 +87,7 @@ impl Namespace {
     }
 
     /// What stands by itself and is not being deleted: what another workload makes is part of that one. So
-    /// are pods whose maker is of a kind that we do not know.
+    /// are pods whose controller is of a kind that we do not know.
     pub(crate) fn workloads(&self) -> Vec<Cow<'_, Workload>> {
         let all = Kind::LISTED.into_iter().flat_map(|kind| self.of_kind(kind));
         let stands_for = |rollout: &Workload| rollout.spec.workload_ref.as_ref().map(|of| of.name.clone());
@@ -100,19 +95,17 @@ impl Namespace {
         let own = all.filter(|workload| match (workload.kind, workload.metadata.controller()) {
             (Kind::Deployment, _) => !replaced.contains(&workload.metadata.name),
             (Kind::ReplicaSet, Some(owner)) => {
-                owner.kind != Kind::Deployment.name()
-                    && !self.knows(&owner.uid)
-                    && workload.spec.replicas.unwrap_or(1) > 0
+                owner.kind != Kind::Deployment.name() && !self.knows(&owner.uid) && workload.replicas() > 0
             }
             (Kind::Job, Some(owner)) => owner.kind != Kind::CronJob.name(),
             _ => true,
         });
         let is_made = |pod: &Pod| {
-            let makers = [Kind::ReplicaSet, Kind::StatefulSet, Kind::DaemonSet, Kind::Job];
-            pod.metadata.controller().is_some_and(|owner| makers.iter().any(|kind| kind.name() == owner.kind))
+            let controllers = [Kind::ReplicaSet, Kind::StatefulSet, Kind::DaemonSet, Kind::Job];
+            pod.metadata.controller().is_some_and(|owner| controllers.iter().any(|kind| kind.name() == owner.kind))
         };
         let pods = self.pods.values().filter(|pod| !is_made(pod)).map(|pod| Cow::Owned(Workload::of_pod(pod)));
-        let own = own.map(|workload| match self.maker(workload) {
+        let own = own.map(|workload| match self.pod_controller(workload) {
             Some(set) if stands_for(workload).is_some() => Cow::Owned(workload.with_template_of(set)),
             _ => Cow::Borrowed(workload),
         });
@@ -122,11 +115,11 @@ impl Namespace {
     /// What makes the pods of the current rollout: a Deployment's ReplicaSet, by owner and revision; a
     /// CronJob's newest Job; else the workload itself. Before a Deployment's generation is observed there is
     /// none, since the annotation is still the old one.
-    pub(crate) fn maker<'a>(&'a self, workload: &'a Workload) -> Option<&'a Workload> {
+    pub(crate) fn pod_controller<'a>(&'a self, workload: &'a Workload) -> Option<&'a Workload> {
         let owned = |kind| self.of_kind(kind).filter(|other| other.metadata.is_controlled_by(&workload.metadata.uid));
         match workload.kind {
             Kind::Deployment => {
-                if workload.status.observed_generation < workload.metadata.generation {
+                if !workload.is_observed() {
                     return None;
                 }
                 let revision = workload.metadata.annotations.get(REVISION)?;
@@ -156,10 +149,10 @@ impl Namespace {
     }
 
     fn all_pods_of(&self, workload: &Workload) -> Vec<&Pod> {
-        let Some(maker) = self.maker(workload) else { return Vec::new() };
+        let Some(controller) = self.pod_controller(workload) else { return Vec::new() };
         let is_own = |pod: &&Pod| match workload.kind {
             Kind::Pod => pod.metadata.uid == workload.metadata.uid,
-            _ => pod.metadata.is_controlled_by(&maker.metadata.uid),
+            _ => pod.metadata.is_controlled_by(&controller.metadata.uid),
         };
         self.pods.values().filter(is_own).filter(|pod| !pod.metadata.is_terminating()).collect()
     }

@@ -3,9 +3,8 @@
 
 use super::events::one_line;
 use super::faults::how_it_ended;
-use super::objects::{Pod, Terminated, condition};
 use super::state::Namespace;
-use super::workload::{Kind, Workload};
+use crate::kubernetes::objects::{Kind, Pod, Terminated, Workload, condition};
 
 /// How a workload stands by its own account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,12 +34,11 @@ pub(crate) struct Counts {
 
 /// How `workload` stands by its own account.
 pub(crate) fn own_status(namespace: &Namespace, workload: &Workload) -> OwnStatus {
-    let Workload { kind, metadata, spec, status } = workload;
-    let is_observed = matches!(kind, Kind::Job | Kind::CronJob | Kind::Pod);
-    if !is_observed && status.observed_generation < metadata.generation {
+    let Workload { kind, spec, status, .. } = workload;
+    if !matches!(kind, Kind::Job | Kind::CronJob | Kind::Pod) && !workload.is_observed() {
         return OwnStatus::Waiting(format!("not yet seen by the {} controller", kind.name()));
     }
-    let wanted = spec.replicas.unwrap_or(1);
+    let wanted = workload.replicas();
     let counts = |wanted, all, is_complete| OwnStatus::Pods(Counts { wanted, all, is_complete });
     let shown = workload.shown();
     match kind {
@@ -81,7 +79,7 @@ pub(crate) fn own_status(namespace: &Namespace, workload: &Workload) -> OwnStatu
         Kind::Job if spec.suspend => OwnStatus::Failed("paused", format!("{shown} is suspended")),
         Kind::Job => job(namespace, workload),
         // One that is held back, or never ran, has nothing to do.
-        Kind::CronJob => match namespace.maker(workload) {
+        Kind::CronJob => match namespace.pod_controller(workload) {
             Some(newest) => job(namespace, newest),
             None => OwnStatus::Finished,
         },

@@ -23,7 +23,6 @@ pub(crate) struct Document<'a> {
 /// A node and where it stands.
 #[derive(Debug)]
 pub(crate) struct Node<'a> {
-    /// What it is.
     pub(crate) value: Value<'a>,
     /// Its first byte in the text; that of an anchored or tagged node may be its anchor's or tag's.
     pub(crate) start: usize,
@@ -42,9 +41,7 @@ pub(crate) struct Node<'a> {
 pub(crate) enum Value<'a> {
     /// A scalar: its content, and how it is written.
     Scalar(Cow<'a, str>, ScalarStyle),
-    /// The items.
     Sequence(Vec<NodeId>),
-    /// Keys and values.
     Mapping(Vec<(NodeId, NodeId)>),
     /// The number of an anchor, and the node that has it.
     Alias(usize, NodeId),
@@ -57,7 +54,6 @@ pub(crate) struct YamlError {
     pub(crate) line: usize,
     /// Column, from 1.
     pub(crate) column: usize,
-    /// What is wrong.
     pub(crate) message: String,
 }
 
@@ -171,13 +167,9 @@ impl<'a> Document<'a> {
 /// What an unquoted scalar is.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Plain {
-    /// Nothing.
     Null,
-    /// A truth value.
     Bool(bool),
-    /// A number.
     Number(serde_json::Number),
-    /// Text.
     Text,
 }
 

@@ -10,19 +10,16 @@ use super::document::{Document, NodeId, Plain, Value, plain};
 const MAX_DEPTH: usize = 100;
 const MAX_NODES: usize = 1_000_000;
 
-/// The document's value, aliases followed and merged keys in place; `replaced` gives the text of nodes that
-/// are to read otherwise.
+/// The value of a node, aliases followed and merged keys in place.
 ///
 /// # Errors
 /// The line of a node that is nested too deeply, or expands to too much.
-pub(crate) fn to_json(document: &Document<'_>, replaced: &dyn Fn(NodeId) -> Option<String>) -> Result<Json, usize> {
-    let mut reader = Reader { document, replaced, nodes: 0 };
-    document.root().map_or(Ok(Json::Null), |root| reader.value(root, 0))
+pub(crate) fn to_json(document: &Document<'_>, node: NodeId) -> Result<Json, usize> {
+    Reader { document, nodes: 0 }.value(node, 0)
 }
 
 struct Reader<'a> {
     document: &'a Document<'a>,
-    replaced: &'a dyn Fn(NodeId) -> Option<String>,
     nodes: usize,
 }
 
@@ -33,9 +30,6 @@ impl Reader<'_> {
         self.nodes += 1;
         if depth > MAX_DEPTH || self.nodes > MAX_NODES {
             return Err(node.line);
-        }
-        if let Some(text) = (self.replaced)(id) {
-            return Ok(Json::String(text));
         }
         match &node.value {
             Value::Scalar(text, ScalarStyle::Plain) if node.tag.as_deref() != Some("str") => Ok(match plain(text) {
@@ -93,7 +87,7 @@ mod tests {
     use crate::kubernetes::yaml::parse::parse;
 
     fn read(text: &str) -> Result<Json, usize> {
-        to_json(&parse(text).unwrap()[0], &|_| None)
+        to_json(&parse(text).unwrap()[0], 0)
     }
 
     #[test]
@@ -124,7 +118,7 @@ mod tests {
         assert!(read(&text).is_err());
         assert!(read(&format!("{}{}", "[".repeat(200), "]".repeat(200))).is_err());
         if let Ok(documents) = parse("a: &a\n  <<: *a\n") {
-            to_json(&documents[0], &|_| None).unwrap_err();
+            to_json(&documents[0], 0).unwrap_err();
         }
     }
 }

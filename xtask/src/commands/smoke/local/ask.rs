@@ -4,12 +4,11 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use camino::Utf8Path;
-use ureq::Agent;
-use ureq::http::Request;
-use ureq::tls::TlsConfig;
 
+use crate::cluster::kubelet;
 use crate::kubernetes::local::plan::Program;
-use crate::kubernetes::local::probes::{Ask, Question};
+use crate::kubernetes::local::probes::Question;
+use crate::kubernetes::objects::ProbeAction;
 use crate::system::program::Started;
 use crate::system::sockets::listens;
 
@@ -19,7 +18,7 @@ use crate::system::sockets::listens;
 /// What is wrong with the answer, as a sentence; that another program gave it.
 pub(super) fn ask(question: &Question, program: &Program, running: &Started, log: &Utf8Path) -> Result<(), String> {
     send(question, program, log)?;
-    match question.port() {
+    match question.ask.port() {
         Some(port) if !listens(running.id(), port) => {
             Err(format!("it was answered, but not by this program: another one listens on port {port}"))
         }
@@ -29,7 +28,7 @@ pub(super) fn ask(question: &Question, program: &Program, running: &Started, log
 
 fn send(question: &Question, program: &Program, log: &Utf8Path) -> Result<(), String> {
     match &question.ask {
-        Ask::Exec(command) => {
+        ProbeAction::Exec(command) => {
             let (executable, arguments) = command.split_first().ok_or("there is no command")?;
             let started =
                 Started::start(executable.as_str().into(), arguments, &program.variables, &program.folder, log);
@@ -46,32 +45,12 @@ fn send(question: &Question, program: &Program, log: &Utf8Path) -> Result<(), St
                 }
             }
         }
-        Ask::Tcp(port) => {
+        ProbeAction::Tcp(port) => {
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, *port));
             TcpStream::connect_timeout(&address, question.timeout).map(drop).map_err(|error| error.to_string())
         }
-        Ask::Http { url, headers } => {
-            if url.starts_with("https:") {
-                // `ureq` takes the process' crypto provider; that another has been installed is as good.
-                let _ = rustls::crypto::ring::default_provider().install_default();
-            }
-            // The kubelet checks no certificates either: it asks whether the program answers.
-            let tls = TlsConfig::builder().disable_verification(true).build();
-            let agent: Agent = Agent::config_builder()
-                .http_status_as_error(false)
-                .max_redirects(0)
-                .max_redirects_will_error(false)
-                .proxy(None)
-                .timeout_global(Some(question.timeout))
-                .tls_config(tls)
-                .build()
-                .into();
-            let mut request = Request::get(url);
-            for (name, value) in headers {
-                request = request.header(name, value);
-            }
-            let request = request.body(()).map_err(|error| error.to_string())?;
-            let mut response = agent.run(request).map_err(|error| error.to_string())?;
+        ProbeAction::Http(get) => {
+            let mut response = kubelet::get(get, question.timeout).map_err(|error| error.to_string())?;
             let status = response.status();
             if (200..400).contains(&status.as_u16()) {
                 return Ok(());
@@ -89,11 +68,12 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
+    use crate::kubernetes::objects::HttpRequest;
 
     /// Answers one request with `answer` and gives what it was.
     fn exchange(answer: &'static str, headers: &[(&str, &str)]) -> (Result<(), String>, String) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}/ready?x=1", listener.local_addr().unwrap());
+        let port = listener.local_addr().unwrap().port();
         let server = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
             let mut request = vec![0; 4096];
@@ -102,8 +82,9 @@ mod tests {
             String::from_utf8_lossy(&request[..length]).into_owned()
         });
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let get = HttpRequest { port, path: "/ready?x=1".into(), headers, ..HttpRequest::default() };
         let result = send(
-            &Question { ask: Ask::Http { url, headers }, timeout: Duration::from_secs(5) },
+            &Question { ask: ProbeAction::Http(get), timeout: Duration::from_secs(5) },
             &Program::default(),
             "".into(),
         );
@@ -134,11 +115,11 @@ mod tests {
             let question = Question { ask, timeout: Duration::from_millis(200) };
             send(&question, &Program::default(), "".into())
         };
-        let url = format!("http://127.0.0.1:{port}/");
-        ask(Ask::Tcp(port)).unwrap();
-        assert!(ask(Ask::Http { url: url.clone(), headers: Vec::new() }).unwrap_err().contains("timeout"));
+        let get = HttpRequest { port, path: "/".into(), ..HttpRequest::default() };
+        ask(ProbeAction::Tcp(port)).unwrap();
+        assert!(ask(ProbeAction::Http(get.clone())).unwrap_err().contains("timeout"));
         drop(listener);
-        ask(Ask::Tcp(port)).unwrap_err();
-        ask(Ask::Http { url, headers: Vec::new() }).unwrap_err();
+        ask(ProbeAction::Tcp(port)).unwrap_err();
+        ask(ProbeAction::Http(get)).unwrap_err();
     }
 }

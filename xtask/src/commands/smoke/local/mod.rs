@@ -1,7 +1,7 @@
 //! `smoke --local`: the manifests' programs run out of the layout's images on this machine, without a cluster.
 
 mod ask;
-mod images;
+mod unpack;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,15 +10,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 
 use crate::cli::SmokeArgs;
-use crate::cluster::kubectl::kustomize;
-use crate::commands::manifests::{self, files::Manifests};
+use crate::commands::manifests;
 use crate::commands::table::table;
 use crate::commands::{Outcome, print};
 use crate::gather::workspace::Workspace;
-use crate::kubernetes::kustomization::Entry;
 use crate::kubernetes::local::plan::{LocalImages, LocalPorts, Pod, components, listening, pods};
 use crate::kubernetes::local::read::read;
 use crate::kubernetes::local::values::Ports;
@@ -27,11 +25,11 @@ use crate::system::files::TemporaryFolder;
 use crate::system::parallel;
 use crate::system::progress::Progress;
 use crate::workspace::components::Component;
-use watch::{Hearing, Run};
+use watch::{OnReady, Run};
 
 /// Loads the workspace, runs, prints the verdicts.
 pub(crate) fn smoke(manifest: Option<&Utf8Path>, arguments: &SmokeArgs) -> Result<Outcome> {
-    let workspace = Workspace::load(manifest, &[images::own_platform()?])?;
+    let workspace = Workspace::load(manifest, &[unpack::own_platform()?])?;
     let show = |verdicts: &[LocalVerdict]| match arguments.json {
         true => print(&(serde_json::to_string_pretty(verdicts)? + "\n")),
         false => print(&table_of(verdicts)),
@@ -43,7 +41,7 @@ pub(crate) fn smoke(manifest: Option<&Utf8Path>, arguments: &SmokeArgs) -> Resul
         eprintln!("all of them run until Ctrl-C");
         Ok(())
     };
-    let kept = arguments.keep_running.then_some(&kept as &Hearing<'_>);
+    let kept = arguments.keep_running.then_some(&kept as &OnReady<'_>);
     let verdicts = run(&workspace, arguments.timeout, arguments.ready_within, kept)?;
     // What ended since is told below; standard output has its verdicts once.
     if !is_shown.load(Ordering::SeqCst) {
@@ -64,8 +62,8 @@ pub(crate) fn smoke(manifest: Option<&Utf8Path>, arguments: &SmokeArgs) -> Resul
 }
 
 /// Runs the programs of the workspace's manifests out of the images in its layout, asks their probes until all are
-/// ready or `timeout` is over, and stops them; with `keep_running`, which hears that all are well, only when one
-/// ends. One verdict for each container, by workload.
+/// ready or `timeout` is over, and stops them; with `keep_running`, which gets the verdicts when all are well, only when
+/// one ends. One verdict for each container, by workload.
 ///
 /// # Errors
 /// Manifests that cannot be read or run nothing of ours; another system than Linux.
@@ -73,7 +71,7 @@ pub(crate) fn run(
     workspace: &Workspace,
     timeout: Duration,
     ready_within: Option<Duration>,
-    keep_running: Option<&Hearing<'_>>,
+    keep_running: Option<&OnReady<'_>>,
 ) -> Result<Vec<LocalVerdict>> {
     ensure!(
         cfg!(target_os = "linux"),
@@ -84,7 +82,7 @@ pub(crate) fn run(
     if !found.is_empty() {
         found.check_applicable(settings)?;
     }
-    let texts = texts(workspace.root(), found, Instant::now() + timeout)?;
+    let texts = manifests::applied_texts(workspace.root(), &found, Instant::now() + timeout)?;
     let record = manifests::recorded(workspace.root())?;
     let application = read(&texts, &manifests::repositories(workspace, record.as_ref()))?;
     let needed = components(&application);
@@ -98,9 +96,9 @@ pub(crate) fn run(
     }
     let folder = TemporaryFolder::create_in(&workspace.output().join("tmp"), "smoke-local")?;
     let images = unpacked(workspace, &needed, &folder.0.join("images"));
-    let told = listening(&application, &images);
-    let reserved = Reserved::new(&told)?;
-    let pods = pods(&application, &images, &reserved.ports, &told, &folder.0.join("volumes"));
+    let movable = listening(&application, &images);
+    let reserved = Reserved::new(&movable)?;
+    let pods = pods(&application, &images, &reserved.ports, &movable, &folder.0.join("volumes"));
     prepare(&pods)?;
     let logs = logs(workspace);
     std::fs::create_dir_all(&logs).with_context(|| format!("cannot create `{logs}`"))?;
@@ -112,28 +110,9 @@ pub(crate) fn run(
     let skipped = application
         .not_run
         .iter()
-        .map(|(kind, name)| LocalVerdict::unrun(name.clone(), None, State::Skipped, format!("a {kind} is not run")));
+        .map(|(kind, name)| LocalVerdict::not_run(name.clone(), None, State::Skipped, format!("a {kind} is not run")));
     verdicts.extend(skipped);
     Ok(verdicts)
-}
-
-/// The texts that are applied, by path: of a kustomization what kubectl makes of it, and its files as they are where
-/// there is no kubectl.
-fn texts(root: &Utf8Path, manifests: Manifests, deadline: Instant) -> Result<Vec<(Utf8PathBuf, String)>> {
-    let has_kubectl = which::which("kubectl").is_ok();
-    let mut texts = Vec::new();
-    for entry in &manifests.entries {
-        match entry {
-            Entry::Kustomization(folder, _) if has_kubectl => {
-                texts.push((folder.clone(), kustomize(root, folder, deadline)?));
-            }
-            _ => {
-                let files = manifests.files.iter().filter(|file| entry.files().contains(&file.path));
-                texts.extend(files.map(|file| (file.path.clone(), file.text.clone())));
-            }
-        }
-    }
-    Ok(texts)
 }
 
 fn logs(workspace: &Workspace) -> camino::Utf8PathBuf {
@@ -143,7 +122,7 @@ fn logs(workspace: &Workspace) -> camino::Utf8PathBuf {
 fn unpacked(workspace: &Workspace, needed: &BTreeSet<String>, folder: &Utf8Path) -> LocalImages {
     let layout = workspace.output().join("oci");
     let unpack = |name: &String| {
-        let image = images::unpack(&layout, name, &folder.join(name)).and_then(|(mut image, made_from)| {
+        let image = unpack::unpack(&layout, name, &folder.join(name)).and_then(|(mut image, made_from)| {
             let component = workspace.components.iter().find(|component| component.name == *name);
             let now = component.map(|component| sources_hash(workspace, component)).transpose()?;
             image.is_outdated = now != made_from;
@@ -156,7 +135,7 @@ fn unpacked(workspace: &Workspace, needed: &BTreeSet<String>, folder: &Utf8Path)
 
 /// What the sources of a component are on this machine, whoever builds it.
 fn sources_hash(workspace: &Workspace, component: &Component) -> Result<String> {
-    Ok(workspace.inputs(component)?.for_build(&images::own_platform()?, []).hash().to_string())
+    Ok(workspace.inputs(component)?.for_build(&unpack::own_platform()?, []).hash().to_string())
 }
 
 /// Ports of this machine, held until the programs are started.
@@ -166,14 +145,14 @@ struct Reserved {
 }
 
 impl Reserved {
-    /// A free port for each that its program is told of; others stay as they are.
-    fn new(told: &[BTreeMap<u16, bool>]) -> Result<Self> {
+    /// A free port for each that can be moved; others stay as they are.
+    fn new(movable: &[BTreeMap<u16, bool>]) -> Result<Self> {
         let mut listeners = Vec::new();
         let mut ports = Vec::new();
-        for workload in told {
+        for workload in movable {
             let mut local = Ports::new();
-            for (port, told) in workload {
-                let here = if *told {
+            for (port, movable) in workload {
+                let here = if *movable {
                     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("there is no free port")?;
                     let here = listener.local_addr().context("there is no free port")?.port();
                     listeners.push(listener);

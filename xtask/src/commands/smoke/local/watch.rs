@@ -12,6 +12,7 @@ use super::ask::ask;
 use crate::kubernetes::local::plan::{Pod, Program};
 use crate::kubernetes::local::probes::Question;
 use crate::kubernetes::local::verdict::{LocalVerdict, State};
+use crate::system::parallel;
 use crate::system::program::Started;
 use crate::system::progress::{Progress, Task};
 
@@ -24,35 +25,31 @@ const SETTLE: Duration = Duration::from_secs(1);
 /// Lines of a failed program's log that are shown.
 const LOG_LINES: usize = 20;
 
-/// What hears verdicts.
-pub(super) type Hearing<'a> = dyn Fn(&[LocalVerdict]) -> Result<()> + Sync + 'a;
+/// Gets the verdicts.
+pub(super) type OnReady<'a> = dyn Fn(&[LocalVerdict]) -> Result<()> + Sync + 'a;
 
 /// All pods of a run.
 pub(super) struct Run<'a> {
-    /// When everything must be ready.
     pub(super) deadline: Instant,
     /// How long a program may take to get ready.
     pub(super) ready_within: Option<Duration>,
-    /// Where logs go.
     pub(super) logs: Utf8PathBuf,
-    /// Where progress is shown.
     pub(super) progress: &'a Progress,
-    /// Hears the verdicts when all programs run on after them.
-    pub(super) keep_running: Option<&'a Hearing<'a>>,
+    /// Gets the verdicts when all programs are ready, and then run on.
+    pub(super) keep_running: Option<&'a OnReady<'a>>,
 }
 
 /// How far all programs are together.
-struct Together {
+struct RunState {
     /// Those without a verdict, and who else wants them to run.
     open: AtomicUsize,
-    /// One has failed.
     is_bad: AtomicBool,
     verdicts: Mutex<Vec<LocalVerdict>>,
 }
 
 /// What is asked of a program, and how far it is.
 #[derive(Default)]
-struct Progressed {
+struct ProbeProgress {
     health: Option<Duration>,
     ready: Option<Duration>,
     /// What the last question was answered.
@@ -67,36 +64,29 @@ impl Run<'_> {
     pub(super) fn pods(&self, pods: &[Pod]) -> Result<Vec<LocalVerdict>> {
         // Programs that need each other run until the last one has its verdict.
         let programs = pods.iter().map(|pod| pod.programs.len()).sum();
-        let together =
-            Together { open: AtomicUsize::new(programs), is_bad: AtomicBool::new(false), verdicts: Mutex::default() };
+        let run_state =
+            RunState { open: AtomicUsize::new(programs), is_bad: AtomicBool::new(false), verdicts: Mutex::default() };
         // It holds the others until it has looked whether they stay.
-        let own = together.closing_more();
-        let (verdicts, settled) = std::thread::scope(|scope| {
-            let threads: Vec<_> = pods.iter().map(|pod| scope.spawn(|| self.pod(pod, &together))).collect();
-            let settled = self.settle(&together, own);
-            let verdicts: Vec<Result<Vec<LocalVerdict>>> = threads
-                .into_iter()
-                .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-                .collect();
-            (verdicts, settled)
-        });
+        let own = run_state.one_more();
+        let run_all = || parallel::map(pods.iter().collect(), pods.len(), |pod| self.pod(pod, &run_state));
+        let (settled, verdicts) = parallel::both(|| self.settle(&run_state, own), run_all);
         settled?;
-        Ok(verdicts.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+        Ok(verdicts.into_iter().collect::<Result<Vec<_>>>()?.concat())
     }
 
     /// Waits until all have their verdicts, and then whether they stay; for ever, when they are to run on.
-    fn settle(&self, together: &Together, _own: Closing<'_>) -> Result<()> {
-        let is_bad = || together.is_bad.load(Ordering::SeqCst);
-        while together.open.load(Ordering::SeqCst) > 1 {
+    fn settle(&self, run_state: &RunState, _own: Pending<'_>) -> Result<()> {
+        let is_bad = || run_state.is_bad.load(Ordering::SeqCst);
+        while run_state.open.load(Ordering::SeqCst) > 1 {
             std::thread::sleep(PAUSE);
         }
         let end = Instant::now() + SETTLE;
         while Instant::now() < end && !is_bad() {
             std::thread::sleep(PAUSE);
         }
-        if let Some(hear) = self.keep_running.filter(|_| !is_bad()) {
-            let verdicts = together.verdicts.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            hear(&verdicts)?;
+        if let Some(on_ready) = self.keep_running.filter(|_| !is_bad()) {
+            let verdicts = run_state.verdicts.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            on_ready(&verdicts)?;
             while !is_bad() {
                 std::thread::sleep(PAUSE);
             }
@@ -104,89 +94,82 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn pod(&self, pod: &Pod, together: &Together) -> Result<Vec<LocalVerdict>> {
-        let mut verdicts = pod.unrun.clone();
-        verdicts.iter().for_each(|verdict| together.hear(verdict));
-        let mut closing: Vec<Closing<'_>> = pod.programs.iter().map(|_| Closing(&together.open)).collect();
+    fn pod(&self, pod: &Pod, run_state: &RunState) -> Result<Vec<LocalVerdict>> {
+        let mut verdicts = pod.not_run.clone();
+        verdicts.iter().for_each(|verdict| run_state.record(verdict));
+        let pending: Vec<Pending<'_>> = pod.programs.iter().map(|_| Pending(&run_state.open)).collect();
         let mut failed: Option<String> = pod.blocked.clone();
         for program in &pod.first {
             let verdict = match &failed {
-                None => self.to_its_end(program)?,
+                None => self.run_to_completion(program)?,
                 Some(name) => not_started(program, name),
             };
             if verdict.state != State::Completed && failed.is_none() {
                 failed = Some(program.name.clone());
             }
-            together.hear(&verdict);
+            run_state.record(&verdict);
             verdicts.push(verdict);
         }
         if let Some(name) = failed {
             verdicts.extend(pod.programs.iter().map(|program| not_started(program, &name)));
             return Ok(verdicts);
         }
-        let watched: Vec<Result<LocalVerdict>> = std::thread::scope(|scope| {
-            let started = pod.programs.iter().zip(closing.drain(..));
-            let threads: Vec<_> =
-                started.map(|(program, closing)| scope.spawn(|| self.watched(program, closing, together))).collect();
-            threads
-                .into_iter()
-                .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-                .collect()
-        });
+        let started = pod.programs.iter().zip(pending).collect();
+        let watched =
+            parallel::map(started, pod.programs.len(), |(program, pending)| self.watch(program, pending, run_state));
         verdicts.extend(watched.into_iter().collect::<Result<Vec<_>>>()?);
         Ok(verdicts)
     }
 
-    /// Runs an init container.
-    fn to_its_end(&self, program: &Program) -> Result<LocalVerdict> {
+    fn run_to_completion(&self, program: &Program) -> Result<LocalVerdict> {
         let task = self.progress.task(&program.name, "running");
         let began = Instant::now();
         let mut started = match self.start(program) {
             Ok(started) => started,
-            Err(error) => return Ok(told(task, cannot_start(program, &error))),
+            Err(error) => return Ok(done(task, cannot_start(program, &error))),
         };
         loop {
             if let Some(status) = started.ended()? {
-                let mut verdict = verdict(program, State::Completed, &Progressed::default());
+                let mut verdict = verdict(program, State::Completed, &ProbeProgress::default());
                 if status.success() {
                     verdict.ready_seconds = Some(began.elapsed().as_secs_f64());
                 } else {
                     (verdict.state, verdict.message) = (State::Exited, status.to_string());
                     verdict.log = started.log_end(LOG_LINES);
                 }
-                return Ok(told(task, verdict));
+                return Ok(done(task, verdict));
             }
             if Instant::now() >= self.deadline {
-                let mut verdict = verdict(program, State::NotReady, &Progressed::default());
+                let mut verdict = verdict(program, State::NotReady, &ProbeProgress::default());
                 verdict.message = "it runs before the others and does not end".to_owned();
                 verdict.log = started.log_end(LOG_LINES);
                 started.stop(program.grace);
-                return Ok(told(task, verdict));
+                return Ok(done(task, verdict));
             }
             std::thread::sleep(PAUSE);
         }
     }
 
     /// Runs a program until all programs have their verdicts.
-    fn watched(&self, program: &Program, closing: Closing<'_>, together: &Together) -> Result<LocalVerdict> {
+    fn watch(&self, program: &Program, pending: Pending<'_>, run_state: &RunState) -> Result<LocalVerdict> {
         let task = self.progress.task(&program.name, "starting");
         let mut started = match self.start(program) {
             Ok(started) => started,
             Err(error) => {
-                let verdict = told(task, cannot_start(program, &error));
-                together.hear(&verdict);
+                let verdict = done(task, cannot_start(program, &error));
+                run_state.record(&verdict);
                 return Ok(verdict);
             }
         };
         let mut found = self.until_ready(program, &mut started, task)?;
-        together.hear(&found);
-        drop(closing);
-        while together.open.load(Ordering::SeqCst) > 0 && found.state.passes() {
+        run_state.record(&found);
+        drop(pending);
+        while run_state.open.load(Ordering::SeqCst) > 0 && found.state.passes() {
             exited(&mut started, &mut found)?;
             std::thread::sleep(PAUSE);
         }
         if !found.state.passes() {
-            together.is_bad.store(true, Ordering::SeqCst);
+            run_state.is_bad.store(true, Ordering::SeqCst);
             if found.log.is_empty() {
                 found.log = started.log_end(LOG_LINES);
             }
@@ -197,11 +180,11 @@ impl Run<'_> {
 
     fn until_ready(&self, program: &Program, started: &mut Started, task: Task) -> Result<LocalVerdict> {
         let began = Instant::now();
-        let mut so_far = Progressed::default();
+        let mut so_far = ProbeProgress::default();
         loop {
             let mut found = verdict(program, State::Ready, &so_far);
             if exited(started, &mut found)? {
-                return Ok(told(task, found));
+                return Ok(done(task, found));
             }
             so_far.asked(program, started, &self.log(program, ".probe"), began);
             if so_far.ready.is_some() {
@@ -213,13 +196,13 @@ impl Run<'_> {
                 } else {
                     found.message = program.notes.join("; ");
                 }
-                return Ok(told(task, found));
+                return Ok(done(task, found));
             }
             if Instant::now() >= self.deadline {
                 let state = if so_far.health.is_some() { State::NotReady } else { State::Unhealthy };
                 let mut found = verdict(program, state, &so_far);
                 found.message = std::mem::take(&mut so_far.answer);
-                return Ok(told(task, found));
+                return Ok(done(task, found));
             }
             task.update(&so_far.answer);
             std::thread::sleep(PAUSE);
@@ -227,7 +210,7 @@ impl Run<'_> {
     }
 
     fn start(&self, program: &Program) -> Result<Started> {
-        for port in &program.untold {
+        for port in &program.fixed_ports {
             // One after the other: each keeps the other from its port.
             let free = [Ipv4Addr::LOCALHOST, Ipv4Addr::UNSPECIFIED]
                 .into_iter()
@@ -249,7 +232,7 @@ impl Run<'_> {
     }
 }
 
-impl Progressed {
+impl ProbeProgress {
     /// Asks what is still open.
     fn asked(&mut self, program: &Program, started: &Started, log: &Utf8Path, began: Instant) {
         let mut good = |question: &Question| match ask(question, program, started, log) {
@@ -273,14 +256,14 @@ impl Progressed {
     }
 }
 
-impl Together {
+impl RunState {
     /// One more that wants all to run on.
-    fn closing_more(&self) -> Closing<'_> {
+    fn one_more(&self) -> Pending<'_> {
         self.open.fetch_add(1, Ordering::SeqCst);
-        Closing(&self.open)
+        Pending(&self.open)
     }
 
-    fn hear(&self, verdict: &LocalVerdict) {
+    fn record(&self, verdict: &LocalVerdict) {
         if !verdict.state.passes() {
             self.is_bad.store(true, Ordering::SeqCst);
         }
@@ -289,9 +272,9 @@ impl Together {
 }
 
 /// Takes one off the number of programs without a verdict, whatever happens.
-struct Closing<'a>(&'a AtomicUsize);
+struct Pending<'a>(&'a AtomicUsize);
 
-impl Drop for Closing<'_> {
+impl Drop for Pending<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }
@@ -305,30 +288,30 @@ fn exited(started: &mut Started, found: &mut LocalVerdict) -> Result<bool> {
     Ok(true)
 }
 
-fn verdict(program: &Program, state: State, so_far: &Progressed) -> LocalVerdict {
+fn verdict(program: &Program, state: State, so_far: &ProbeProgress) -> LocalVerdict {
     LocalVerdict {
         digest: Some(program.digest.clone()),
         address: program.port.map(|port| format!("127.0.0.1:{port}")),
         health_seconds: so_far.health.filter(|_| !program.health.is_empty()).map(|time| time.as_secs_f64()),
         ready_seconds: so_far.ready.map(|time| time.as_secs_f64()),
-        ..LocalVerdict::unrun(program.name.clone(), Some(program.component.clone()), state, "")
+        ..LocalVerdict::not_run(program.name.clone(), Some(program.component.clone()), state, "")
     }
 }
 
 fn cannot_start(program: &Program, error: &anyhow::Error) -> LocalVerdict {
-    let mut verdict = verdict(program, State::CannotStart, &Progressed::default());
+    let mut verdict = verdict(program, State::CannotStart, &ProbeProgress::default());
     verdict.message = error.to_string();
     verdict
 }
 
 fn not_started(program: &Program, first: &str) -> LocalVerdict {
-    let mut verdict = verdict(program, State::NotStarted, &Progressed::default());
+    let mut verdict = verdict(program, State::NotStarted, &ProbeProgress::default());
     verdict.message = format!("it comes after `{first}`, which failed");
     verdict
 }
 
 /// Ends the task's line with the verdict.
-fn told(task: Task, verdict: LocalVerdict) -> LocalVerdict {
+fn done(task: Task, verdict: LocalVerdict) -> LocalVerdict {
     let colon = if verdict.message.is_empty() { "" } else { ": " };
     task.done(&format!("{}{colon}{}", verdict.state.name(), verdict.message));
     verdict

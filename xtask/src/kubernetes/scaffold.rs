@@ -6,8 +6,7 @@ use super::yaml::parse::parse;
 
 /// What a first Deployment is made of.
 #[derive(Debug)]
-pub(crate) struct First<'a> {
-    /// The component.
+pub(crate) struct Scaffold<'a> {
     pub(crate) component: &'a str,
     /// The port of its settings.
     pub(crate) port: Option<u16>,
@@ -24,7 +23,7 @@ pub(crate) fn object_name(name: &str) -> String {
     if label.is_empty() { "app".to_owned() } else { label.to_owned() }
 }
 
-impl First<'_> {
+impl Scaffold<'_> {
     /// A Deployment, and with a port a Service.
     pub(crate) fn manifest(&self) -> String {
         let name = object_name(self.component);
@@ -121,7 +120,7 @@ mod tests {
 
     #[test]
     fn without_a_port_there_is_nothing_to_ask() {
-        let text = |port| First { component: "a", port, image: "x:1".into() }.manifest();
+        let text = |port| Scaffold { component: "a", port, image: "x:1".into() }.manifest();
         for port in [None, Some(80)] {
             let text = text(port);
             let documents = parse(&text).unwrap();

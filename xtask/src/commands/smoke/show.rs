@@ -13,7 +13,7 @@ use crate::system::files::{append, write_atomically};
 const HEADER: [&str; 7] = ["WORKLOAD", "COMPONENTS", "PODS", "ROLLOUT", "IDENTITY", "HEALTH", "READY AFTER"];
 
 /// Prints the report and writes its files; the outcome is its own.
-pub(super) fn report(report: &Report, arguments: &SmokeArgs) -> Result<Outcome> {
+pub(super) fn show(report: &Report, arguments: &SmokeArgs) -> Result<Outcome> {
     for path in &arguments.report {
         let text = if path.extension() == Some("xml") { report.to_junit() } else { report.to_json() };
         let path = match path.is_absolute() {

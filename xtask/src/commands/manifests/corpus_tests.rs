@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::image::record::{DigestRecord, RecordedImage};
 use crate::image::reference::{Digest, ImageReference};
-use crate::kubernetes::ours::{Naming, Repositories};
+use crate::kubernetes::image_owners::{Naming, Repositories};
 use crate::kubernetes::pinning::naming::Scope;
 use crate::kubernetes::pinning::pin::{Images, Pinned, pin};
 

@@ -23,20 +23,18 @@ pub(crate) struct Repositories {
 
 /// Whose image a container names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Owner<'a> {
+pub(crate) enum ImageOwner<'a> {
     /// A component's: the repository is one of its own.
     Component(&'a str),
     /// The image says nothing, being the placeholder or missing, and the container is named after this component.
-    Unsaid(&'a str),
+    ByContainer(&'a str),
     /// Not ours, but the repository's last part is that of this component.
     Alike(&'a str),
-    /// Somebody else's.
     Foreign,
 }
 
 /// What decides the names of repositories.
 pub(crate) struct Naming<'a> {
-    /// Names of the workspace's components.
     pub(crate) components: Vec<&'a str>,
     /// Registries, the settings', each environment's and CI's, each with its template of repositories.
     pub(crate) registries: BTreeSet<(&'a str, &'a str)>,
@@ -81,15 +79,15 @@ impl Repositories {
     }
 
     /// Whose image `image` is, in a container of this name.
-    pub(crate) fn owner(&self, image: &str, container: Option<&str>) -> Owner<'_> {
+    pub(crate) fn owner(&self, image: &str, container: Option<&str>) -> ImageOwner<'_> {
         if let Some(component) = self.component(image) {
-            return Owner::Component(component);
+            return ImageOwner::Component(component);
         }
         if image.is_empty() || is_placeholder(image) {
-            return container.and_then(|name| self.named(name)).map_or(Owner::Foreign, Owner::Unsaid);
+            return container.and_then(|name| self.named(name)).map_or(ImageOwner::Foreign, ImageOwner::ByContainer);
         }
         let alike = self.last_parts.get(last_part(without_selector(image)));
-        alike.and_then(Option::as_deref).map_or(Owner::Foreign, Owner::Alike)
+        alike.and_then(Option::as_deref).map_or(ImageOwner::Foreign, ImageOwner::Alike)
     }
 
     /// The component of this name, or whose repositories have it as their last part.
@@ -235,17 +233,17 @@ mod tests {
     fn the_containers_name_counts_only_where_the_image_says_nothing() {
         let known = known(None);
         let cases = [
-            ("localhost:5000/demon-engine:1", Some("ui"), Owner::Component("engine")),
-            ("nginx:alpine", Some("engine"), Owner::Unsaid("engine")),
-            ("docker.io/library/nginx:alpine", Some("engine"), Owner::Unsaid("engine")),
-            ("", Some("ui"), Owner::Unsaid("ui")),
-            ("nginx:alpine", Some("demon-ui"), Owner::Unsaid("ui")),
-            ("nginx:alpine", Some("proxy"), Owner::Foreign),
-            ("nginx:alpine", None, Owner::Foreign),
-            ("postgres:16", Some("engine"), Owner::Foreign),
-            ("myorg/engine:latest", Some("x"), Owner::Alike("engine")),
-            ("myorg/demon-ui@sha256:12", None, Owner::Alike("ui")),
-            ("engine/web:1", None, Owner::Foreign),
+            ("localhost:5000/demon-engine:1", Some("ui"), ImageOwner::Component("engine")),
+            ("nginx:alpine", Some("engine"), ImageOwner::ByContainer("engine")),
+            ("docker.io/library/nginx:alpine", Some("engine"), ImageOwner::ByContainer("engine")),
+            ("", Some("ui"), ImageOwner::ByContainer("ui")),
+            ("nginx:alpine", Some("demon-ui"), ImageOwner::ByContainer("ui")),
+            ("nginx:alpine", Some("proxy"), ImageOwner::Foreign),
+            ("nginx:alpine", None, ImageOwner::Foreign),
+            ("postgres:16", Some("engine"), ImageOwner::Foreign),
+            ("myorg/engine:latest", Some("x"), ImageOwner::Alike("engine")),
+            ("myorg/demon-ui@sha256:12", None, ImageOwner::Alike("ui")),
+            ("engine/web:1", None, ImageOwner::Foreign),
         ];
         for (image, container, owner) in cases {
             assert_eq!(known.owner(image, container), owner, "{image} in {container:?}");
@@ -262,7 +260,7 @@ mod tests {
         let known = Repositories::new(&naming, None);
         assert_eq!(known.component("r.io/live/engine-app:1"), Some("engine"));
         assert_eq!(known.component("r.io/engine:1"), None);
-        assert_eq!(known.owner("r.io/old/engine-app:1", None), Owner::Alike("engine"));
+        assert_eq!(known.owner("r.io/old/engine-app:1", None), ImageOwner::Alike("engine"));
     }
 
     #[test]

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use crate::kubernetes::kustomization;
+use crate::kubernetes::manifest::is_compose;
 use crate::kubernetes::yaml::document::{Document, NodeId, Value};
 
 /// Keys whose lists hold containers, in every kind that has a pod's specification somewhere.
 const CONTAINER_LISTS: &[&str] = &["containers", "initContainers", "ephemeralContainers"];
-
-/// Names of files that kustomize takes for kustomizations.
-pub(crate) const NAMES: &[&str] = &["kustomization.yaml", "kustomization.yml", "Kustomization"];
 
 /// A place that names an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,7 +42,7 @@ pub(crate) fn sites(document: &Document<'_>, file: &str, further: &[String]) -> 
     }
     let root = document.root();
     let at_root = |key: &str| root.and_then(|root| document.get(root, key));
-    if is_kustomization(document, file) {
+    if kustomization::is_document(document, file) {
         let images = at_root("images").map(|images| document.items(images)).unwrap_or_default();
         found.extend(images.iter().map(|entry| Site::Kustomization(document.target(*entry))));
     } else if is_compose(document) {
@@ -93,23 +92,6 @@ pub(crate) fn container_of<'a>(document: &'a Document<'_>, site: Site) -> Option
     let services = document.get(document.root()?, "services")?;
     let (name, _) = document.entries(services)?.iter().find(|(_, service)| *service == container)?;
     document.text(*name)
-}
-
-/// Whether `document` is of a Compose file, which kubectl does not take.
-pub(crate) fn is_compose(document: &Document<'_>) -> bool {
-    let has = |key: &str| document.root().is_some_and(|root| document.get(root, key).is_some());
-    has("services") && !has("kind") && !has("apiVersion")
-}
-
-/// Whether `document` of `file` is a kustomization: by its kind, or without one by the file's name.
-pub(crate) fn is_kustomization(document: &Document<'_>, file: &str) -> bool {
-    let root = document.root();
-    let text = |key: &str| root.and_then(|root| document.get(root, key)).and_then(|id| document.text(id));
-    let kustomize = text("apiVersion").is_none_or(|version| version.starts_with("kustomize.config.k8s.io/"));
-    match text("kind") {
-        Some(kind) => kustomize && ["Kustomization", "Component"].contains(&kind),
-        None => kustomize && NAMES.contains(&file),
-    }
 }
 
 #[cfg(test)]

@@ -1,16 +1,17 @@
 //! Asks every pod on its probes' paths, each once, and then each Service once; again where the answer may be a
 //! matter of load.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::rollout::Rollouts;
+use super::timing::Times;
+use super::watch::Rollouts;
 use crate::cluster::{Api, ApiFailure, Probed, SILENT};
-use crate::kubernetes::smoke::objects::Pod;
-use crate::kubernetes::smoke::probes::{PodRequest, Route, ServiceRequest, pod_requests, service_requests};
+use crate::kubernetes::objects::{Pod, Service, Workload};
 use crate::kubernetes::smoke::report::Check;
+use crate::kubernetes::smoke::requests::{PodRequest, Route, ServiceRequest, pod_requests, service_requests};
 use crate::kubernetes::smoke::rollout::restarts;
-use crate::kubernetes::smoke::workload::Workload;
 use crate::system::parallel;
 
 /// Requests at once.
@@ -32,26 +33,6 @@ struct Found {
     check: Option<Check>,
     /// Whether the way to it failed meanwhile, as it does when a container ends.
     was_unreachable: bool,
-}
-
-/// Times of a run.
-#[derive(Clone, Copy)]
-pub(super) struct Times {
-    /// When smoke began.
-    pub(super) started: Instant,
-    /// When verdicts are given: a little earlier, so that there is time to explain them.
-    pub(super) decide: Instant,
-    /// When it must end.
-    pub(super) deadline: Instant,
-}
-
-impl Times {
-    /// A run that may take so long, from now on.
-    pub(super) fn new(timeout: Duration) -> Self {
-        let started = Instant::now();
-        let explaining = (timeout / 10).min(Duration::from_secs(3));
-        Times { started, decide: started + timeout.saturating_sub(explaining), deadline: started + timeout }
-    }
 }
 
 /// What was asked and found so far.
@@ -84,7 +65,6 @@ impl AskedPod {
 }
 
 impl Health {
-    /// Nobody is asked yet.
     pub(super) fn new(is_fail_fast: bool) -> Self {
         Health { is_fail_fast, ..Health::default() }
     }
@@ -157,8 +137,7 @@ fn service_targets(rollouts: &Rollouts<'_>) -> Vec<(String, Target)> {
     let done = rollouts.done();
     let mut targets = Vec::new();
     for service in rollouts.services() {
-        let selected: Vec<&Workload> =
-            done.iter().map(AsRef::as_ref).filter(|workload| rollouts.namespace.is_behind(service, workload)).collect();
+        let selected = behind(service, &done, rollouts);
         let Some(first) = selected.first() else { continue };
         // What is wrong with it by itself is told apart.
         let requests = service_requests(service, &selected).unwrap_or_default();
@@ -167,15 +146,15 @@ fn service_targets(rollouts: &Rollouts<'_>) -> Vec<(String, Target)> {
     targets
 }
 
+fn behind<'w>(service: &Service, workloads: &'w [Cow<'_, Workload>], rollouts: &Rollouts<'_>) -> Vec<&'w Workload> {
+    workloads.iter().map(AsRef::as_ref).filter(|workload| rollouts.namespace.is_behind(service, workload)).collect()
+}
+
 /// What is wrong with Services by themselves.
 pub(super) fn service_faults(rollouts: &Rollouts<'_>, seconds: f64) -> Vec<Check> {
     let workloads = rollouts.namespace.workloads();
     let faults = rollouts.services().filter_map(|service| {
-        let selected: Vec<&Workload> = workloads
-            .iter()
-            .map(AsRef::as_ref)
-            .filter(|workload| rollouts.namespace.is_behind(service, workload))
-            .collect();
+        let selected = behind(service, &workloads, rollouts);
         let (verdict, message) = service_requests(service, &selected).err()?;
         let check = Check::failed("service", &service.metadata.name, verdict, message, seconds);
         // An operator's may be there for pods that come later.
@@ -199,7 +178,7 @@ fn ask(api: &Api, target: &Target, is_fail_fast: bool, times: Times) -> Found {
         let failed = |verdict, message: String| Check::failed("health", &subject, verdict, message, seconds);
         let check = match probed {
             Ok(Probed::Gone) => return Found { check: None, was_unreachable },
-            Ok(Probed::Answered(status, _)) if (200..400).contains(&status) || target.is_knock() => {
+            Ok(Probed::Answered(status, _)) if (200..400).contains(&status) || target.is_port_check() => {
                 let check = Check::ok("health", &subject, seconds);
                 match bad_answers {
                     0 => check,
@@ -218,11 +197,11 @@ fn ask(api: &Api, target: &Target, is_fail_fast: bool, times: Times) -> Found {
                 let often = if tries == 1 { String::new() } else { format!(" {bad_answers} of {tries} times") };
                 failed("unhealthy", format!("the application answered {status}{often}{said}"))
             }
-            Ok(Probed::Unreachable(why)) if target.is_knock() && !why.contains("refused") && !is_away(&why) => {
+            Ok(Probed::Unreachable(why)) if target.is_port_check() && !why.contains("refused") && !is_away(&why) => {
                 // Something listens, and speaks something else.
                 Check::ok("health", &subject, seconds)
             }
-            Ok(Probed::Unreachable(why)) if target.is_knock() && why.contains("refused") && tries >= TRIES => {
+            Ok(Probed::Unreachable(why)) if target.is_port_check() && why.contains("refused") && tries >= TRIES => {
                 failed("wrong-port", format!("nothing listens on the port that it leads to: {why}"))
             }
             // Nothing was learnt of the pod.
@@ -254,25 +233,25 @@ fn is_away(why: &str) -> bool {
 impl Target {
     fn patience(&self) -> Duration {
         match self {
-            Target::Pod { request, .. } => Duration::from_secs(request.patience),
+            Target::Pod { request, .. } => request.patience,
             Target::Service(_) => Duration::ZERO,
         }
     }
 
-    fn is_knock(&self) -> bool {
-        matches!(self, Target::Service(request) if request.is_knock)
+    fn is_port_check(&self) -> bool {
+        matches!(self, Target::Service(request) if request.is_port_check)
     }
 
     fn probe(&self, api: &Api) -> Result<Probed, ApiFailure> {
         match self {
-            Target::Pod { name, request } if request.route == Route::Forward => api.probe_forwarded(name, request),
+            Target::Pod { name, request } if request.route == Route::Forward => {
+                api.probe_forwarded(name, request.http.clone())
+            }
             Target::Pod { name, request } => {
-                let timeout = Duration::from_secs(request.timeout);
-                api.probe(&request.api_path(&api.namespace, name), &request.headers, timeout)
+                api.probe(&request.api_path(&api.namespace, name), &request.http.headers, request.timeout)
             }
             Target::Service(request) => {
-                let timeout = Duration::from_secs(request.timeout);
-                match api.probe(&request.api_path(&api.namespace), &request.headers, timeout)? {
+                match api.probe(&request.api_path(&api.namespace), &request.http.headers, request.timeout)? {
                     // A Service does not go as pods do.
                     Probed::Gone => Ok(Probed::Unreachable("the Service is gone".to_owned())),
                     probed => Ok(probed),
@@ -283,8 +262,8 @@ impl Target {
 
     fn shown(&self) -> String {
         match self {
-            Target::Pod { name, request } => format!("pod {name}:{}{}", request.port, request.path),
-            Target::Service(request) => format!("service {}:{}{}", request.service, request.port, request.path),
+            Target::Pod { name, request } => format!("pod {name}:{}{}", request.http.port, request.http.path),
+            Target::Service(request) => format!("service {}:{}{}", request.service, request.port, request.http.path),
         }
     }
 

@@ -1,4 +1,4 @@
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 
@@ -46,7 +46,7 @@ fn headers_that_the_api_server_would_change_need_a_forward() {
         let probe = json!({ "httpGet": { "port": 8080, "httpHeaders": [{ "name": name, "value": "v" }] } });
         let requests = pod_requests(&pod(container(probe, Value::Null)));
         let request = requests.first().unwrap();
-        assert_eq!((request.route, request.path.as_str()), (route, "/"), "{name}");
+        assert_eq!((request.route, request.http.path.as_str()), (route, "/"), "{name}");
     }
 }
 
@@ -56,9 +56,9 @@ fn only_a_liveness_probe_alone_gives_time() {
     liveness["initialDelaySeconds"] = json!(5);
     liveness["periodSeconds"] = json!(2);
     let alone = pod_requests(&pod(container(Value::Null, liveness.clone())));
-    assert_eq!(alone.first().unwrap().patience, 11);
+    assert_eq!(alone.first().unwrap().patience, Duration::from_secs(11));
     let beside = pod_requests(&pod(container(get("/ready", json!(8080)), liveness)));
-    assert!(beside.iter().all(|request| request.patience == 0));
+    assert!(beside.iter().all(|request| request.patience.is_zero()));
 }
 
 /// A Deployment of [`container`] with the labels `app=a`.
@@ -83,7 +83,7 @@ fn services_are_asked_by_port_name() {
     let workload = deployment();
     let asked = |ports: Value| -> Vec<(String, bool)> {
         let requests = service_requests(&service("a", ports), &[&workload]).unwrap();
-        requests.iter().map(|request| (request.api_path("ns"), request.is_knock)).collect()
+        requests.iter().map(|request| (request.api_path("ns"), request.is_port_check)).collect()
     };
     let path = |rest: &str| format!("/api/v1/namespaces/ns/services/s:{rest}");
     let named = json!([{ "name": "web", "port": 80, "targetPort": "http" }]);

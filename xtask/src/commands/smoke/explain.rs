@@ -4,26 +4,25 @@
 use std::time::Duration;
 
 use crate::cluster::{Api, Probed};
+use crate::kubernetes::objects::{ContainerStatus, Pod, Workload};
 use crate::kubernetes::smoke::events::last_lines;
-use crate::kubernetes::smoke::objects::{ContainerStatus, Pod};
-use crate::kubernetes::smoke::probes::{Route, readiness_request};
-use crate::kubernetes::smoke::rollout::Trouble;
+use crate::kubernetes::smoke::requests::{Route, readiness_request};
+use crate::kubernetes::smoke::rollout::Failure;
 use crate::kubernetes::smoke::state::Namespace;
-use crate::kubernetes::smoke::workload::Workload;
 
-/// The lines for one trouble; what cannot be read is a line that says so.
-pub(super) fn details(api: &Api, namespace: &Namespace, workload: &Workload, trouble: &Trouble) -> Vec<String> {
+/// The lines for one failure; what cannot be read is a line that says so.
+pub(super) fn details(api: &Api, namespace: &Namespace, workload: &Workload, failure: &Failure) -> Vec<String> {
     let events_of = |uid: &str| last_lines(&namespace.events_of(uid)).into_iter().map(|line| format!("event: {line}"));
-    let Some(pod) = trouble.pod.as_ref().and_then(|name| namespace.pods.get(name)) else {
+    let Some(pod) = failure.pod.as_ref().and_then(|name| namespace.pods.get(name)) else {
         // Why pods are not made, the ReplicaSet is told; why that is not made, the Deployment.
-        let maker = namespace.maker(workload).unwrap_or(workload);
-        return events_of(&maker.metadata.uid).collect();
+        let controller = namespace.pod_controller(workload).unwrap_or(workload);
+        return events_of(&controller.metadata.uid).collect();
     };
     let mut lines = vec![format!("pod: {}", pod.metadata.name)];
     lines.extend(events_of(&pod.metadata.uid));
-    if let Some(status) = pod.status.all().find(|status| Some(&status.name) == trouble.container.as_ref()) {
+    if let Some(status) = pod.status.all().find(|status| Some(&status.name) == failure.container.as_ref()) {
         lines.extend(readiness_line(api, pod, status));
-        lines.extend(log_lines(api, pod, status, trouble.previous_log));
+        lines.extend(log_lines(api, pod, status, failure.previous_log));
     }
     lines
 }
@@ -36,13 +35,13 @@ fn readiness_line(api: &Api, pod: &Pod, status: &ContainerStatus) -> Option<Stri
     let container = pod.spec.all().find(|container| container.name == status.name)?;
     let request = readiness_request(container).filter(|request| request.route == Route::ApiServer)?;
     let answer =
-        match api.probe(&request.api_path(&api.namespace, &pod.metadata.name), &request.headers, Duration::ZERO) {
+        match api.probe(&request.api_path(&api.namespace, &pod.metadata.name), &request.http.headers, Duration::ZERO) {
             Ok(Probed::Answered(status, body)) => format!("answers {status}: {body}"),
             Ok(Probed::Unreachable(why)) => format!("cannot be reached: {why}"),
             Ok(Probed::Gone) => return None,
             Err(failure) => format!("cannot be asked: {failure}"),
         };
-    Some(format!("readiness path {} on port {} {answer}", request.path, request.port))
+    Some(format!("readiness path {} on port {} {answer}", request.http.path, request.http.port))
 }
 
 fn log_lines(api: &Api, pod: &Pod, status: &ContainerStatus, previous: bool) -> Vec<String> {

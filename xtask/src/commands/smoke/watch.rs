@@ -9,15 +9,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use super::gather::Plan;
-use super::health::Times;
+use super::timing::Times;
 use super::view::View;
-use crate::cluster::watch::{News, follow};
+use crate::cluster::watch::{WatchEvent, follow};
 use crate::cluster::{Api, SILENT};
+use crate::kubernetes::objects::{Kind, Pod, Service, Workload};
 use crate::kubernetes::smoke::expected::Owner;
-use crate::kubernetes::smoke::objects::{Pod, Service};
-use crate::kubernetes::smoke::rollout::{Judge, Moment, Standing, Strictness, Trouble};
+use crate::kubernetes::smoke::rollout::{Failure, Judge, Moment, RolloutStatus, Strictness};
 use crate::kubernetes::smoke::state::{Change, Namespace, apply};
-use crate::kubernetes::smoke::workload::{Kind, Workload};
 
 /// How often graces are looked at while nothing happens.
 const TICK: Duration = Duration::from_millis(200);
@@ -30,7 +29,7 @@ const COLLECT: Duration = Duration::from_secs(2);
 #[derive(Debug, Clone)]
 pub(super) struct Decided {
     /// Why it failed; empty when it did not.
-    pub(super) troubles: Vec<Trouble>,
+    pub(super) failures: Vec<Failure>,
     /// Whether its pods were ready for as long as they should be watched.
     pub(super) is_settled: bool,
     /// Seconds since smoke began.
@@ -39,51 +38,49 @@ pub(super) struct Decided {
 
 /// The namespace as it changes, and what is decided of its workloads.
 pub(super) struct Rollouts<'a> {
-    /// As last seen.
     pub(super) namespace: Namespace,
     /// By kind and name.
     pub(super) decided: BTreeMap<String, Decided>,
     plan: &'a Plan,
     api: Api,
     /// Behind a lock only so that others may look at the rest meanwhile.
-    news: Mutex<Receiver<News>>,
+    events: Mutex<Receiver<WatchEvent>>,
     judge: Judge,
     watched: BTreeSet<&'static str>,
-    away: BTreeMap<&'static str, String>,
-    lost: BTreeMap<&'static str, String>,
+    unreachable: BTreeMap<&'static str, String>,
+    failed: BTreeMap<&'static str, String>,
     /// Whether what failed for good makes no haste.
     is_patient: bool,
-    /// Whether it has.
-    is_hurried: bool,
+    is_shortened: bool,
     times: Times,
 }
 
 impl<'a> Rollouts<'a> {
     /// Begins to watch. Of containers that ended, those after `since` count.
     pub(super) fn follow(plan: &'a Plan, api: &Api, since: i64, strictness: Strictness, times: Times) -> Self {
-        let (sender, news) = channel();
+        let (sender, events) = channel();
         follow(api, &sender);
         Rollouts {
             namespace: Namespace::default(),
             decided: BTreeMap::new(),
             plan,
             api: api.clone(),
-            news: Mutex::new(news),
+            events: Mutex::new(events),
             judge: Judge::new(since, strictness, plan.settle),
             watched: BTreeSet::new(),
-            away: BTreeMap::new(),
-            lost: BTreeMap::new(),
+            unreachable: BTreeMap::new(),
+            failed: BTreeMap::new(),
             is_patient: strictness == Strictness::Tolerate,
-            is_hurried: false,
+            is_shortened: false,
             times,
         }
     }
 
     /// Times of a run that cannot pass any more, when something failed for good: the rest is told soon.
-    pub(super) fn hurry(&mut self) -> Times {
-        if !(self.is_patient || self.is_hurried) {
+    pub(super) fn shorten(&mut self) -> Times {
+        if !(self.is_patient || self.is_shortened) {
             self.times.decide = self.times.decide.min(Instant::now() + REST);
-            self.is_hurried = true;
+            self.is_shortened = true;
         }
         self.times
     }
@@ -93,7 +90,7 @@ impl<'a> Rollouts<'a> {
     /// # Errors
     /// Rights are missing; the API server was not heard before time was up.
     pub(super) fn wait(&mut self, view: &View) -> Result<()> {
-        self.hear(Duration::ZERO)?;
+        self.receive(Duration::ZERO)?;
         loop {
             let is_up = Instant::now() >= self.times.decide;
             let silence = self.silence();
@@ -101,7 +98,7 @@ impl<'a> Rollouts<'a> {
                 return Ok(());
             }
             if self.has_failed() {
-                self.hurry();
+                self.shorten();
             }
             if is_up {
                 let why = silence.unwrap_or_default();
@@ -111,7 +108,7 @@ impl<'a> Rollouts<'a> {
                 self.give_up(view, &why);
                 return Ok(());
             }
-            self.hear(TICK)?;
+            self.receive(TICK)?;
         }
     }
 
@@ -123,7 +120,7 @@ impl<'a> Rollouts<'a> {
     /// Why what was last seen may be out of date, if so.
     fn silence(&self) -> Option<String> {
         let silence = self.api.silence();
-        match self.away.values().next() {
+        match self.unreachable.values().next() {
             Some(why) => Some(why.clone()),
             None if silence >= SILENT => Some(format!("it has been silent for {} s", silence.as_secs())),
             None => (!self.is_watching()).then(|| "it does not answer".to_owned()),
@@ -137,9 +134,9 @@ impl<'a> Rollouts<'a> {
         for name in names {
             let message = format!("the API server cannot be reached, and time is up: {why}");
             let unknown = || {
-                let troubles = vec![Trouble::of_workload("unknown", message.clone())];
+                let failures = vec![Failure::of_workload("unknown", message.clone())];
                 view.settle(&name, &format!("unknown: {message}"));
-                Decided { troubles, is_settled: false, seconds }
+                Decided { failures, is_settled: false, seconds }
             };
             self.decided.entry(name.clone()).or_insert_with(unknown);
         }
@@ -147,25 +144,25 @@ impl<'a> Rollouts<'a> {
 
     /// Whether a failed pod has no warning yet that explains it.
     pub(super) fn lacks_events(&self) -> bool {
-        let troubles = self.decided.values().flat_map(|decided| &decided.troubles);
-        let mut pods = troubles.filter_map(|trouble| self.namespace.pods.get(trouble.pod.as_ref()?));
+        let failures = self.decided.values().flat_map(|decided| &decided.failures);
+        let mut pods = failures.filter_map(|failure| self.namespace.pods.get(failure.pod.as_ref()?));
         pods.any(|pod| !self.namespace.events_of(&pod.metadata.uid).iter().any(|event| event.kind == "Warning"))
     }
 
     /// Asks for the pods as they are now: a watch that died unnoticed tells of no change.
-    pub(super) fn look_again(&mut self) {
+    pub(super) fn list_pods_again(&mut self) {
         let change = match self.api.list::<Pod>("pods") {
-            Ok(list) => News::Pods(Change::All(list.items.unwrap_or_default())),
-            Err(failure) => News::Away("pods", failure.to_string()),
+            Ok(list) => WatchEvent::Pods(Change::Listed(list.items.unwrap_or_default())),
+            Err(failure) => WatchEvent::Unreachable("pods", failure.to_string()),
         };
-        self.take(change);
+        self.apply(change);
     }
 
     /// Takes in what changes for so long, or until it is `enough`.
-    pub(super) fn linger(&mut self, time: Duration, enough: impl Fn(&Self) -> bool) -> Result<()> {
+    pub(super) fn keep_watching(&mut self, time: Duration, enough: impl Fn(&Self) -> bool) -> Result<()> {
         let end = self.times.decide.min(Instant::now() + time);
         while Instant::now() < end && !enough(self) {
-            self.hear(end.saturating_duration_since(Instant::now()).min(TICK))?;
+            self.receive(end.saturating_duration_since(Instant::now()).min(TICK))?;
         }
         Ok(())
     }
@@ -197,37 +194,36 @@ impl<'a> Rollouts<'a> {
 
     /// Whether something failed for good.
     pub(super) fn has_failed(&self) -> bool {
-        self.decided.values().any(|decided| !decided.troubles.is_empty())
+        self.decided.values().any(|decided| !decided.failures.is_empty())
     }
 
-    /// Whether its rollout is done.
     pub(super) fn is_done(&self, workload: &Workload) -> bool {
-        self.decided.get(&workload.shown()).is_some_and(|decided| decided.troubles.is_empty())
+        self.decided.get(&workload.shown()).is_some_and(|decided| decided.failures.is_empty())
     }
 
-    fn next(&mut self, patience: Duration) -> Result<News, RecvTimeoutError> {
-        self.news.get_mut().unwrap_or_else(PoisonError::into_inner).recv_timeout(patience)
+    fn next(&mut self, patience: Duration) -> Result<WatchEvent, RecvTimeoutError> {
+        self.events.get_mut().unwrap_or_else(PoisonError::into_inner).recv_timeout(patience)
     }
 
-    fn hear(&mut self, patience: Duration) -> Result<()> {
+    fn receive(&mut self, patience: Duration) -> Result<()> {
         let mut patience = patience;
         loop {
             match self.next(patience) {
-                Ok(news) => self.take(news),
+                Ok(events) => self.apply(events),
                 Err(RecvTimeoutError::Timeout) => break,
                 // Every resource is lost; they say why.
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             patience = Duration::ZERO;
         }
-        if self.lost.is_empty() {
+        if self.failed.is_empty() {
             return Ok(());
         }
         let until = Instant::now() + COLLECT;
-        while let Ok(news) = self.next(until.saturating_duration_since(Instant::now())) {
-            self.take(news);
+        while let Ok(events) = self.next(until.saturating_duration_since(Instant::now())) {
+            self.apply(events);
         }
-        let lines: Vec<_> = self.lost.values().map(String::as_str).collect();
+        let lines: Vec<_> = self.failed.values().map(String::as_str).collect();
         bail!(
             "namespace `{}` cannot be watched:\n{}\nsmoke needs list and watch on pods, services, events, deployments, \
              replicasets, statefulsets, daemonsets, jobs and cronjobs, and get on pods/log, pods/proxy and \
@@ -237,39 +233,39 @@ impl<'a> Rollouts<'a> {
         )
     }
 
-    fn take(&mut self, news: News) {
-        let resource = match news {
-            News::Workloads(kind, change) => {
+    fn apply(&mut self, events: WatchEvent) {
+        let resource = match events {
+            WatchEvent::Workloads(kind, change) => {
                 self.namespace.apply_workloads(kind, change);
                 kind.resource()
             }
-            News::Pods(change) => {
+            WatchEvent::Pods(change) => {
                 apply(&mut self.namespace.pods, change);
                 "pods"
             }
-            News::Services(change) => {
+            WatchEvent::Services(change) => {
                 apply(&mut self.namespace.services, change);
                 "services"
             }
-            News::Events(change) => {
+            WatchEvent::Events(change) => {
                 apply(&mut self.namespace.events, change);
                 "events"
             }
-            News::Back(resource) => {
+            WatchEvent::Watching(resource) => {
                 self.watched.insert(resource);
                 resource
             }
-            News::Away(resource, why) => return drop(self.away.insert(resource, why)),
-            News::Lost(resource, failure) => return drop(self.lost.insert(resource, failure.to_string())),
+            WatchEvent::Unreachable(resource, why) => return drop(self.unreachable.insert(resource, why)),
+            WatchEvent::Failed(resource, failure) => return drop(self.failed.insert(resource, failure.to_string())),
         };
-        self.away.remove(resource);
+        self.unreachable.remove(resource);
     }
 
     /// Judges all; whether each is decided.
     fn judge_all(&mut self, view: &View, is_up: bool) -> bool {
         let elapsed = self.times.started.elapsed();
         let now = Moment { elapsed, cluster: self.api.cluster_time().unwrap_or(0) };
-        let Self { namespace, decided, judge, plan, is_hurried, .. } = self;
+        let Self { namespace, decided, judge, plan, is_shortened, .. } = self;
         let mut all = true;
         let workloads = namespace.workloads();
         let names: BTreeSet<String> = workloads.iter().map(|workload| workload.shown()).collect();
@@ -277,26 +273,26 @@ impl<'a> Rollouts<'a> {
         for workload in workloads.iter().filter(|workload| plan.selection.has(workload)) {
             let name = workload.shown();
             // What failed for good stays so; what was done may have come apart since.
-            if decided.get(&name).is_some_and(|decided| !decided.troubles.is_empty()) {
+            if decided.get(&name).is_some_and(|decided| !decided.failures.is_empty()) {
                 continue;
             }
             let skipped = placeholders(plan, workload);
-            let standing = judge.judge(namespace, workload, &skipped, now);
-            let is_settled = !matches!(standing, Standing::Settling);
-            let troubles = match standing {
-                Standing::Done => Vec::new(),
-                Standing::Settling if is_up => judge.unsettled(namespace, workload, &skipped, now),
-                Standing::Failed(troubles) => troubles,
-                Standing::Waiting(text) if is_up => {
-                    let mut troubles = judge.timed_out(namespace, workload, &skipped, &text);
+            let status = judge.judge(namespace, workload, &skipped, now);
+            let is_settled = !matches!(status, RolloutStatus::Settling);
+            let failures = match status {
+                RolloutStatus::Done => Vec::new(),
+                RolloutStatus::Settling if is_up => judge.unsettled(namespace, workload, &skipped, now),
+                RolloutStatus::Failed(failures) => failures,
+                RolloutStatus::Waiting(text) if is_up => {
+                    let mut failures = judge.timed_out(namespace, workload, &skipped, &text);
                     // It might have got ready, had there been a point in waiting.
-                    let unready = troubles.iter_mut().filter(|trouble| *is_hurried && trouble.verdict == "not-ready");
-                    unready.for_each(|trouble| trouble.verdict = "undecided");
-                    troubles
+                    let unready = failures.iter_mut().filter(|failure| *is_shortened && failure.verdict == "not-ready");
+                    unready.for_each(|failure| failure.verdict = "undecided");
+                    failures
                 }
-                Standing::Settling | Standing::Waiting(_) => {
-                    let text = match &standing {
-                        Standing::Waiting(text) => text,
+                RolloutStatus::Settling | RolloutStatus::Waiting(_) => {
+                    let text = match &status {
+                        RolloutStatus::Waiting(text) => text,
                         _ => "ready; watched for an early end",
                     };
                     view.update(&name, text);
@@ -305,14 +301,14 @@ impl<'a> Rollouts<'a> {
                     continue;
                 }
             };
-            let text = match troubles.first() {
+            let text = match failures.first() {
                 None => "ready".to_owned(),
-                Some(trouble) => format!("{}: {}", trouble.verdict, trouble.message),
+                Some(failure) => format!("{}: {}", failure.verdict, failure.message),
             };
             view.settle(&name, &text);
             let seconds = elapsed.as_secs_f64();
             let seconds = decided.get(&name).map_or(seconds, |decided| decided.seconds);
-            decided.insert(name, Decided { troubles, is_settled, seconds });
+            decided.insert(name, Decided { failures, is_settled, seconds });
         }
         all
     }
@@ -320,7 +316,7 @@ impl<'a> Rollouts<'a> {
 
 /// The containers of components that a placeholder stands in for; nobody answers their probes.
 pub(super) fn placeholders<'w>(plan: &Plan, workload: &'w Workload) -> Vec<&'w str> {
-    let containers = workload.template().spec.all();
+    let containers = workload.containers();
     let placeholders =
         containers.filter(|container| matches!(plan.expectations.owner(workload, container), Owner::Placeholder(_)));
     placeholders.map(|container| container.name.as_str()).collect()

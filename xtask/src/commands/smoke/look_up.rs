@@ -4,17 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::gather::Plan;
-use super::health::Times;
 use super::registry::JOBS;
-use super::rollout::Rollouts;
+use super::timing::Times;
+use super::watch::Rollouts;
 use crate::image::manifest::AnyManifest;
 use crate::image::record::RecordedImage;
 use crate::image::reference::{Digest, ImageReference};
+use crate::kubernetes::objects::{Container, Pod, Workload};
 use crate::kubernetes::smoke::expected::Owner;
 use crate::kubernetes::smoke::identity::{Identity, ImageId, Resolved, compare, is_named, is_recorded};
-use crate::kubernetes::smoke::objects::{Container, Pod};
 use crate::kubernetes::smoke::report::Check;
-use crate::kubernetes::smoke::workload::Workload;
 use crate::registry::Client;
 use crate::system::parallel;
 
@@ -29,7 +28,6 @@ pub(super) struct Identities<'a> {
 }
 
 impl<'a> Identities<'a> {
-    /// Nothing is asked yet.
     pub(super) fn new(client: &Arc<Client>, plan: &'a Plan, namespace: &str, allow_unverifiable: bool) -> Self {
         let (client, namespace) = (Arc::clone(client), namespace.to_owned());
         Identities { client, plan, namespace, allow_unverifiable, known: BTreeMap::new() }
@@ -40,7 +38,7 @@ impl<'a> Identities<'a> {
         let mut wanted: BTreeMap<(String, ImageId), RecordedImage> = BTreeMap::new();
         for workload in rollouts.workloads() {
             let pods = rollouts.namespace.pods_of(&workload);
-            for container in workload.template().spec.all() {
+            for container in workload.containers() {
                 let Some((_, images)) = self.expected(&workload, container) else { continue };
                 for id in pods.iter().filter_map(|pod| image_id(pod, &container.name)) {
                     for image in &images {
@@ -82,7 +80,7 @@ impl<'a> Identities<'a> {
     /// rollout `is_done`, all must.
     pub(super) fn checks(&self, workload: &Workload, pods: &[&Pod], is_done: bool, seconds: f64) -> Vec<Check> {
         let mut checks = Vec::new();
-        for container in workload.template().spec.all() {
+        for container in workload.containers() {
             let subject = container.name.as_str();
             match (self.expected(workload, container), self.plan.expectations.owner(workload, container)) {
                 (Some((component, images)), _) => {
@@ -90,8 +88,8 @@ impl<'a> Identities<'a> {
                     let found =
                         pods.iter().filter_map(|pod| self.check(component, &images, subject, pod, is_done, seconds));
                     let worst = found.min_by_key(|check| (check.passed, check.verdict == "ok"));
-                    let unrun = || is_done.then(|| unrun(container, component, &images, seconds));
-                    checks.extend(worst.or_else(|| unrun().filter(|_| pods.is_empty())));
+                    let not_run = || is_done.then(|| not_run(container, component, &images, seconds));
+                    checks.extend(worst.or_else(|| not_run().filter(|_| pods.is_empty())));
                 }
                 (None, Owner::Foreign) => {
                     let message = format!("{} is no image of ours", container.image);
@@ -146,7 +144,7 @@ impl<'a> Identities<'a> {
 }
 
 /// What is known where no pod has run: a CronJob's first one is still to come.
-fn unrun(container: &Container, component: &str, images: &[&RecordedImage], seconds: f64) -> Check {
+fn not_run(container: &Container, component: &str, images: &[&RecordedImage], seconds: f64) -> Check {
     let subject = container.name.as_str();
     if images.iter().any(|image| is_named(image, &container.image)) {
         let message = "its template names the expected digest; no pod is there";
