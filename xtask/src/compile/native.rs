@@ -146,7 +146,6 @@ pub(crate) fn plan(
             environment.insert(name.clone(), value.clone());
         }
     }
-    let build_folder = workspace.output().join("build");
     let stage = workspace.output().join("stage");
     // The workspace has one name, wherever the context begins: that depends on what other components name.
     let remap = vec![
@@ -164,7 +163,7 @@ pub(crate) fn plan(
     hidden.extend(declared.iter().map(|name| (*name).clone()));
     environment.extend(build_args.clone());
     let sandbox = format!("{} {} {:?}", is_confined(settings), settings.network, settings.system_paths);
-    let folder = build_folder.join(key(&inputs, &environment, &hidden, &sandbox));
+    let folder = target_folders(workspace).join(key(&inputs, &environment, &hidden, &sandbox));
     let remap = Remap(remap.into_iter().chain([(folder.to_string(), "/workspace/target".into())]).collect());
     environment.extend(flags::environment(&target, settings.linkage, &user_flags, &remap, &outer));
     let path = environment.get("PATH").cloned().unwrap_or_default();
@@ -348,7 +347,8 @@ impl NativeBuild {
         for executable in compiled.executables.values() {
             require_plain(executable, &self.folder)?;
         }
-        forget_others(&self.folder)?;
+        mark_used(&self.folder)?;
+        forget_old(&target_folders(workspace))?;
         Ok(compiled)
     }
 
@@ -444,17 +444,20 @@ fn require_plain(executable: &Utf8Path, folder: &Utf8Path) -> Result<()> {
     Ok(())
 }
 
+/// Where cargo's target folders are.
+fn target_folders(workspace: &Workspace) -> Utf8PathBuf {
+    workspace.output().join("build")
+}
+
 /// Says when a target folder was last used, by a file's time.
 fn mark_used(folder: &Utf8Path) -> Result<()> {
     let marker = folder.join("used");
     std::fs::write(&marker, "").with_context(|| format!("cannot write `{marker}`"))
 }
 
-/// Removes target folders that have not been used for long: only the newest few stay.
-fn forget_others(used: &Utf8Path) -> Result<()> {
+/// Removes the target folders among `all` that have not been used for long: only the newest few stay.
+fn forget_old(all: &Utf8Path) -> Result<()> {
     const KEPT: usize = 3;
-    mark_used(used)?;
-    let all = used.parent().context("a path without a folder")?;
     let mut folders: Vec<_> = all
         .read_dir_utf8()
         .with_context(|| format!("cannot read `{all}`"))?

@@ -115,7 +115,7 @@ fn merge(
     let hashes: BTreeMap<_, _> =
         image.platforms.iter().map(|(platform, part)| (platform.clone(), part.input_hash.clone())).collect();
     let inputs_tag = inputs_tag(&joint_hash(hashes.values()));
-    let wanted = Wanted { repository, hashes, inputs_tag: &inputs_tag, tags: &tags.all };
+    let wanted = Wanted { repository, hashes: hashes.clone(), inputs_tag: &inputs_tag, tags: &tags.all };
     let published = match look_up(client, &wanted, true)? {
         // An immutable tag has these inputs already, from an earlier run.
         Decision::Adopt { image, named_by, .. } => Published {
@@ -123,6 +123,7 @@ fn merge(
             repository: repository.clone(),
             platforms: image.recorded(),
             manifest: image.manifest,
+            hashes,
             sent: None,
             named_by,
         },
@@ -130,6 +131,7 @@ fn merge(
             name: name.to_owned(),
             repository: repository.clone(),
             manifest: joint_manifest(client, image, repository)?,
+            hashes,
             platforms: image.platforms.iter().map(|(platform, part)| (platform.clone(), part.image.clone())).collect(),
             sent: None,
             named_by: BTreeSet::new(),

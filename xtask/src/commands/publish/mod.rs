@@ -26,7 +26,6 @@ use crate::cli::{DockerBuildArgs, PublishArgs, RegistryOptions};
 use crate::gather::ci::CiState;
 use crate::gather::workspace::Workspace;
 use crate::image::part::{Part, PartImage, PartPlatform};
-use crate::image::platform::Platform;
 use crate::image::record::{DigestRecord, RecordedImage};
 use crate::image::reference::{ImageReference, Tag};
 use crate::image::service_manifest::ServiceManifest;
@@ -153,13 +152,12 @@ impl Run<'_> {
             return Ok(Outcome::Done);
         }
         eprint!("{}", report::decisions(&planned));
-        let hashes = planned.iter().map(|component| (component.name.clone(), component.hashes.clone())).collect();
         let uploads = arguments.options.jobs.map_or(apply::UPLOADS, usize::from);
         finish::note_unwritten(&path);
         let outcomes = apply::apply(&client, build, planned, uploads, self.progress)?;
         let published = finish::all_or_what_was_pushed(outcomes, self.progress)?;
         if arguments.by_digest {
-            let part = part(&self.ci.commit, &published, &hashes)?;
+            let part = part(&self.ci.commit, &published);
             interrupt::forget_notes();
             write_durably(&path, part.to_text().as_bytes())?;
             print(&report::part(&published, arguments.json.then_some(&part))?)?;
@@ -224,26 +222,15 @@ impl Release<'_> {
     }
 }
 
-/// Input hash by component and platform.
-type Hashes = BTreeMap<String, BTreeMap<Platform, String>>;
-
-fn part(commit: &str, published: &[Published], hashes: &Hashes) -> Result<Part> {
-    let images = published
-        .iter()
-        .map(|image| {
-            let of_component = hashes.get(&image.name).context("a component without inputs")?;
-            let platforms = image
-                .platforms
-                .iter()
-                .map(|(platform, recorded)| {
-                    let input_hash = of_component.get(platform).context("a platform without inputs")?.clone();
-                    Ok((platform.clone(), PartPlatform { image: recorded.clone(), input_hash }))
-                })
-                .collect::<Result<_>>()?;
-            Ok((image.name.clone(), PartImage { repository: image.repository.name(), platforms }))
-        })
-        .collect::<Result<_>>()?;
-    Ok(Part { commit: commit.to_owned(), images })
+fn part(commit: &str, published: &[Published]) -> Part {
+    let images = published.iter().map(|image| {
+        let platforms = image.platforms.iter().zip(image.hashes.values()).map(|((platform, recorded), input_hash)| {
+            (platform.clone(), PartPlatform { image: recorded.clone(), input_hash: input_hash.clone() })
+        });
+        let part = PartImage { repository: image.repository.name(), platforms: platforms.collect() };
+        (image.name.clone(), part)
+    });
+    Part { commit: commit.to_owned(), images: images.collect() }
 }
 
 /// A client with all credentials that CI and the user's configuration hold.
