@@ -8,6 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 use xshell::{Cmd, Shell, cmd};
 
+use crate::errors::hinted;
 use crate::system::environment::variable;
 use crate::system::process;
 
@@ -117,12 +118,12 @@ impl Kubectl {
                 let known = process::read(self.bare_command(&shell, ["config", "get-contexts", "--output=name"]));
                 let known = known.unwrap_or_default().lines().collect::<Vec<_>>().join(", ");
                 let known = if known.is_empty() { "none".to_owned() } else { known };
-                bail!("kubectl has no context `{name}` ({why})\nknown contexts: {known}")
+                bail!(hinted(format!("kubectl has no context `{name}` ({why})"), format!("known contexts: {known}")))
             }
-            None => bail!(
-                "kubectl knows no cluster ({why})\nset KUBECONFIG, choose one with `kubectl config use-context NAME`, \
-                 or pass `--context NAME`"
-            ),
+            None => bail!(hinted(
+                format!("kubectl knows no cluster ({why})"),
+                "set KUBECONFIG, choose one with `kubectl config use-context NAME`, or pass `--context NAME`"
+            )),
         }
     }
 

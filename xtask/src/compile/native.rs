@@ -14,6 +14,7 @@ use xshell::{Cmd, Shell, cmd};
 use super::explain::explain;
 use super::flags::{self, Remap};
 use super::tools::tools;
+use crate::errors::hinted;
 use crate::gather::cargo_config::{CargoConfig, cargo_home};
 use crate::gather::files::Found;
 use crate::gather::workspace::Workspace;
@@ -237,7 +238,10 @@ fn require_target(toolchain: &HostToolchain, target: &RustTarget) -> Result<()> 
     if toolchain.sysroot.join("lib/rustlib").join(triple).join("lib").is_dir() {
         return Ok(());
     }
-    bail!("the Rust target `{triple}` is not installed in `{}`\nrun `rustup target add {triple}`", toolchain.sysroot)
+    bail!(hinted(
+        format!("the Rust target `{triple}` is not installed in `{}`", toolchain.sysroot),
+        format!("run `rustup target add {triple}`")
+    ))
 }
 
 /// Decides what links for a foreign target; adds the linker to `environment`.
@@ -261,16 +265,15 @@ fn foreign_linker(
     }
     let has_zigbuild = which::which("cargo-zigbuild").is_ok();
     match (has_zigbuild, linkage) {
-        (true, Linkage::GnuStatic) => bail!(
-            "nothing here links `{}` statically: zig cannot link the GNU C library statically\ninstall `{gcc}`, or \
-             set `linkage = \"musl\"`",
-            target.triple
-        ),
+        (true, Linkage::GnuStatic) => bail!(hinted(
+            format!("nothing here links `{}` statically: zig cannot link the GNU C library statically", target.triple),
+            format!("install `{gcc}`, or set `linkage = \"musl\"`")
+        )),
         (true, _) => Ok("zigbuild"),
-        (false, _) => bail!(
-            "nothing here links for `{}`\ninstall `{gcc}`, or run `cargo install cargo-zigbuild` and install zig",
-            target.triple
-        ),
+        (false, _) => bail!(hinted(
+            format!("nothing here links for `{}`", target.triple),
+            format!("install `{gcc}`, or run `cargo install cargo-zigbuild` and install zig")
+        )),
     }
 }
 
@@ -413,9 +416,10 @@ impl NativeBuild {
             .collect();
         compiled.said = said;
         if CargoConfig::of_machine(workspace.root())?.files != self.config.files {
-            bail!(
-                "cargo's configuration changed while this ran, so what was built is not what was planned\nrun it again"
-            );
+            bail!(hinted(
+                "cargo's configuration changed while this ran, so what was built is not what was planned",
+                "run it again"
+            ));
         }
         Ok((status, compiled))
     }
@@ -436,9 +440,10 @@ fn require_plain(executable: &Utf8Path, folder: &Utf8Path) -> Result<()> {
         let is_inside =
             real.zip(folder.canonicalize_utf8().ok()).is_some_and(|(real, folder)| real.starts_with(folder));
         if !is_plain || !is_inside {
-            bail!(
-                "`{path}` is no plain file: a build script has changed what cargo made\ndelete `{folder}` and look at the build scripts"
-            );
+            bail!(hinted(
+                format!("`{path}` is no plain file: a build script has changed what cargo made"),
+                format!("delete `{folder}` and look at the build scripts")
+            ));
         }
     }
     Ok(())

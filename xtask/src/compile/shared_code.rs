@@ -172,7 +172,7 @@ impl<'a> SharedCode<'a> {
             });
             compiled.failed.extend(std::mem::take(&mut compiled.executables).into_keys());
             compiled.hint = Some(format!(
-                "`{folder}`, which {} share, compiles only with files that are not inputs of all of them\n{mend}",
+                "`{folder}`, which {} share, compiles only with files that are not inputs of all of them: {mend}",
                 users.join(", ")
             ));
         }

@@ -13,6 +13,7 @@ use ureq::{Agent, AsSendBody, Body, SendBody};
 use super::address::{is_loopback, is_same_host, place, resolve, shown};
 use super::proxies::{NamedProxy, Proxies};
 use super::retry::is_retryable;
+use crate::errors::hinted;
 use crate::image::reference::Registry;
 use crate::system::environment::variable;
 
@@ -384,11 +385,11 @@ fn classify(error: ureq::Error, url: &Uri, proxy: Option<&NamedProxy>) -> Failur
         && !is_retryable(status)
     {
         let hint = match (status, proxy.proxy.username()) {
-            (407, None) => format!("hint: it wants a user: `{}=http://USER:PASSWORD@HOST:PORT`", proxy.variable),
-            (407, Some(_)) => format!("hint: it refuses the user or the password of `{}`", proxy.variable),
-            _ => "hint: what needs no proxy is listed in `NO_PROXY`".to_owned(),
+            (407, None) => format!("it wants a user: `{}=http://USER:PASSWORD@HOST:PORT`", proxy.variable),
+            (407, Some(_)) => format!("it refuses the user or the password of `{}`", proxy.variable),
+            _ => "what needs no proxy is listed in `NO_PROXY`".to_owned(),
         };
-        let error = anyhow::Error::msg(hint).context(format!("{through} answered {status}"));
+        let error = hinted(format!("{through} answered {status}"), hint);
         return Failure::Final(error.context(format!("cannot reach `{}`", place(url))));
     }
     let again = match &error {
@@ -400,8 +401,8 @@ fn classify(error: ureq::Error, url: &Uri, proxy: Option<&NamedProxy>) -> Failur
     };
     let error = match error.to_string().contains(UNTRUSTED) {
         true => {
-            let hint = "hint: for a private certificate authority, set `SSL_CERT_FILE` to its certificate";
-            anyhow::Error::msg(hint).context(error)
+            let hint = "for a private certificate authority, set `SSL_CERT_FILE` to its certificate";
+            hinted(error, hint)
         }
         false => anyhow::Error::new(error),
     };

@@ -2,13 +2,14 @@
 
 use std::io::{self, Read};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use ureq::Body;
 use ureq::http::{Method, Response, Uri};
 
 use super::client::{ApiRequest, Client, PUSH, with_wait};
 use super::download::unwrap;
 use super::pull::{DIGEST_HEADER, header};
+use crate::errors::hinted;
 use crate::http::{ApiError, Attempts, Failure, drain, is_retryable, is_same_host, place, retry_after, shown};
 use crate::image::manifest::Descriptor;
 use crate::image::reference::{Digest, ImageReference, Repository};
@@ -198,8 +199,8 @@ impl Client {
         let response =
             self.send(&request, &mut self.attempts()).map_err(|error| match error.downcast_ref::<ApiError>() {
                 Some(answer) if answer.is_not_found() => {
-                    let hint = "hint: some registries want a repository to be created before the first push";
-                    anyhow!(hint).context(answer.clone())
+                    let hint = "some registries want a repository to be created before the first push";
+                    hinted(answer.clone(), hint)
                 }
                 _ => error,
             })?;

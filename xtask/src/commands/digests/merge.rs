@@ -13,6 +13,8 @@ use crate::commands::publish::lookup::{Decision, Wanted, look_up};
 use crate::commands::publish::plan::{LOOKUPS, all_or_all_errors, carried, joint_hash};
 use crate::commands::publish::{Release, ci_state, client, finish, tags};
 use crate::commands::{Outcome, print};
+use crate::errors::hinted;
+use crate::gather::record;
 use crate::gather::workspace::Workspace;
 use crate::image::manifest::{DOCKER_INDEX, DOCKER_MANIFEST, Descriptor, Index, OCI_INDEX, to_json};
 use crate::image::part::{Part, PartImage, join};
@@ -32,9 +34,10 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &MergeArgs) -> Result<
     let joined = join(read(arguments)?, &workspace.platforms)?;
     ensure!(
         joined.commit == ci.commit,
-        "the parts are of commit `{}`, and this is `{}`\nmerge where the same commit is checked out",
-        joined.commit,
-        ci.commit
+        hinted(
+            format!("the parts are of commit `{}`, and this is `{}`", joined.commit, ci.commit),
+            "merge where the same commit is checked out"
+        )
     );
     let registry = arguments.registry.registry.as_ref();
     let repositories: BTreeMap<String, ImageReference> = workspace
@@ -45,8 +48,8 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &MergeArgs) -> Result<
     check(&joined, &repositories)?;
 
     let client = client(&arguments.registry)?;
-    let path = finish::record_path(&workspace, arguments.digests.as_deref())?;
-    let previous = finish::previous_record(&path)?;
+    let path = record::path(workspace.root(), arguments.digests.as_deref());
+    let previous = record::read_if_there(&path)?.unwrap_or_default();
     let others = repositories.iter().filter(|(name, _)| !joined.images.contains_key(*name));
     let others: Vec<_> = others.map(|(name, repository)| (name.clone(), repository.clone())).collect();
     let carried = carried(&client, &previous, &others)?;
@@ -95,10 +98,14 @@ fn check(joined: &Part, repositories: &BTreeMap<String, ImageReference>) -> Resu
         };
         ensure!(
             image.repository == repository.name(),
-            "a part has `{name}` in `{}`, and here it belongs to `{}`\nmerge with the same `--registry` and owner as the \
-             jobs that published",
-            image.repository,
-            repository.name()
+            hinted(
+                format!(
+                    "a part has `{name}` in `{}`, and here it belongs to `{}`",
+                    image.repository,
+                    repository.name()
+                ),
+                "merge with the same `--registry` and owner as the jobs that published"
+            )
         );
     }
     Ok(())
@@ -148,7 +155,7 @@ fn joint_manifest(client: &Client, image: &PartImage, repository: &ImageReferenc
         let reference = repository.with_digest(part.image.digest.clone());
         match client.find(&reference)? {
             Found::Whole(child) => children.push((platform, child.manifest.descriptor)),
-            Found::Lacks(lost) => bail!("{lost}\npublish that platform again"),
+            Found::Lacks(lost) => bail!(hinted(lost, "publish that platform again")),
             Found::Nothing => bail!("`{reference}`, which a part names, is not in the registry"),
         }
     }

@@ -17,6 +17,7 @@ use crate::assemble::image::assemble;
 use crate::assemble::layout::{Layout, SOURCES};
 use crate::compile::engine::Engine;
 use crate::compile::executable::scan;
+use crate::errors::{changed_meanwhile, hinted};
 use crate::gather::workspace::Workspace;
 use crate::image::assembled::AssembledPlatform;
 use crate::image::entry::{Entry, EntryKind, Source};
@@ -111,10 +112,10 @@ fn report_leaks(executable: &Executable<'_>, name: &str, progress: &Progress) ->
     }
     let leaks = scan(&executable.path, executable.private_paths)?.leaks;
     if !leaks.is_empty() {
-        progress.say(&format!(
-            "warning: {name} has paths of this machine in it ({}), so another folder gives another digest\n\
-             look for `env!(\"CARGO_MANIFEST_DIR\")` and build scripts that write absolute paths",
-            leaks.join(", ")
+        let leaks = leaks.join(", ");
+        progress.warn(&hinted(
+            format!("{name} has paths of this machine in it ({leaks}), so another folder gives another digest"),
+            "look for `env!(\"CARGO_MANIFEST_DIR\")` and build scripts that write absolute paths",
         ));
     }
     Ok(())
@@ -161,9 +162,7 @@ fn asset_entries(workspace: &Workspace, stage: &Stage, asset: &Asset, files: &[S
             FileKind::Link => {
                 let target = origin.read_link_utf8().with_context(|| format!("cannot read link `{origin}`"))?;
                 if hex(&Sha256::digest(target.as_str())) != file.digest {
-                    bail!(
-                        "`{origin}` changed while this ran, so what would be built is not what was planned\nrun it again"
-                    );
+                    bail!(changed_meanwhile(origin));
                 }
                 (0o777, EntryKind::Symlink(target.into_string()))
             }

@@ -28,7 +28,7 @@ pub(crate) enum Builder {
     /// Cargo here: one build per platform.
     Native(Vec<(Platform, NativeBuild)>),
     /// A container engine: one build per component and platform.
-    Engine(EngineBuilder),
+    Engine(Box<EngineBuilder>),
 }
 
 impl Builder {
@@ -158,7 +158,7 @@ fn builder_images(
     for platform in &workspace.platforms {
         let image = dockerfiles::builder_image(workspace, platform)?;
         if !known.contains_key(&image) {
-            let resolved = resolve(engine, &image, &|line| progress.say(&format!("warning: {line}")))?;
+            let resolved = resolve(engine, &image, progress)?;
             known.insert(image.clone(), resolved);
         }
         let (image, input) = known[&image].clone();

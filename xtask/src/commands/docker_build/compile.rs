@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Error, Result};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::builder::{Builder, EngineBuilder};
@@ -13,6 +13,7 @@ use crate::compile::explain::explain;
 use crate::compile::native::{Compiled, NativeBuild};
 use crate::compile::observe::{undeclared, unseen_variables};
 use crate::compile::shared_code::SharedCode;
+use crate::errors::{hinted, joined, line};
 use crate::gather::workspace::Workspace;
 use crate::image::platform::Platform;
 use crate::stage::Stage;
@@ -56,25 +57,32 @@ fn compile_natively<'p, 'a>(
         progress.say(&format!("cargo: compiling {} for {platform}", names.join(", ")));
         let mut compiled = compile_for_platform(plan.workspace, build, stage, &components, progress)?;
         for name in unseen_variables(plan.workspace, &components, &compiled) {
-            progress.say(&format!(
-                "warning: a build asks for the variable `{name}`, which is set here and not passed on\nif it is meant, in \
-                 `[workspace.metadata.docker]` of `Cargo.toml`: `pass-env = [\"{name}\"]`"
+            let setting = format!("`pass-env = [\"{name}\"]`");
+            progress.warn(&hinted(
+                format!("a build asks for the variable `{name}`, which is set here and not passed on"),
+                format!("if it is meant, in `[workspace.metadata.docker]` of `Cargo.toml`: {setting}"),
             ));
         }
-        let hint = compiled.hint.take().map(|hint| format!("\n{hint}")).unwrap_or_default();
         for (image, executables) in &mut executables {
             let name = &image.component.name;
             executables.push(match compiled.executables.remove(name) {
                 Some(path) => {
-                    let read = undeclared(plan.workspace, stage, image.component, &path)?;
-                    if plan.is_strict && !read.is_empty() {
-                        Err(anyhow!("{}", read.join("\n")))
-                    } else {
-                        read.iter().for_each(|line| progress.say(&format!("warning: {line}")));
-                        Ok(Executable { path, private_paths: &build.private_paths })
+                    let undeclared = undeclared(plan.workspace, stage, image.component, &path)?;
+                    if !plan.is_strict {
+                        undeclared.iter().for_each(|warning| progress.warn(warning));
+                    }
+                    match joined(undeclared).filter(|_| plan.is_strict) {
+                        Some(error) => Err(error),
+                        None => Ok(Executable { path, private_paths: &build.private_paths }),
                     }
                 }
-                None => Err(anyhow!("`{name}` does not compile for {platform}; cargo's messages are above{hint}")),
+                None => {
+                    let error = format!("`{name}` does not compile for {platform}; cargo's messages are above");
+                    Err(match &compiled.hint {
+                        Some(hint) => hinted(error, hint),
+                        None => Error::msg(error),
+                    })
+                }
             });
         }
     }
@@ -167,7 +175,7 @@ fn compile_one_in_engine(
     let built = built.map_err(|error| {
         let said = std::fs::read_to_string(&log).unwrap_or_default();
         match explain(&said, workspace, stage) {
-            Some(hint) => anyhow!("{hint}").context(format!("{error:#}")),
+            Some(hint) => hinted(line(&error), hint),
             None => error,
         }
     });

@@ -7,6 +7,7 @@ use camino::Utf8Path;
 
 use crate::cli::{BuildOptions, BuilderChoice};
 use crate::compile::engine::Engine;
+use crate::errors::first_line;
 use crate::image::platform::Platform;
 use crate::image::reference::Tag;
 use crate::system::cargo::{HostToolchain, host_toolchain};
@@ -96,8 +97,7 @@ pub(super) fn choose_engines(
                 Err(error.context("`--load` and `--buildx-builder` need a container engine"))
             }
             Err(error) => {
-                let why = format!("{error:#}").lines().next().unwrap_or_default().to_owned();
-                progress.say(&format!("builder: native ({why})"));
+                progress.say(&format!("builder: native ({})", first_line(&error)));
                 Ok((None, None))
             }
         },

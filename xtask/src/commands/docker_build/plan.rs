@@ -97,14 +97,13 @@ pub(crate) fn plan<'a>(
         .chain(base.iter().map(|(_, digest)| Input::tool("base", digest.to_string())))
         .collect();
     let mut builder = match compiling {
-        Some(engine) => Builder::Engine(EngineBuilder::new(workspace, engine, build_args, options, progress)?),
+        Some(engine) => Builder::Engine(EngineBuilder::new(workspace, engine, build_args, options, progress)?.into()),
         None => Builder::native(workspace, &toolchain?, &build_args)?,
     };
     let of_builder = inputs.iter().map(|(component, _)| builder.plan(workspace, component));
     let of_builder = of_builder.collect::<Result<Vec<_>>>()?;
 
-    let mut revisions =
-        Revisions::new(workspace, said.epoch.as_deref(), &|line| progress.say(&format!("warning: {line}")))?;
+    let mut revisions = Revisions::new(workspace, said.epoch.as_deref(), progress)?;
     let commit_tag = match revisions.head() {
         Some((commit, is_dirty)) => commit_tag(&workspace.packages.settings.sha_tag, commit, is_dirty)?,
         None => "local".parse()?,

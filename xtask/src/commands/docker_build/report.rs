@@ -53,7 +53,7 @@ pub(crate) fn report(plan: &BuildPlan<'_>, results: &Results<'_, '_>, as_json: b
     }
     for (image, built) in results {
         if let Err(error) = built {
-            eprint!("{}: {}", image.component.name, crate::commands::shown(error));
+            eprint!("{}: {}", image.component.name, crate::errors::shown(error));
         }
     }
     if results.iter().all(|(_, built)| built.is_ok()) {

@@ -12,14 +12,15 @@ use super::filter::asked_names;
 use super::table::{bytes, table};
 use super::{Outcome, print};
 use crate::cli::PromoteArgs;
+use crate::errors::hinted;
+use crate::gather::record;
 use crate::gather::workspace::Workspace;
 use crate::image::promotion::{LOCAL, record_path};
-use crate::image::record::{DigestRecord, RecordedImage};
+use crate::image::record::DigestRecord;
 use crate::image::reference::Registry;
 use crate::registry::{Client, Credentials};
 use crate::system::progress::Progress;
 use crate::workspace::names::did_you_mean;
-use crate::workspace::selection::known_names;
 
 /// An environment.
 struct Place {
@@ -35,22 +36,21 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &PromoteArgs) -> Resul
     let (from, to) = (place(&workspace, &arguments.from)?, place(&workspace, &arguments.to)?);
     ensure!(from.name != to.name, "`--from` and `--to` are both `{}`", from.name);
     let path = source_record_path(&workspace, &from, arguments.digests.as_deref())?;
-    let images = chosen(read_record(&path)?, &asked_names(&arguments.components), &path)?;
+    let images = record::read_of(&path, &asked_names(&arguments.components))?.images;
+    ensure!(!images.is_empty(), record::empty(&path));
     for (name, image) in &images {
+        let (found, Place { name: environment, registry, .. }) = (&image.image.registry, &from);
         ensure!(
-            image.image.registry == from.registry,
-            "`{name}` in `{path}` is in `{}`, and environment `{}` is `{}`\nname the record of `{}` with `--digests`",
-            image.image.registry,
-            from.name,
-            from.registry,
-            from.name
+            found == registry,
+            hinted(
+                format!("`{name}` in `{path}` is in `{found}`, and environment `{environment}` is `{registry}`"),
+                format!("name the record of `{environment}` with `--digests`")
+            )
         );
     }
+    let images = images.into_iter().collect();
     let target_path = workspace.root().join(record_path(&to.name));
-    let previous = match target_path.exists() {
-        true => read_record(&target_path)?,
-        false => DigestRecord::default(),
-    };
+    let previous = record::read_if_there(&target_path)?.unwrap_or_default();
     let source = client(&from, arguments);
     let target = client(&to, arguments);
     let questions = plan::Questions { workspace: &workspace, source: &source, target: &target, to: &to };
@@ -85,12 +85,12 @@ fn place(workspace: &Workspace, name: &str) -> Result<Place> {
     }
     let mut known: Vec<&str> = environments.keys().map(String::as_str).chain([LOCAL]).collect();
     known.sort_unstable();
-    bail!(
-        "unknown environment `{}`{}\nenvironments: {}; others are added as `[workspace.metadata.docker.environments.NAME]`",
-        name.escape_debug(),
-        did_you_mean(&[name], known.iter().copied()),
-        known.join(", ")
-    )
+    let meant = did_you_mean(&[name], known.iter().copied());
+    let known = known.join(", ");
+    bail!(hinted(
+        format!("unknown environment `{}`{meant}", name.escape_debug()),
+        format!("environments: {known}; others are added as `[workspace.metadata.docker.environments.NAME]`")
+    ))
 }
 
 /// The record of the images: `--digests`, else that of the environment, else that of the last
@@ -102,25 +102,10 @@ fn source_record_path(workspace: &Workspace, from: &Place, asked: Option<&Utf8Pa
     let candidates = [record_path(&from.name), record_path(LOCAL)].map(|path| workspace.root().join(path));
     match candidates.iter().find(|path| path.exists()) {
         Some(path) => Ok(path.clone()),
-        None => bail!(
-            "there is no record of what `{}` has: `{}` is missing\nwrite it with `cargo xtask publish`, get it with \
-             `cargo xtask digests fetch`, or name another with `--digests`",
-            from.name,
-            candidates[0]
-        ),
+        None => {
+            bail!(record::missing(&candidates[0]).context(format!("there is no record of what `{}` has", from.name)))
+        }
     }
-}
-
-fn read_record(path: &Utf8Path) -> Result<DigestRecord> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read `{path}`"))?;
-    DigestRecord::parse(&text).with_context(|| format!("cannot read `{path}`"))
-}
-
-/// The images asked for; all when none is.
-fn chosen(record: DigestRecord, names: &[String], path: &Utf8Path) -> Result<Vec<(String, RecordedImage)>> {
-    known_names(names, record.images.keys().map(String::as_str), &format!("`{path}`"))?;
-    ensure!(!record.images.is_empty(), "`{path}` names no image");
-    Ok(record.images.into_iter().filter(|(name, _)| names.is_empty() || names.contains(name)).collect())
 }
 
 /// Speaks as whoever may there: each environment has its own credentials.

@@ -23,7 +23,9 @@ use super::filter::choose;
 use super::manifests;
 use super::{Outcome, print};
 use crate::cli::{DockerBuildArgs, PublishArgs, RegistryOptions};
+use crate::errors::hinted;
 use crate::gather::ci::CiState;
+use crate::gather::record;
 use crate::gather::workspace::Workspace;
 use crate::image::part::{Part, PartImage, PartPlatform};
 use crate::image::record::{DigestRecord, RecordedImage};
@@ -82,7 +84,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &PublishArgs) -> Resul
         return rehearse::build_only(build, &why, &rehearsed, arguments.dry_run, &progress);
     }
     // What is hashed by now is what the tags say it is: neither commit nor edits came in between.
-    ensure!(ci_state(&workspace)? == ci, "the tree changed while this ran\nrun it again");
+    ensure!(ci_state(&workspace)? == ci, hinted("the tree changed while this ran", "run it again"));
     check_clean(&ci, arguments, &progress)?;
     let run = Run { arguments, workspace: &workspace, tags, asked, ci, progress: &progress };
     run.publish(build, &others)
@@ -138,10 +140,10 @@ impl Run<'_> {
             true => Tags { commit: self.tags.commit.clone(), all: Vec::new() },
             false => self.tags.clone(),
         };
-        let path = finish::record_path(self.workspace, arguments.digests.as_deref())?;
+        let path = record::path(self.workspace.root(), arguments.digests.as_deref());
         let previous = match arguments.by_digest {
             true => DigestRecord::default(),
-            false => finish::previous_record(&path)?,
+            false => record::read_if_there(&path)?.unwrap_or_default(),
         };
         let registry = arguments.registry.registry.as_ref();
         let planned = plan::plan(&client, &build, registry, &tags, arguments.rebuild, !arguments.dry_run)?;
@@ -290,5 +292,5 @@ fn check_clean(ci: &CiState, arguments: &PublishArgs, progress: &Progress) -> Re
         progress.say(&format!("warning: {text}; `publish` would refuse without `--allow-dirty`"));
         return Ok(());
     }
-    bail!("{text}\ncommit first, or publish under a `-dirty` tag with `--allow-dirty`")
+    bail!(hinted(text, "commit first, or publish under a `-dirty` tag with `--allow-dirty`"))
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Error, Result, anyhow, bail};
 
 use super::apply::apply;
 use super::gather::Plan;
@@ -14,6 +14,7 @@ use super::registry::Lookup;
 use super::view::View;
 use crate::cli::SmokeArgs;
 use crate::cluster::{Api, ApiFailure, Kubectl, NamespaceState};
+use crate::errors::{hinted, hinted_cause};
 use crate::kubernetes::smoke::expected::Place;
 use crate::kubernetes::smoke::report::{Check, Report, Step};
 use crate::kubernetes::smoke::workload::Kind;
@@ -125,9 +126,9 @@ impl Steps {
 
 /// Starts the proxy and waits for the API server's first answers: whether the namespaces are there.
 fn connect(kubectl: Kubectl, plan: &Plan, times: Times) -> Result<(Api, Vec<NamespaceState>)> {
-    let whom = unreachable(&kubectl);
+    let (context, server) = (kubectl.context.clone(), kubectl.server.clone());
     let first = plan.namespaces.first().context("there is a namespace")?;
-    let api = Api::open(kubectl, first, times.deadline).with_context(|| whom.clone())?;
+    let api = Api::open(kubectl, first, times.deadline).map_err(|error| unreachable(&context, &server, error))?;
     let deadline = times.decide.min(Instant::now() + FIRST_ANSWER);
     let states = parallel::map(plan.namespaces.clone(), plan.namespaces.len(), |namespace| {
         let api = api.in_namespace(&namespace);
@@ -142,31 +143,31 @@ fn connect(kubectl: Kubectl, plan: &Plan, times: Times) -> Result<(Api, Vec<Name
         Ok(states) => Ok((api, states)),
         Err(failure) => {
             api.close();
-            Err(anyhow!(failure)).context(whom)
+            Err(unreachable(&context, &server, anyhow!(failure)))
         }
     }
 }
 
 fn check_namespace(namespace: &str, state: NamespaceState, context: &str, is_applying: bool) -> Result<()> {
     match state {
-        NamespaceState::Terminating => bail!(
-            "namespace `{namespace}` in context `{context}` is being deleted, with all that is in it\nrun smoke again \
-             when it is gone, with `--apply`"
-        ),
-        NamespaceState::Missing if !is_applying => bail!(
-            "namespace `{namespace}` does not exist in context `{context}`\n`cargo xtask smoke --apply` makes what the \
-             manifests hold, `--namespace NAME` looks elsewhere"
-        ),
+        NamespaceState::Terminating => bail!(hinted(
+            format!("namespace `{namespace}` in context `{context}` is being deleted, with all that is in it"),
+            "run smoke again when it is gone, with `--apply`"
+        )),
+        NamespaceState::Missing if !is_applying => bail!(hinted(
+            format!("namespace `{namespace}` does not exist in context `{context}`"),
+            "`cargo xtask smoke --apply` makes what the manifests hold, `--namespace NAME` looks elsewhere"
+        )),
         _ => Ok(()),
     }
 }
 
-/// The head of an error of a cluster that gives no answer, with what to do.
-pub(super) fn unreachable(kubectl: &Kubectl) -> String {
-    let Kubectl { context, server, .. } = kubectl;
-    format!(
-        "the cluster of context `{context}` ({server}) gives no answer to use\n`kubectl cluster-info --context {context}` \
-         asks it too; `--context NAME` takes another"
+/// The error of a cluster that gives no answer.
+pub(super) fn unreachable(context: &str, server: &str, cause: Error) -> Error {
+    hinted_cause(
+        cause,
+        format!("the cluster of context `{context}` ({server}) gives no answer to use"),
+        format!("`kubectl cluster-info --context {context}` asks it too; `--context NAME` takes another"),
     )
 }
 
