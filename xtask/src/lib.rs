@@ -27,6 +27,7 @@ mod cluster;
 mod commands;
 mod compile;
 mod dockerfile;
+mod errors;
 mod gather;
 mod github;
 mod http;

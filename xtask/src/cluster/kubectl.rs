@@ -3,11 +3,12 @@
 use std::ffi::OsString;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Error, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::Value;
 use xshell::{Cmd, Shell, cmd};
 
+use crate::errors::{hinted, hinted_cause};
 use crate::system::environment::variable;
 use crate::system::process;
 
@@ -72,12 +73,13 @@ impl Kubectl {
         Ok(kubectl)
     }
 
-    /// The head of an error of a cluster that gives no answer, with what to do.
-    pub(crate) fn unreachable(&self) -> String {
+    /// The error of a cluster that gives no answer.
+    pub(crate) fn unreachable(&self, cause: Error) -> Error {
         let Kubectl { context, server, .. } = self;
-        format!(
-            "the cluster of context `{context}` ({server}) gives no answer to use\n`kubectl cluster-info --context \
-             {context}` asks it too; `--context NAME` takes another"
+        hinted_cause(
+            cause,
+            format!("the cluster of context `{context}` ({server}) gives no answer to use"),
+            format!("`kubectl cluster-info --context {context}` asks it too; `--context NAME` takes another"),
         )
     }
 
@@ -93,12 +95,12 @@ impl Kubectl {
                 let known = process::read(self.bare_command(&shell, ["config", "get-contexts", "--output=name"]));
                 let known = known.unwrap_or_default().lines().collect::<Vec<_>>().join(", ");
                 let known = if known.is_empty() { "none".to_owned() } else { known };
-                bail!("kubectl has no context `{name}` ({why})\nknown contexts: {known}")
+                bail!(hinted(format!("kubectl has no context `{name}` ({why})"), format!("known contexts: {known}")))
             }
-            None => bail!(
-                "kubectl knows no cluster ({why})\nset KUBECONFIG, choose one with `kubectl config use-context NAME`, \
-                 or pass `--context NAME`"
-            ),
+            None => bail!(hinted(
+                format!("kubectl knows no cluster ({why})"),
+                "set KUBECONFIG, choose one with `kubectl config use-context NAME`, or pass `--context NAME`"
+            )),
         }
     }
 

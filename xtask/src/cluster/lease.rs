@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use super::Kubectl;
+use crate::errors::hinted;
 use crate::image::time::rfc3339;
 use crate::system::process;
 
@@ -67,11 +68,10 @@ impl Lease {
             let version = found["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
             let theirs = found["spec"]["holderIdentity"].as_str().unwrap_or("somebody").to_owned();
             match &seen {
-                Some((known, _)) if *known != version => bail!(
-                    "{theirs} deploys there now\nwait until that has ended; a deployment that was killed is forgotten \
-                     after {} s",
-                    DURATION.as_secs()
-                ),
+                Some((known, _)) if *known != version => bail!(hinted(
+                    format!("{theirs} deploys there now"),
+                    format!("wait until that has ended; what was killed is forgotten after {} s", DURATION.as_secs())
+                )),
                 Some((_, since)) if since.elapsed() >= DURATION => {
                     // Of two who find it abandoned, the version lets one through.
                     let object = lease.object(Some(&version));

@@ -4,6 +4,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::components::image_name_in;
 use super::environment::{client_of, environment};
+use crate::errors::hinted;
 use crate::gather::ci::CiState;
 use crate::gather::workspace::Workspace;
 use crate::image::promotion::LOCAL;
@@ -28,7 +29,10 @@ pub(crate) fn releases<'a>(
 fn releases_in<'a>(workspace: &Workspace, client: &'a Client, repository: ImageReference) -> Result<Releases<'a>> {
     ensure!(
         !workspace.component_names().contains(&RELEASES),
-        "component `{RELEASES}` has the repository that releases are kept in\nname its binary otherwise, or list it in `exclude`"
+        hinted(
+            format!("component `{RELEASES}` has the repository that releases are kept in"),
+            "name its binary otherwise, or list it in `exclude`"
+        )
     );
     Ok(Releases { client, repository, cache: workspace.output().join("releases") })
 }
@@ -59,15 +63,16 @@ pub(crate) fn named(
         return Ok(found);
     }
     let repository = releases.repository.name();
-    let commit = Git::open(workspace.root())?.and_then(|git| git.commit(name).ok()).with_context(|| {
-        format!(
-            "`{}` names no release: it is no environment, no commit here, no digest, and no tag of `{repository}`\n\
-             `cargo xtask releases list` lists those of a branch",
-            name.escape_debug()
+    let commit = Git::open(workspace.root())?.and_then(|git| git.commit(name).ok()).ok_or_else(|| {
+        let name = name.escape_debug();
+        hinted(
+            format!("`{name}` names no release: it is no environment, no commit here, no digest, and no tag of `{repository}`"),
+            "`cargo xtask releases list` lists those of a branch",
         )
     })?;
-    of_commit(workspace, releases, &commit)?.with_context(|| {
-        format!("commit {} has no release in `{repository}`; `cargo xtask publish` there makes one", &commit[..7])
+    of_commit(workspace, releases, &commit)?.ok_or_else(|| {
+        let error = format!("commit {} has no release in `{repository}`", &commit[..7]);
+        hinted(error, "`cargo xtask publish` makes one of what is checked out")
     })
 }
 

@@ -8,6 +8,7 @@ use super::docker_build::check_assets;
 use super::{Outcome, print};
 use crate::cli::DockerfilesArgs;
 use crate::dockerfile::{MARK, ignore, text};
+use crate::errors::hinted;
 use crate::gather::dockerfiles::{by_package, plan};
 use crate::gather::workspace::Workspace;
 use crate::system::files::write_atomically;
@@ -23,10 +24,10 @@ struct Planned {
 pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &DockerfilesArgs) -> Result<Outcome> {
     let workspace = Workspace::load(manifest, &[])?;
     if workspace.packages.settings.runtime_image.starts_with("oci:") {
-        bail!(
-            "`runtime-image` is an OCI layout, which no Dockerfile can start from\nuse a registry reference, or leave \
-             Dockerfiles out: `cargo xtask docker-build` needs none"
-        );
+        bail!(hinted(
+            "`runtime-image` is an OCI layout, which no Dockerfile can start from",
+            "use a registry reference, or leave Dockerfiles out: `cargo xtask docker-build` needs none"
+        ));
     }
     let mut files = planned(&workspace)?;
     let foreign: Vec<_> = files.iter().filter(|file| is_foreign(file)).map(|file| file.path.clone()).collect();
@@ -44,8 +45,8 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &DockerfilesArgs) -> R
             eprintln!("{} files are up to date", files.len());
             return Ok(Outcome::Done);
         }
-        eprintln!("error: {} of {} files drifted\nrun `cargo xtask dockerfiles`", stale.len(), files.len());
-        return Ok(Outcome::Failed);
+        let error = format!("{} of {} files drifted", stale.len(), files.len());
+        bail!(hinted(error, "run `cargo xtask dockerfiles`"));
     }
     if files.is_empty() && foreign.is_empty() {
         eprintln!("nothing to write: this workspace has no binary that could be a component");

@@ -10,6 +10,7 @@ use super::table::table;
 use super::{Outcome, print};
 use crate::cli::DoctorArgs;
 use crate::compile::engine::Engine;
+use crate::errors::first_line;
 use crate::gather::workspace::Workspace;
 use crate::http::RetryPolicy;
 use crate::registry::{Client, Credentials};
@@ -87,7 +88,7 @@ fn toolchain(manifest: Option<&Utf8Path>, findings: &mut Vec<Finding>) -> Result
     let workspace = match Workspace::load(manifest, &[]) {
         Ok(workspace) => workspace,
         Err(error) => {
-            let why = format!("{error:#}").lines().next().unwrap_or_default().to_owned();
+            let why = first_line(&error);
             findings.push(finding("workspace", None, "everything", why, true));
             return Ok(None);
         }
@@ -217,7 +218,7 @@ fn engine(findings: &mut Vec<Finding>) -> Result<()> {
             ));
         }
         Err(error) => {
-            let why = format!("{error:#}").lines().next().unwrap_or_default().to_owned();
+            let why = first_line(&error);
             findings.push(finding(
                 "container engine",
                 None,

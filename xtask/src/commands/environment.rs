@@ -3,6 +3,7 @@
 use anyhow::{Context, Result, bail};
 
 use super::components::own_registry;
+use crate::errors::hinted;
 use crate::gather::ci::repository_owner;
 use crate::gather::workspace::Workspace;
 use crate::image::promotion::LOCAL;
@@ -37,12 +38,12 @@ pub(crate) fn environment(workspace: &Workspace, name: &str) -> Result<Environme
     }
     let mut known: Vec<&str> = environments.keys().map(String::as_str).chain([LOCAL]).collect();
     known.sort_unstable();
-    bail!(
-        "unknown environment `{}`{}\nenvironments: {}; others are added as `[workspace.metadata.docker.environments.NAME]`",
-        name.escape_debug(),
-        did_you_mean(&[name], known.iter().copied()),
-        known.join(", ")
-    )
+    let meant = did_you_mean(&[name], known.iter().copied());
+    let known = known.join(", ");
+    bail!(hinted(
+        format!("unknown environment `{}`{meant}", name.escape_debug()),
+        format!("environments: {known}; others are added as `[workspace.metadata.docker.environments.NAME]`")
+    ))
 }
 
 impl Environment {

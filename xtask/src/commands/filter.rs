@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 
 use crate::cli::Filter;
+use crate::errors::first_line;
 use crate::gather::revision::all_inputs;
 use crate::gather::workspace::Workspace;
 use crate::system::environment::variable;
@@ -71,8 +72,7 @@ fn affected_since(workspace: &Workspace, reference: &str) -> Result<BTreeMap<Str
     match all_inputs(&root, workspace) {
         Ok(old) => Ok(affected(&new, &old)),
         Err(error) => {
-            let why = format!("the state at {} cannot be read: {error:#}", &base[..base.len().min(7)]);
-            let why = why.lines().next().unwrap_or_default().to_owned();
+            let why = format!("the state at {} cannot be read: {}", &base[..base.len().min(7)], first_line(&error));
             Ok(new.into_keys().map(|name| (name, Reason::Unsure(why.clone()))).collect())
         }
     }

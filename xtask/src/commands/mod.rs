@@ -25,6 +25,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 
 use crate::cli::{Cli, Command, RegistryCommand};
+use crate::errors::shown;
 use crate::system::{interrupt, process};
 
 /// Parses, dispatches, prints the error.
@@ -83,13 +84,4 @@ fn print(text: &str) -> Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         written => written.context("cannot write to standard output"),
     }
-}
-
-/// `error: …`, then the chain of causes.
-pub(crate) fn shown(error: &anyhow::Error) -> String {
-    let mut text = format!("error: {error}\n");
-    for cause in error.chain().skip(1) {
-        text.push_str(&format!("caused by: {cause}\n"));
-    }
-    text
 }

@@ -6,17 +6,19 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use super::engine::Engine;
+use crate::errors::{first_line, hinted_cause};
 use crate::http::RetryPolicy;
 use crate::image::reference::ImageReference;
 use crate::registry::{Client, Credentials};
+use crate::system::progress::Progress;
 use crate::workspace::inputs::Input;
 
 /// What the engine is told to start from, and what decides the program of it: the digest that the registry
-/// has for `image` now. Where no registry can be asked, what the engine has counts, and `warn` is told.
+/// has for `image` now. Where no registry can be asked, what the engine has counts, with a warning.
 ///
 /// # Errors
 /// Neither the registry nor the engine has it.
-pub(crate) fn resolve(engine: &Engine, image: &str, warn: &dyn Fn(&str)) -> Result<(String, Input)> {
+pub(crate) fn resolve(engine: &Engine, image: &str, progress: &Progress) -> Result<(String, Input)> {
     let wrong = || format!("builder image `{image}` is no image reference");
     let reference: ImageReference = image.parse().with_context(wrong)?;
     let named = |content: &str| Input::tool("builder image", content);
@@ -33,23 +35,22 @@ pub(crate) fn resolve(engine: &Engine, image: &str, warn: &dyn Fn(&str)) -> Resu
         Ok(digest) => return Ok((format!("{image}@{digest}"), named(digest.as_str()))),
         Err(error) => error,
     };
-    let why = format!("{error:#}");
-    let why = why.lines().next().unwrap_or_default();
+    let why = first_line(&error);
     let text =
         format!("builder image `{image}` cannot be looked up ({why}): the one that `{}` has counts", engine.program);
     match engine.local_image(image) {
         Some((Some(digest), _)) => {
-            warn(&text);
+            progress.say(&format!("warning: {text}"));
             Ok((format!("{image}@{digest}"), named(digest.as_str())))
         }
         Some((None, id)) => {
-            warn(&format!("{text}, and images built elsewhere are not the same to us"));
+            progress.say(&format!("warning: {text}, and images built elsewhere are not the same to us"));
             Ok((image.to_owned(), named(&id)))
         }
-        None => bail!(
-            "{why}\nbuilder image `{image}` is neither in its registry nor in `{}`: set `builder-image` in \
-             `[workspace.metadata.docker]` of `Cargo.toml`",
-            engine.program
-        ),
+        None => bail!(hinted_cause(
+            error,
+            format!("builder image `{image}` is neither in its registry nor in `{}`", engine.program),
+            "set `builder-image` in `[workspace.metadata.docker]` of `Cargo.toml`"
+        )),
     }
 }

@@ -95,13 +95,20 @@ impl Engine {
 
 /// One engine build: one component's executable for one platform.
 #[derive(Debug, Clone)]
-pub(crate) struct EngineBuild {
+pub(crate) struct EngineBuild<'a> {
     /// The generated Dockerfile; its ignore file lies beside it.
     pub(crate) dockerfile: Utf8PathBuf,
     /// Stage that holds the executable alone.
     pub(crate) stage: String,
     /// Platform compiled for.
-    pub(crate) platform: Platform,
+    pub(crate) platform: &'a Platform,
+    /// What all builds have in common.
+    pub(crate) options: &'a EngineOptions,
+}
+
+/// What all builds of an engine are told.
+#[derive(Debug, Clone)]
+pub(crate) struct EngineOptions {
     /// `--build-arg`s that the Dockerfile declares.
     pub(crate) build_args: BTreeMap<String, String>,
     /// Cargo's credentials file, when a private registry is used.
@@ -114,10 +121,10 @@ pub(crate) struct EngineBuild {
     pub(crate) cache_to: Vec<String>,
 }
 
-impl EngineBuild {
+impl EngineBuild<'_> {
     /// The command, run in the stage; it writes the executable into `folder`.
-    pub(crate) fn command<'a>(&self, shell: &'a Shell, engine: &Engine, folder: &Utf8Path) -> Cmd<'a> {
-        let EngineBuild { dockerfile, stage, platform, .. } = self;
+    pub(crate) fn command<'s>(&self, shell: &'s Shell, engine: &Engine, folder: &Utf8Path) -> Cmd<'s> {
+        let EngineBuild { dockerfile, stage, platform, options } = self;
         let program = &engine.program;
         let mut target = vec!["--platform".to_owned(), platform.to_string()];
         let mut arguments: Vec<String> = Vec::new();
@@ -129,7 +136,7 @@ impl EngineBuild {
                 if let Some(builder) = &engine.buildx_builder {
                     arguments.extend(["--builder".into(), builder.clone()]);
                 }
-                for (flag, caches) in [("--cache-from", &self.cache_from), ("--cache-to", &self.cache_to)] {
+                for (flag, caches) in [("--cache-from", &options.cache_from), ("--cache-to", &options.cache_to)] {
                     arguments.extend(caches.iter().flat_map(|cache| [flag.to_owned(), cache.clone()]));
                 }
             }
@@ -144,11 +151,11 @@ impl EngineBuild {
             }
         }
         // Their values come from the environment: command lines are for all to see.
-        arguments.extend(self.build_args.keys().flat_map(|name| ["--build-arg".to_owned(), name.clone()]));
-        if let Some(credentials) = &self.credentials {
+        arguments.extend(options.build_args.keys().flat_map(|name| ["--build-arg".to_owned(), name.clone()]));
+        if let Some(credentials) = &options.credentials {
             arguments.extend(["--secret".into(), format!("id=cargo-credentials,src={credentials}")]);
         }
-        if self.ssh {
+        if options.ssh {
             arguments.extend(["--ssh".into(), "default".into()]);
         }
         let output = format!("type=local,dest={folder}");
@@ -156,7 +163,7 @@ impl EngineBuild {
             shell,
             "{program} {arguments...} --file {dockerfile} --target {stage} {target...} --output {output} ."
         );
-        let command = self.build_args.iter().fold(command, |command, (name, value)| command.env(name, value));
+        let command = options.build_args.iter().fold(command, |command, (name, value)| command.env(name, value));
         match engine.flavour {
             Flavour::Plain => command.env("DOCKER_BUILDKIT", "1"),
             _ => command,
@@ -223,11 +230,8 @@ pub(crate) fn progress_of(line: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
-    fn build() -> EngineBuild {
-        EngineBuild {
-            dockerfile: "t/engine/Dockerfile".into(),
-            stage: "executable".into(),
-            platform: "linux/arm64".parse().unwrap(),
+    fn options() -> EngineOptions {
+        EngineOptions {
             build_args: BTreeMap::from([("A".to_owned(), "b c".to_owned())]),
             credentials: None,
             ssh: false,
@@ -244,7 +248,14 @@ mod tests {
             buildx_builder: buildx_builder.map(str::to_owned),
         };
         let shell = Shell::new().unwrap();
-        build().command(&shell, &engine, Utf8Path::new("out")).to_string()
+        let (platform, options) = ("linux/arm64".parse().unwrap(), &options());
+        let build = EngineBuild {
+            dockerfile: "t/engine/Dockerfile".into(),
+            stage: "executable".into(),
+            platform: &platform,
+            options,
+        };
+        build.command(&shell, &engine, Utf8Path::new("out")).to_string()
     }
 
     #[test]

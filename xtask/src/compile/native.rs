@@ -14,6 +14,7 @@ use xshell::{Cmd, Shell, cmd};
 use super::explain::explain;
 use super::flags::{self, Remap};
 use super::tools::tools;
+use crate::errors::hinted;
 use crate::gather::cargo_config::{CargoConfig, cargo_home};
 use crate::gather::files::Found;
 use crate::gather::workspace::Workspace;
@@ -146,7 +147,6 @@ pub(crate) fn plan(
             environment.insert(name.clone(), value.clone());
         }
     }
-    let build_folder = workspace.output().join("build");
     let stage = workspace.output().join("stage");
     // The workspace has one name, wherever the context begins: that depends on what other components name.
     let remap = vec![
@@ -164,7 +164,7 @@ pub(crate) fn plan(
     hidden.extend(declared.iter().map(|name| (*name).clone()));
     environment.extend(build_args.clone());
     let sandbox = format!("{} {} {:?}", is_confined(settings), settings.network, settings.system_paths);
-    let folder = build_folder.join(key(&inputs, &environment, &hidden, &sandbox));
+    let folder = target_folders(workspace).join(key(&inputs, &environment, &hidden, &sandbox));
     let remap = Remap(remap.into_iter().chain([(folder.to_string(), "/workspace/target".into())]).collect());
     environment.extend(flags::environment(&target, settings.linkage, &user_flags, &remap, &outer));
     let path = environment.get("PATH").cloned().unwrap_or_default();
@@ -238,7 +238,10 @@ fn require_target(toolchain: &HostToolchain, target: &RustTarget) -> Result<()> 
     if toolchain.sysroot.join("lib/rustlib").join(triple).join("lib").is_dir() {
         return Ok(());
     }
-    bail!("the Rust target `{triple}` is not installed in `{}`\nrun `rustup target add {triple}`", toolchain.sysroot)
+    bail!(hinted(
+        format!("the Rust target `{triple}` is not installed in `{}`", toolchain.sysroot),
+        format!("run `rustup target add {triple}`")
+    ))
 }
 
 /// Decides what links for a foreign target; adds the linker to `environment`.
@@ -262,16 +265,15 @@ fn foreign_linker(
     }
     let has_zigbuild = which::which("cargo-zigbuild").is_ok();
     match (has_zigbuild, linkage) {
-        (true, Linkage::GnuStatic) => bail!(
-            "nothing here links `{}` statically: zig cannot link the GNU C library statically\ninstall `{gcc}`, or \
-             set `linkage = \"musl\"`",
-            target.triple
-        ),
+        (true, Linkage::GnuStatic) => bail!(hinted(
+            format!("nothing here links `{}` statically: zig cannot link the GNU C library statically", target.triple),
+            format!("install `{gcc}`, or set `linkage = \"musl\"`")
+        )),
         (true, _) => Ok("zigbuild"),
-        (false, _) => bail!(
-            "nothing here links for `{}`\ninstall `{gcc}`, or run `cargo install cargo-zigbuild` and install zig",
-            target.triple
-        ),
+        (false, _) => bail!(hinted(
+            format!("nothing here links for `{}`", target.triple),
+            format!("install `{gcc}`, or run `cargo install cargo-zigbuild` and install zig")
+        )),
     }
 }
 
@@ -348,7 +350,8 @@ impl NativeBuild {
         for executable in compiled.executables.values() {
             require_plain(executable, &self.folder)?;
         }
-        forget_others(&self.folder)?;
+        mark_used(&self.folder)?;
+        forget_old(&target_folders(workspace))?;
         Ok(compiled)
     }
 
@@ -413,9 +416,10 @@ impl NativeBuild {
             .collect();
         compiled.said = said;
         if CargoConfig::of_machine(workspace.root())?.files != self.config.files {
-            bail!(
-                "cargo's configuration changed while this ran, so what was built is not what was planned\nrun it again"
-            );
+            bail!(hinted(
+                "cargo's configuration changed while this ran, so what was built is not what was planned",
+                "run it again"
+            ));
         }
         Ok((status, compiled))
     }
@@ -436,12 +440,18 @@ fn require_plain(executable: &Utf8Path, folder: &Utf8Path) -> Result<()> {
         let is_inside =
             real.zip(folder.canonicalize_utf8().ok()).is_some_and(|(real, folder)| real.starts_with(folder));
         if !is_plain || !is_inside {
-            bail!(
-                "`{path}` is no plain file: a build script has changed what cargo made\ndelete `{folder}` and look at the build scripts"
-            );
+            bail!(hinted(
+                format!("`{path}` is no plain file: a build script has changed what cargo made"),
+                format!("delete `{folder}` and look at the build scripts")
+            ));
         }
     }
     Ok(())
+}
+
+/// Where cargo's target folders are.
+fn target_folders(workspace: &Workspace) -> Utf8PathBuf {
+    workspace.output().join("build")
 }
 
 /// Says when a target folder was last used, by a file's time.
@@ -450,11 +460,9 @@ fn mark_used(folder: &Utf8Path) -> Result<()> {
     std::fs::write(&marker, "").with_context(|| format!("cannot write `{marker}`"))
 }
 
-/// Removes target folders that have not been used for long: only the newest few stay.
-fn forget_others(used: &Utf8Path) -> Result<()> {
+/// Removes the target folders among `all` that have not been used for long: only the newest few stay.
+fn forget_old(all: &Utf8Path) -> Result<()> {
     const KEPT: usize = 3;
-    mark_used(used)?;
-    let all = used.parent().context("a path without a folder")?;
     let mut folders: Vec<_> = all
         .read_dir_utf8()
         .with_context(|| format!("cannot read `{all}`"))?

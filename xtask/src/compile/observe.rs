@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::SystemTime;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::native::Compiled;
+use crate::errors::hinted;
 use crate::gather::workspace::Workspace;
 use crate::stage::Stage;
 use crate::system::environment::any_variable;
@@ -19,7 +20,7 @@ use crate::workspace::settings::tidy;
 /// Variables that are asked for as a matter of course, and that no build here sees.
 const USUAL: &[&str] = &["HOME", "LANG", "LC_ALL", "PWD", "SHELL", "TMPDIR", "USER"];
 
-/// What builds of one component read though it is none of its inputs, each with the mend.
+/// What builds of one component read though it is none of its inputs.
 ///
 /// # Errors
 /// What cargo left cannot be read.
@@ -28,7 +29,7 @@ pub(crate) fn undeclared(
     stage: &Stage,
     component: &Component,
     executable: &Utf8Path,
-) -> Result<Vec<String>> {
+) -> Result<Vec<Error>> {
     let own: BTreeSet<Utf8PathBuf> =
         workspace.readable(component)?.into_keys().map(|path| workspace.top.place(&path)).collect();
     let info = Utf8PathBuf::from(format!("{executable}.d"));
@@ -46,9 +47,10 @@ pub(crate) fn undeclared(
             let origin = workspace.top.origin(place);
             let shown = from_root(origin.strip_prefix(workspace.root()).unwrap_or(&origin), workspace.root());
             let shown = if shown.as_str().is_empty() { Utf8Path::new(".") } else { &shown };
-            found.push(format!(
-                "`{name}` reads `{shown}`, which is none of its inputs: what is there would change the program unnoticed\n\
-                 declare it in `[package.metadata.docker]` of `{manifest}`: `inputs = [\"{shown}\"]`"
+            let what = "which is none of its inputs: what is there would change the program unnoticed";
+            found.push(hinted(
+                format!("`{name}` reads `{shown}`, {what}"),
+                format!("declare it in `[package.metadata.docker]` of `{manifest}`: `inputs = [\"{shown}\"]`"),
             ));
         }
     }

@@ -58,8 +58,8 @@ struct SharedPackage {
 pub(crate) struct SharedCode<'a> {
     workspace: &'a Workspace,
     stage: &'a Stage,
-    /// Where it is remembered.
-    file: Utf8PathBuf,
+    /// Cargo's target folder.
+    folder: &'a Utf8Path,
     /// All such packages, by their manifest in the stage.
     packages: BTreeMap<Utf8PathBuf, SharedPackage>,
     /// What cargo said of those that are not.
@@ -74,14 +74,14 @@ impl<'a> SharedCode<'a> {
     /// # Errors
     /// Cargo cannot be run; files that cannot be read or written.
     pub(crate) fn compile(
-        build: &NativeBuild,
+        build: &'a NativeBuild,
         workspace: &'a Workspace,
         stage: &'a Stage,
         components: &[&Component],
         progress: &Progress,
     ) -> Result<Self> {
-        let file = build.folder().join("shared-code.json");
-        let mut code = SharedCode { workspace, stage, file, packages: BTreeMap::new(), said: String::new() };
+        let folder = build.folder();
+        let mut code = SharedCode { workspace, stage, folder, packages: BTreeMap::new(), said: String::new() };
         if !is_confined(&workspace.packages.settings) {
             return Ok(code);
         }
@@ -172,7 +172,7 @@ impl<'a> SharedCode<'a> {
             });
             compiled.failed.extend(std::mem::take(&mut compiled.executables).into_keys());
             compiled.hint = Some(format!(
-                "`{folder}`, which {} share, compiles only with files that are not inputs of all of them\n{mend}",
+                "`{folder}`, which {} share, compiles only with files that are not inputs of all of them: {mend}",
                 users.join(", ")
             ));
         }
@@ -187,7 +187,7 @@ impl<'a> SharedCode<'a> {
     /// Makes cargo compile the packages in `folders` again.
     fn forget<'f>(&self, folders: impl Iterator<Item = &'f Utf8PathBuf>) -> Result<()> {
         let names = folders.filter_map(|folder| self.name(folder)).collect();
-        forget_compiled(self.file.parent().context("a path without a folder")?, &names)
+        forget_compiled(self.folder, &names)
     }
 
     /// The name of the package in `folder`.
@@ -196,15 +196,19 @@ impl<'a> SharedCode<'a> {
         self.workspace.resolved().find(|node| node.path.as_ref() == Some(&folder)).map(|node| node.name.as_str())
     }
 
+    fn file(&self) -> Utf8PathBuf {
+        self.folder.join("shared-code.json")
+    }
+
     fn memory(&self) -> Memory {
-        let text = std::fs::read(&self.file).ok();
+        let text = std::fs::read(self.file()).ok();
         text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
     }
 
     fn remember(&self, memory: &Memory) -> Result<()> {
-        let folder = self.file.parent().context("a path without a folder")?;
+        let folder = self.folder;
         std::fs::create_dir_all(folder).with_context(|| format!("cannot create `{folder}`"))?;
-        write_atomically(&self.file, &serde_json::to_vec(memory)?)
+        write_atomically(&self.file(), &serde_json::to_vec(memory)?)
     }
 }
 

@@ -42,13 +42,18 @@ pub(crate) struct BuilderStage {
     pub(crate) rustflags: Vec<String>,
 }
 
+/// The name of a stage for `component`: `build`, or `build-NAME` where its package has several `components`.
+pub(crate) fn stage(kind: &str, component: &Component, components: &[&Component]) -> String {
+    match components.len() {
+        1 => kind.to_owned(),
+        _ => format!("{kind}-{}", component.name.to_lowercase()),
+    }
+}
+
 impl DockerfilePlan<'_> {
-    /// The name of a stage for `component`: `build`, or `build-NAME` where a package has several.
+    /// The name of a stage for `component`.
     pub(crate) fn stage(&self, kind: &str, component: &Component) -> String {
-        match self.components.len() {
-            1 => kind.to_owned(),
-            _ => format!("{kind}-{}", component.name.to_lowercase()),
-        }
+        stage(kind, component, &self.components)
     }
 
     /// The components, the default one last.

@@ -1,9 +1,10 @@
 //! What is built, as git and CI tell it.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use camino::Utf8Path;
 use serde_json::Value;
 
+use crate::errors::hinted;
 use crate::image::tags::GitReference;
 use crate::system::environment::variable;
 use crate::system::git::Git;
@@ -28,9 +29,11 @@ impl CiState {
     pub(crate) fn gather(root: &Utf8Path, own: &[&Utf8Path]) -> Result<Self> {
         let git = Git::open(root)?;
         let head = git.as_ref().and_then(|git| git.head.as_ref()).map(|head| head.hash.clone());
-        let commit = head.or_else(|| variable("GITHUB_SHA")).or_else(|| variable("CI_COMMIT_SHA")).context(
-            "images are tagged with the commit, and there is none here\nmake a first commit, or set `GITHUB_SHA`",
-        )?;
+        let commit = head.or_else(|| variable("GITHUB_SHA")).or_else(|| variable("CI_COMMIT_SHA"));
+        let commit = commit.ok_or_else(|| {
+            let hint = "make a first commit, or set `GITHUB_SHA`";
+            hinted("images are tagged with the commit, and there is none here", hint)
+        })?;
         let changed = match &git {
             Some(git) => git.changed_paths(&Default::default())?,
             None => Default::default(),

@@ -25,6 +25,11 @@ pub(crate) fn by_package(workspace: &Workspace) -> BTreeMap<&camino::Utf8Path, V
     packages
 }
 
+/// The components of the package of `component`, itself too.
+pub(crate) fn siblings<'a>(workspace: &'a Workspace, component: &Component) -> Vec<&'a Component> {
+    workspace.components.iter().filter(|other| other.package.folder == component.package.folder).collect()
+}
+
 /// The plan of the Dockerfile for a package's `components`.
 ///
 /// # Errors

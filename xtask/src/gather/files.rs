@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::memory::FileMemory;
+use crate::errors::hinted;
 use crate::system::environment::variable;
 use crate::workspace::context::{DENIED_AT_TOP, is_never_compiled};
 use crate::workspace::ignore_patterns::IgnorePatterns;
@@ -102,9 +103,8 @@ impl Surroundings<'_> {
         let root = real(self.root)?;
         let real = self.declared(from, named_in)?;
         if !real.starts_with(&root) {
-            bail!(
-                "asset `{from}`, named in {named_in}, leads out of the workspace to `{real}`\ncopy it into the workspace"
-            );
+            let error = format!("asset `{from}`, named in {named_in}, leads out of the workspace to `{real}`");
+            bail!(hinted(error, "copy it into the workspace"));
         }
         let mut files = Vec::new();
         let walked = walkdir::WalkDir::new(&path).follow_root_links(true).into_iter().filter_entry(|entry| {
@@ -119,10 +119,9 @@ impl Surroundings<'_> {
             if entry.file_type().is_symlink() {
                 let leads_to = path.canonicalize_utf8();
                 if !leads_to.as_ref().is_ok_and(|target| target.starts_with(&real)) {
-                    bail!(
-                        "link `{relative}` in asset `{from}`, named in {named_in}, leads out of the asset\nput the file \
-                         itself there"
-                    );
+                    let error =
+                        format!("link `{relative}` in asset `{from}`, named in {named_in}, leads out of the asset");
+                    bail!(hinted(error, "put the file itself there"));
                 }
                 let target = fs::read_link(&path).with_context(|| format!("cannot read link `{path}`"))?;
                 let digest = hex(&<sha2::Sha256 as sha2::Digest>::digest(target.as_os_str().as_encoded_bytes()));

@@ -14,6 +14,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::errors::changed_meanwhile;
 use crate::system::files::write_atomically;
 use crate::workspace::inputs::{FileKind, hex};
 use crate::workspace::source_paths::{NamedPaths, named_paths};
@@ -99,7 +100,7 @@ impl FileMemory {
         }
         let digest = file_digest(path)?;
         if before.is_some_and(|before| before.digest != digest) {
-            bail!("`{path}` changed while this ran, so what would be built is not what was planned\nrun it again");
+            bail!(changed_meanwhile(path));
         }
         let known = Known { stamp: *stamp, digest, named: [None, None] };
         lock().insert(path.to_owned(), known.clone());

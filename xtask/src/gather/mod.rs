@@ -5,6 +5,7 @@ pub(crate) mod ci;
 pub(crate) mod dockerfiles;
 pub(crate) mod files;
 pub(crate) mod memory;
+pub(crate) mod record;
 pub(crate) mod revision;
 pub(crate) mod sources;
 mod vendored;

@@ -6,8 +6,10 @@ use anyhow::{Context as _, Result};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::workspace::Workspace;
+use crate::errors::hinted;
 use crate::system::files::{TemporaryFolder, write_atomically};
 use crate::system::git::{Commit, Git};
+use crate::system::progress::Progress;
 use crate::workspace::components::Component;
 use crate::workspace::context::Context;
 use crate::workspace::inputs::Inputs;
@@ -32,19 +34,18 @@ pub(crate) struct Revisions<'a> {
 }
 
 impl<'a> Revisions<'a> {
-    /// Looks for git. `epoch` is what SOURCE_DATE_EPOCH says; `warn` hears what makes revisions less exact.
+    /// Looks for git. `epoch` is what SOURCE_DATE_EPOCH says; warns of what makes revisions less exact.
     ///
     /// # Errors
     /// `epoch` is no number; git refuses the repository.
-    pub(crate) fn new(workspace: &'a Workspace, epoch: Option<&str>, warn: &dyn Fn(&str)) -> Result<Self> {
+    pub(crate) fn new(workspace: &'a Workspace, epoch: Option<&str>, progress: &Progress) -> Result<Self> {
         let git = Git::open(workspace.root())?.filter(|git| git.head.is_some());
         match &git {
-            None => warn("no git history here: images say revision `unknown`"),
-            Some(git) if git.is_shallow => {
-                warn(
-                    "this clone is shallow, so images say HEAD's revision\nfetch all history: `git fetch --unshallow`",
-                );
-            }
+            None => progress.say("warning: no git history here: images say revision `unknown`"),
+            Some(git) if git.is_shallow => progress.warn(&hinted(
+                "this clone is shallow, so images say HEAD's revision",
+                "fetch all history: `git fetch --unshallow`",
+            )),
             Some(_) => {}
         }
         let seconds =

@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 use ureq::http::HeaderMap;
 
 use super::runs::{Artifact, ArtifactList, Choice, RunList, WorkflowRun, choose, eligible};
+use crate::errors::hinted;
 use crate::http::{Answer, ApiError, Downloader, Secret, next_link, percent_encoded};
 use crate::image::reference::Digest;
 use crate::image::time::rfc3339;
@@ -157,7 +158,7 @@ impl GitHub {
         self.downloader.get(&url, &headers, &self.authorization, limit)
     }
 
-    /// Adds to a refusal what could mend it, as the innermost error, so that it is printed last.
+    /// Adds to a refusal what could mend it.
     fn explain(&self, headers: &HeaderMap, error: ApiError) -> anyhow::Error {
         let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let is_used_up = header("x-ratelimit-remaining") == Some("0");
@@ -175,7 +176,7 @@ impl GitHub {
             ),
             _ => return error.into(),
         };
-        anyhow::Error::msg(format!("hint: {hint}")).context(error)
+        hinted(error, hint)
     }
 }
 
@@ -199,10 +200,10 @@ pub(crate) fn token(given: Option<String>) -> Result<Secret> {
     match given {
         Some(token) if token.bytes().all(|byte| byte.is_ascii_graphic()) => Ok(Secret::new(token)),
         Some(_) => bail!("`GITHUB_TOKEN` is no token: it holds spaces or line ends"),
-        None => bail!(
-            "`GITHUB_TOKEN` is not set, and GitHub gives artifacts to nobody without\n\
-             in a workflow: `env: GITHUB_TOKEN: ${{{{ secrets.GITHUB_TOKEN }}}}` and `permissions: actions: read`; \
-             here: `GITHUB_TOKEN=$(gh auth token)`"
-        ),
+        None => bail!(hinted(
+            "`GITHUB_TOKEN` is not set, and GitHub gives artifacts to nobody without",
+            "in a workflow: `env: GITHUB_TOKEN: ${{ secrets.GITHUB_TOKEN }}` and `permissions: actions: read`; here: \
+             `GITHUB_TOKEN=$(gh auth token)`"
+        )),
     }
 }

@@ -14,6 +14,7 @@ use super::address::{host_port, is_loopback, is_same_origin, redacted, resolve};
 use super::proxies::{NamedProxy, Proxies};
 use super::retry::{Failure, is_transient};
 use super::secret::Secret;
+use crate::errors::hinted;
 use crate::image::reference::Registry;
 use crate::system::environment::variable;
 
@@ -356,11 +357,11 @@ fn classify(error: ureq::Error, url: &Uri, proxy: Option<&NamedProxy>) -> Failur
         && !is_transient(status)
     {
         let hint = match (status, proxy.proxy.username()) {
-            (407, None) => format!("hint: it wants a user: `{}=http://USER:PASSWORD@HOST:PORT`", proxy.variable),
-            (407, Some(_)) => format!("hint: it refuses the user or the password of `{}`", proxy.variable),
-            _ => "hint: what needs no proxy is listed in `NO_PROXY`".to_owned(),
+            (407, None) => format!("it wants a user: `{}=http://USER:PASSWORD@HOST:PORT`", proxy.variable),
+            (407, Some(_)) => format!("it refuses the user or the password of `{}`", proxy.variable),
+            _ => "what needs no proxy is listed in `NO_PROXY`".to_owned(),
         };
-        let error = anyhow::Error::msg(hint).context(format!("{through} answered {status}"));
+        let error = hinted(format!("{through} answered {status}"), hint);
         return error.context(format!("cannot reach `{}`", host_port(url))).into();
     }
     let again = match &error {
@@ -372,8 +373,8 @@ fn classify(error: ureq::Error, url: &Uri, proxy: Option<&NamedProxy>) -> Failur
     };
     let error = match is_untrusted(&error) {
         true => {
-            let hint = "hint: for a private certificate authority, set `SSL_CERT_FILE` to its certificate";
-            anyhow::Error::msg(hint).context(error)
+            let hint = "for a private certificate authority, set `SSL_CERT_FILE` to its certificate";
+            hinted(error, hint)
         }
         false => anyhow::Error::new(error),
     };

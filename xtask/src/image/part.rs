@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::platform::Platform;
 use super::record::RecordedPlatform;
+use crate::errors::hinted;
 
 /// What one job pushed by digest.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,11 +82,14 @@ pub(crate) fn join(parts: Vec<(String, Part)>, platforms: &[Platform]) -> Result
             platforms.iter().filter(|p| !image.platforms.contains_key(p)).map(|p| format!("`{p}`")).collect();
         ensure!(
             missing.is_empty(),
-            "no part has `{name}` for {}\nmerge the parts of all platforms, or say with `--platform` which are meant",
-            missing.join(", ")
+            hinted(
+                format!("no part has `{name}` for {}", missing.join(", ")),
+                "merge the parts of all platforms, or say with `--platform` which are meant"
+            )
         );
         if let Some(other) = image.platforms.keys().find(|platform| !platforms.contains(platform)) {
-            bail!("a part has `{name}` for `{other}`, which is not among the platforms\nadd it with `--platform`");
+            let error = format!("a part has `{name}` for `{other}`, which is not among the platforms");
+            bail!(hinted(error, "add it with `--platform`"));
         }
     }
     Ok(joined)

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::platform::Platform;
 use super::reference::{Digest, ImageReference, Tag};
@@ -58,10 +59,8 @@ impl DigestRecord {
     /// When it is not JSON of this shape, or an entry's parts name different images; the message
     /// names the component.
     pub(crate) fn parse(text: &str) -> Result<Self> {
-        let entries: BTreeMap<String, serde_json::Value> =
-            serde_json::from_str(text).context("the digest record is no JSON object")?;
         let mut images = BTreeMap::new();
-        for (name, entry) in entries {
+        for (name, entry) in Self::entries(text)? {
             let image = serde_json::from_value(entry).with_context(|| wrong(&name))?;
             images.insert(name, image);
         }
@@ -81,6 +80,14 @@ impl DigestRecord {
             image.check().with_context(|| wrong(name))?;
         }
         Ok(())
+    }
+
+    /// The entries as they are, by component.
+    ///
+    /// # Errors
+    /// The text is no JSON object.
+    pub(crate) fn entries(text: &str) -> Result<BTreeMap<String, Value>> {
+        serde_json::from_str(text).context("the digest record is no JSON object")
     }
 
     /// The file's text.

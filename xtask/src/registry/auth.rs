@@ -12,6 +12,7 @@ use super::challenge::{Challenge, merge_scopes, parse_challenges};
 use super::client::ApiRequest;
 use super::credentials::{Credential, Credentials, FoundCredential};
 use super::token::{TokenRequest, basic, fetch_token, token_realm};
+use crate::errors::hinted;
 use crate::http::{ApiError, Attempts, Http, Secret, drain, redacted};
 use crate::image::reference::{Registry, Repository};
 
@@ -173,12 +174,11 @@ impl Auth {
             "" => String::new(),
             source => format!("; they are from {source}"),
         };
-        // The hint is the innermost error, so that it is printed last.
         let hint = match (&found.credential, &found.trouble) {
-            (_, Some(trouble)) => format!("hint: no credentials were used: {trouble}"),
-            (None, None) => format!("hint: log in with `docker login {registry}`"),
+            (_, Some(trouble)) => format!("no credentials were used: {trouble}"),
+            (None, None) => format!("log in with `docker login {registry}`"),
             (Some(_), None) if is_wrong => {
-                format!("hint: the credentials ({who}) are wrong, or have expired{source}")
+                format!("the credentials ({who}) are wrong, or have expired{source}")
             }
             (Some(_), None) => {
                 let permission = request.actions.rsplit(',').next().unwrap_or_default();
@@ -188,12 +188,12 @@ impl Auth {
                     _ => "",
                 };
                 format!(
-                    "hint: the credentials ({who}) need {permission} permission on `{registry}/{}`{in_github}{source}",
+                    "the credentials ({who}) need {permission} permission on `{registry}/{}`{in_github}{source}",
                     request.repository
                 )
             }
         };
-        anyhow::Error::msg(hint).context(error)
+        hinted(error, hint)
     }
 
     fn credential(&self, request: &ApiRequest<'_>) -> FoundCredential {

@@ -2,13 +2,14 @@
 
 use std::io::{self, Read};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use ureq::Body;
 use ureq::http::{Method, Response, Uri};
 
 use super::client::{ApiRequest, Client, PUSH, refused};
 use super::download::into_anyhow;
 use super::pull::{DIGEST_HEADER, header, status_of};
+use crate::errors::hinted;
 use crate::http::{ApiError, Failure, drain, host_port, is_same_origin, redacted};
 use crate::image::manifest::Descriptor;
 use crate::image::reference::{Digest, ImageReference, Repository};
@@ -173,8 +174,8 @@ impl Client {
         let response =
             self.send(&request, &mut self.attempts()).map_err(|error| match error.downcast_ref::<ApiError>() {
                 Some(answer) if answer.is_not_found() => {
-                    let hint = "hint: some registries want a repository to be created before the first push";
-                    anyhow!(hint).context(answer.clone())
+                    let hint = "some registries want a repository to be created before the first push";
+                    hinted(answer.clone(), hint)
                 }
                 _ => error,
             })?;

@@ -8,6 +8,7 @@ use ureq::http::{Method, Uri};
 
 use super::client::{ApiRequest, Client};
 use super::pull::{FetchedManifest, if_there};
+use crate::errors::hinted;
 use crate::http::{is_same_origin, next_link};
 use crate::image::reference::{ImageReference, Tag};
 
@@ -44,11 +45,13 @@ impl Client {
         let wanted = &manifest.descriptor.digest;
         match self.head_manifest(&reference)? {
             Some(found) if found.digest == *wanted => return Ok(()),
-            Some(found) if is_immutable => bail!(
-                "`{reference}` names `{}` and would have to name `{wanted}`, but does not move\nchoose another \
-                 tag, or list it in `mutable-tags`",
-                found.digest
-            ),
+            Some(found) if is_immutable => {
+                let named = found.digest;
+                bail!(hinted(
+                    format!("`{reference}` names `{named}` and would have to name `{wanted}`, but does not move"),
+                    "choose another tag, or list it in `mutable-tags`"
+                ))
+            }
             _ => {}
         }
         self.put_manifest(&reference, &manifest.descriptor.media_type, &manifest.bytes)?;

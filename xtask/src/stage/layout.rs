@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::sandbox::is_confined;
+use crate::errors::changed_meanwhile;
 use crate::gather::memory::{Stamp, file_digest, stamp};
 use crate::gather::workspace::Workspace;
 use crate::system::cargo::forget_compiled;
@@ -220,7 +221,7 @@ fn with_workspace(workspace: &Workspace, manifest: &Utf8Path, digest: &str) -> R
         return Ok(None);
     }
     if hex(&Sha256::digest(&text)) != digest {
-        bail!("`{manifest}` changed while this ran, so what would be built is not what was planned\nrun it again");
+        bail!(changed_meanwhile(manifest));
     }
     let others: Vec<_> = workspace.shared_context.whole.iter().filter(|folder| folder.is_relative()).collect();
     Ok(Some(format!("{text}\n[workspace]\nexclude = {others:?}\n")))
@@ -347,7 +348,7 @@ fn write(path: &Utf8Path, piece: &Piece) -> Result<()> {
                 file_digest(path)?
             };
             if found != digest {
-                bail!("`{from}` changed while this ran, so what would be built is not what was planned\nrun it again");
+                bail!(changed_meanwhile(from));
             }
         }
     }

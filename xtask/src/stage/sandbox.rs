@@ -7,6 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::Stage;
 use super::confine::{Confinement, landlock_version};
+use crate::errors::hinted;
 use crate::gather::cargo_config::{CargoConfig, NAMES, cargo_home};
 use crate::gather::files::Found;
 use crate::gather::workspace::Workspace;
@@ -131,7 +132,7 @@ pub(crate) fn confinement(needs: &Needs<'_>, say: &dyn Fn(&str)) -> Result<Optio
         SandboxMode::Off => {}
         SandboxMode::Auto => say(&format!("warning: {why}; build scripts can read what this user can")),
         SandboxMode::Required => {
-            bail!("{why}\nbuild on another machine, or set `sandbox = \"auto\"` in `[workspace.metadata.docker]`")
+            bail!(hinted(why, "build on another machine, or set `sandbox = \"auto\"` in `[workspace.metadata.docker]`"))
         }
     }
     Ok(None)

@@ -8,6 +8,7 @@ use cargo_metadata::Metadata;
 use xshell::{Cmd, Shell, cmd};
 
 use super::{parallel, process};
+use crate::errors::hinted;
 use crate::workspace::resolve::{Resolve, TREE_FORMAT};
 use crate::workspace::selection::Selection;
 
@@ -58,9 +59,10 @@ pub(crate) fn lock_file(root: &Utf8Path) -> Result<String> {
     let path = root.join("Cargo.lock");
     match std::fs::read_to_string(&path) {
         Ok(text) => Ok(text),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => bail!(
-            "`{path}` is missing, so a build would not be repeatable\nrun `cargo generate-lockfile` and commit it"
-        ),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => bail!(hinted(
+            format!("`{path}` is missing, so a build would not be repeatable"),
+            "run `cargo generate-lockfile` and commit it"
+        )),
         Err(error) => Err(error).with_context(|| format!("cannot read `{path}`")),
     }
 }

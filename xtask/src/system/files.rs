@@ -11,6 +11,7 @@ use nix::sys::signal::kill;
 use nix::unistd::Pid;
 
 use super::interrupt;
+use crate::errors::hinted;
 
 /// A file that appears under its final name only when [`PendingFile::commit`] succeeds; dropped
 /// before that (an error, a panic), it leaves nothing behind.
@@ -166,7 +167,7 @@ fn check_unchanged(Replacement { path, old, .. }: &Replacement) -> Result<()> {
         Some(old) if fs::read(path).is_ok_and(|now| now == *old) => Ok(()),
         // A link that leads nowhere is there, too.
         None if fs::symlink_metadata(path).is_err() => Ok(()),
-        Some(_) => bail!("`{path}` changed meanwhile, so no file was changed\nrun it again"),
+        Some(_) => bail!(hinted(format!("`{path}` changed meanwhile, so no file was changed"), "run it again")),
         None => bail!("`{path}` is there already, so no file was written"),
     }
 }

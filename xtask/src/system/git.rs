@@ -7,6 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use xshell::{Cmd, cmd};
 
 use super::process;
+use crate::errors::{hinted, hinted_cause};
 
 /// The repository that holds the workspace.
 #[derive(Debug, Clone)]
@@ -173,7 +174,10 @@ impl Git {
         let spec = format!("{reference}^{{commit}}");
         match process::read(cmd!(shell, "git rev-parse --verify --quiet --end-of-options {spec}")) {
             Ok(commit) => Ok(commit),
-            Err(_) => bail!("`{reference}` names no commit\nfetch it first: `git fetch origin {reference}`"),
+            Err(_) => {
+                let hint = format!("fetch it first: `git fetch origin {reference}`");
+                bail!(hinted(format!("`{reference}` names no commit"), hint))
+            }
         }
     }
 
@@ -184,8 +188,9 @@ impl Git {
     pub(crate) fn merge_base(&self, reference: &str) -> Result<String> {
         let commit = self.commit(reference)?;
         let shell = process::shell_in(&self.root)?;
-        process::read(cmd!(shell, "git merge-base HEAD {commit}")).with_context(|| {
-            format!("HEAD and `{reference}` have no common commit here\nfetch more history: `git fetch --unshallow`")
+        process::read(cmd!(shell, "git merge-base HEAD {commit}")).map_err(|cause| {
+            let error = format!("HEAD and `{reference}` have no common commit here");
+            hinted_cause(cause, error, "fetch more history: `git fetch --unshallow`")
         })
     }
 

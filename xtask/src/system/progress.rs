@@ -3,7 +3,10 @@
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
+use anyhow::Error;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use crate::errors::shown_as;
 
 /// Where the progress of several tasks is shown.
 pub(crate) struct Progress {
@@ -32,6 +35,11 @@ impl Progress {
     /// Prints a line above the live ones.
     pub(crate) fn say(&self, line: &str) {
         say(self.live.as_ref(), line);
+    }
+
+    /// Prints a warning above the live lines.
+    pub(crate) fn warn(&self, warning: &Error) {
+        self.say(&shown_as("warning", warning));
     }
 
     /// Starts a task.

@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::settings::Asset;
+use crate::errors::hinted;
 use crate::image::entry::{Entry, EntryKind};
 
 /// Names that stand for removed files in a layer (OCI image-spec, image layer filesystem changeset).
@@ -58,14 +59,13 @@ pub(crate) fn check(
         let setting =
             format!("asset `{{ from = \"{from}\", to = \"{to}\" }}` in `[package.metadata.docker]` of `{file}`");
         if to == "/" {
-            bail!("{setting} would be the image's root itself\nname a folder or a file in it, such as `to = \"/app\"`");
+            let hint = "name a folder or a file in it, such as `to = \"/app\"`";
+            bail!(hinted(format!("{setting} would be the image's root itself"), hint));
         }
         for path in &placed.files {
             if let Some(part) = path.components().find(|part| part.as_str().starts_with(WHITEOUT)) {
-                bail!(
-                    "{setting} has `{path}`, and a layer's names that begin with `{WHITEOUT}` remove files of the layers \
-                     below\nrename `{part}`"
-                );
+                let why = format!("a layer's names that begin with `{WHITEOUT}` remove files of the layers below");
+                bail!(hinted(format!("{setting} has `{path}`, and {why}"), format!("rename `{part}`")));
             }
             let above =
                 path.ancestors().find_map(|above| Some((above, taken.get(above).filter(|taken| !taken.is_folder)?)));
@@ -73,14 +73,15 @@ pub(crate) fn check(
             if let Some((at, Taken { what, mend, .. })) = above {
                 let place =
                     if at == path { format!("`{path}`, which is") } else { format!("`{path}` below `{at}`, which is") };
-                bail!("{setting} has {place} {what}\n{mend}");
+                bail!(hinted(format!("{setting} has {place} {what}"), mend));
             }
             match below() {
                 Some((at, Taken { what, mend, .. })) if at == path => {
-                    bail!("{setting} makes `{path}` a file, which is a folder {what}\n{mend}")
+                    bail!(hinted(format!("{setting} makes `{path}` a file, which is a folder {what}"), mend))
                 }
                 Some((at, Taken { what, mend, .. })) => {
-                    bail!("{setting} makes `{path}` a file, where `{at}`, {what}, needs a folder\n{mend}")
+                    let error = format!("{setting} makes `{path}` a file, where `{at}`, {what}, needs a folder");
+                    bail!(hinted(error, mend))
                 }
                 None => {}
             }
@@ -121,13 +122,13 @@ mod tests {
             .map(|(asset, (_, files))| PlacedAsset { asset, files: files.iter().map(Utf8PathBuf::from).collect() })
             .collect();
         check(&placed, "app/Cargo.toml".into(), "/usr/local/bin/app".into(), root_files)
-            .map_err(|error| error.to_string())
+            .map_err(|error| crate::errors::shown(&error))
     }
 
     #[track_caller]
     fn refused(assets: &[(&str, &[&str])], why: &str) {
         let error = checked(assets, &root_files()).unwrap_err();
-        assert!(error.starts_with("asset `{ from = \"web\", to = \"/"), "{error}");
+        assert!(error.starts_with("error: asset `{ from = \"web\", to = \"/"), "{error}");
         assert!(error.contains("in `[package.metadata.docker]` of `app/Cargo.toml` "), "{error}");
         assert!(error.contains(why), "{error}");
         assert_eq!(error.lines().count(), 2, "the last line is the mend: {error}");
@@ -166,13 +167,13 @@ mod tests {
     #[test]
     fn neither_is_the_root_itself_an_asset_nor_a_whiteout() {
         refused(&[("/", &["/index.html"])], "would be the image's root itself\n");
-        refused(&[("/srv/.wh.a", &["/srv/.wh.a"])], "\nrename `.wh.a`");
-        refused(&[("/srv", &["/srv/x/.wh..wh..opq/y"])], "\nrename `.wh..wh..opq`");
+        refused(&[("/srv/.wh.a", &["/srv/.wh.a"])], "\nhint: rename `.wh.a`");
+        refused(&[("/srv", &["/srv/x/.wh..wh..opq/y"])], "\nhint: rename `.wh..wh..opq`");
     }
 
     #[test]
     fn assets_do_not_lie_over_each_other() {
-        let twice = "has `/srv/x`, which is of asset `{ from = \"web\", to = \"/srv\" }`\ngive one of the two";
+        let twice = "has `/srv/x`, which is of asset `{ from = \"web\", to = \"/srv\" }`\nhint: give one of the two";
         refused(&[("/srv", &["/srv/x"]), ("/srv/x", &["/srv/x"])], twice);
         refused(&[("/a", &["/a"]), ("/a/b", &["/a/b"])], "has `/a/b` below `/a`, which is of asset");
         refused(&[("/a/b", &["/a/b"]), ("/a", &["/a"])], "makes `/a` a file, where `/a/b`, of asset");

@@ -8,6 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::packages::{Package, Packages, Target};
 use super::resolve::{Node, Resolve};
 use super::selection::Selection;
+use crate::errors::hinted;
 use crate::image::platform::Platform;
 
 /// One binary target of a workspace member that becomes one image.
@@ -103,13 +104,14 @@ fn refuse_twins(components: &[Component], packages: &Packages, selection: &Selec
         let others = selection.folders.iter().filter(|folder| **folder != component.package.folder);
         let mut others = others.filter_map(|folder| packages.member_in(folder));
         if let Some(twin) = others.find(|package| package.binaries().any(|binary| binary.name == component.name)) {
-            bail!(
-                "`{0}` of package `{1}` cannot be told from `{0}` of package `{2}`, which is built with it\nrename one, \
-                 or list `\"{2}/*\"` in `exclude` of `[workspace.metadata.docker]`",
-                component.name,
-                component.package.name,
-                twin.name
-            );
+            let (name, package, twin) = (&component.name, &component.package.name, &twin.name);
+            bail!(hinted(
+                format!(
+                    "`{name}` of package `{package}` cannot be told from `{name}` of package `{twin}`, which is built \
+                     with it"
+                ),
+                format!("rename one, or list `\"{twin}/*\"` in `exclude` of `[workspace.metadata.docker]`")
+            ));
         }
     }
     Ok(())

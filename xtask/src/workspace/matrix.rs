@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::Serialize;
 
+use crate::errors::hinted;
 use crate::image::platform::Platform;
 
 /// GitHub's standard runners (docs.github.com, "GitHub-hosted runners reference") by architecture. Each
@@ -40,11 +41,10 @@ pub(crate) fn matrix(platforms: &[Platform], runners: &BTreeMap<Platform, String
             let is_it = |name: &str| format!("linux/{name}").parse().is_ok_and(|of: Platform| of.accepts(platform));
             RUNNERS.iter().find(|(architecture, _)| is_it(architecture)).map(|(_, runner)| *runner)
         };
-        let runner = chosen.or_else(known).with_context(|| {
-            format!(
-                "no runner is known for `{platform}`\nname one in `[workspace.metadata.docker]`: \
-                 `runners = {{ \"{platform}\" = \"LABEL\" }}`"
-            )
+        let runner = chosen.or_else(known).ok_or_else(|| {
+            let setting = format!("`runners = {{ \"{platform}\" = \"LABEL\" }}`");
+            let hint = format!("name one in `[workspace.metadata.docker]`: {setting}");
+            hinted(format!("no runner is known for `{platform}`"), hint)
         })?;
         let slug = platform.to_string().replace('/', "-");
         Ok(MatrixEntry { platform: platform.clone(), runner: runner.to_owned(), slug })
@@ -71,7 +71,7 @@ mod tests {
         assert_eq!(runners(&["linux/arm64/v8"], &own), [pair("linux-arm64-v8", "our-arm")]);
         for platform in ["linux/s390x", "windows/amd64", "linux/amd64/v3"] {
             let error = matrix(&platforms(&[platform]), &own).unwrap_err().to_string();
-            assert!(error.starts_with(&format!("no runner is known for `{platform}`\n")), "{error}");
+            assert!(error.starts_with(&format!("no runner is known for `{platform}`")), "{error}");
         }
     }
 }

@@ -9,6 +9,7 @@ use super::components::Component;
 use super::lockfile::LockFile;
 use super::names::did_you_mean;
 use super::packages::Packages;
+use crate::errors::hinted;
 
 /// Packages of these names are the delivery tool itself, or the workspace's own `xtask` beside a
 /// renamed one: never a component.
@@ -79,12 +80,11 @@ pub(crate) fn known_names<'a>(names: &[String], known: impl IntoIterator<Item = 
     let known: Vec<&str> = known.into_iter().collect();
     let unknown: Vec<_> = names.iter().map(String::as_str).filter(|name| !known.contains(name)).collect();
     if !unknown.is_empty() {
-        bail!(
-            "Unknown service(s) requested: {}{}\ncomponents of {place}: {}",
-            unknown.join(", "),
-            did_you_mean(&unknown, known.iter().copied()),
-            known.join(", ")
-        );
+        let meant = did_you_mean(&unknown, known.iter().copied());
+        bail!(hinted(
+            format!("Unknown service(s) requested: {}{meant}", unknown.join(", ")),
+            format!("components of {place}: {}", known.join(", "))
+        ));
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ use super::environments::EnvironmentSettings;
 use super::manifest_settings::ManifestSource;
 use super::names::did_you_mean;
 use super::smoke::SmokeSettings;
+use crate::errors::hinted;
 use crate::image::platform::Platform;
 
 /// How executables are linked, and so which target they are built for.
@@ -267,11 +268,14 @@ pub(crate) fn workspace_settings(metadata: &Value, file: &Utf8Path) -> Result<Wo
         bail!("`platforms` in `{table}` of `{file}` is empty; leave it out for `linux/amd64`");
     }
     if settings.linkage == Linkage::Gnu && settings.runtime_image == "scratch" {
-        bail!(
-            "`linkage = \"gnu\"` in `{table}` of `{file}` needs the GNU C library, which `runtime-image = \"scratch\"` \
-             does not have\nset `runtime-image` to an image with it, such as `gcr.io/distroless/cc-debian12`, or \
-             `linkage` to `gnu-static` or `musl`"
-        );
+        bail!(hinted(
+            format!(
+                "`linkage = \"gnu\"` in `{table}` of `{file}` needs the GNU C library, which `runtime-image = \
+                 \"scratch\"` does not have"
+            ),
+            "set `runtime-image` to an image with it, such as `gcr.io/distroless/cc-debian12`, or `linkage` to \
+             `gnu-static` or `musl`"
+        ));
     }
     check_template(&settings.repository, table, file)?;
     check_names(&settings.pass_env, "pass-env", table, file)?;
@@ -440,7 +444,7 @@ mod tests {
     fn a_dynamic_program_needs_more_than_an_empty_image() {
         let gnu = error(json!({"docker": {"linkage": "gnu"}}));
         assert!(gnu.starts_with("`linkage = \"gnu\"` in `[workspace.metadata.docker]` of `Cargo.toml`"), "{gnu}");
-        assert!(gnu.lines().last().unwrap().starts_with("set `runtime-image` to an image with it"), "{gnu}");
+        assert!(gnu.contains(": hint: set `runtime-image` to an image with it"), "{gnu}");
         let on_base = json!({"docker": {"linkage": "gnu", "runtime-image": "debian:12"}});
         assert!(workspace_settings(&on_base, Utf8Path::new("Cargo.toml")).is_ok());
         let environment = |name: &str, value: Value| error(json!({"docker": {"environments": {name: value}}}));

@@ -3,6 +3,7 @@
 use anyhow::{Result, bail};
 
 use super::settings::Linkage;
+use crate::errors::hinted;
 use crate::image::platform::Platform;
 
 /// What rustc and Debian call a platform.
@@ -32,10 +33,10 @@ impl RustTarget {
             "linux/riscv64" => ("riscv64gc", "", "riscv64-linux-gnu", "riscv64", "riscv64"),
             "linux/ppc64le" => ("powerpc64le", "", "powerpc64le-linux-gnu", "ppc64el", "ppc64le"),
             "linux/s390x" => ("s390x", "", "s390x-linux-gnu", "s390x", "s390x"),
-            other => bail!(
-                "platform `{other}` is not supported\nsupported: linux/amd64, linux/arm64, linux/arm/v7, linux/386, \
-                 linux/riscv64, linux/ppc64le, linux/s390x"
-            ),
+            other => bail!(hinted(
+                format!("platform `{other}` is not supported"),
+                "supported: linux/amd64, linux/arm64, linux/arm/v7, linux/386, linux/riscv64, linux/ppc64le, linux/s390x"
+            )),
         };
         let environment = if linkage == Linkage::Musl { "musl" } else { "gnu" };
         let triple = format!("{rust}-unknown-linux-{environment}{abi}");

@@ -64,7 +64,7 @@ fn a_tag_that_was_asked_for_moves_only_when_it_may() {
     let record = project.read(RECORD);
     let refused = project.publish("--tag 2026.11.0").fails().says_nothing_of("compiling");
     let text = format!(
-        "`{}:2026.11.0` names `{first}`, another image, and does not move\nchoose another tag, or list it in \
+        "`{}:2026.11.0` names `{first}`, another image, and does not move\nhint: choose another tag, or list it in \
          `mutable-tags`\n",
         project.name("one")
     );

@@ -222,7 +222,7 @@ fn an_unknown_reference_or_no_git_is_an_error() {
     fixture
         .xtask("components --affected origin/nowhere")
         .fails()
-        .says("error: `origin/nowhere` names no commit\nfetch it first: `git fetch origin origin/nowhere`\n");
+        .says("error: `origin/nowhere` names no commit\nhint: fetch it first: `git fetch origin origin/nowhere`\n");
     fixture.xtask("components --affected=--all").fails().says("`--all` names no commit");
     std::fs::remove_dir_all(fixture.path(".git")).unwrap();
     fixture

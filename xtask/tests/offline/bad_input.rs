@@ -23,7 +23,7 @@ fn a_broken_manifest() {
 #[test]
 fn an_unknown_component_is_named_with_the_nearest_and_all_names() {
     let fixture = Fixture::simple(&["engine", "operate-ui", "runtime"]);
-    let names = "components of this workspace: engine, operate-ui, runtime\n";
+    let names = "hint: components of this workspace: engine, operate-ui, runtime\n";
     for command in ["components", "docker-build --builder native"] {
         assert_eq!(
             fixture.xtask(&format!("{command} enginee")).fails().stderr,
@@ -70,7 +70,7 @@ fn a_missing_lock_file() {
         ("app/src/main.rs", "fn main() {}\n"),
     ]);
     let expected = format!(
-        "error: `{}` is missing, so a build would not be repeatable\nrun `cargo generate-lockfile` and commit it\n",
+        "error: `{}` is missing, so a build would not be repeatable\nhint: run `cargo generate-lockfile` and commit it\n",
         fixture.path("Cargo.lock").display()
     );
     assert_eq!(fixture.xtask("components").fails().stderr, expected);

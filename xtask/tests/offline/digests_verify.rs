@@ -72,5 +72,5 @@ fn a_record_of_nothing_verifies_nothing() {
     let fixture = Fixture::unlocked(&[("record.json", "{}")]);
     fixture.xtask("digests verify --digests record.json").fails().says("`record.json` names no image");
     fixture.write("record.json", "[]");
-    fixture.xtask("digests verify --digests record.json").fails().says("`record.json` is no JSON object");
+    fixture.xtask("digests verify --digests record.json").fails().says("the digest record is no JSON object");
 }

@@ -130,7 +130,7 @@ fn two_binaries_of_one_name_are_an_error_that_names_both() {
 fn a_binary_that_is_built_together_with_another_of_its_name_is_an_error() {
     // Cargo would compile both into one file, and the later one would win.
     let expected = "error: `server` of package `one` cannot be told from `server` of package `two`, which is built \
-                    with it\nrename one, or list `\"two/*\"` in `exclude` of `[workspace.metadata.docker]`\n";
+                    with it\nhint: rename one, or list `\"two/*\"` in `exclude` of `[workspace.metadata.docker]`\n";
     let fixture = Fixture::simple(&["one", "two"]);
     fixture.write("one/src/bin/server.rs", MAIN).write("two/src/bin/server.rs", MAIN);
     fixture.append("Cargo.toml", "[workspace.metadata.docker]\nexclude = [\"two/server\"]\n");

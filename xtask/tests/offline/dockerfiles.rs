@@ -44,7 +44,7 @@ fn check_is_silent_when_all_is_well_and_shows_a_diff_when_not() {
     assert!(drift.stdout.starts_with("--- two/Dockerfile (committed)\n+++ two/Dockerfile (generated)\n"), "{drift:?}");
     assert!(drift.stdout.contains("\n+EXPOSE 8080\n"), "{drift:?}");
     assert!(!drift.stdout.contains("one/Dockerfile"), "{drift:?}");
-    let drift = drift.says("error: 1 of 4 files drifted\nrun `cargo xtask dockerfiles`\n");
+    let drift = drift.says("error: 1 of 4 files drifted\nhint: run `cargo xtask dockerfiles`\n");
     assert_eq!(texts(&fixture), before, "{drift:?}");
     fixture.xtask("dockerfiles").ok();
     fixture.xtask("dockerfiles --check").ok();

@@ -48,7 +48,7 @@ fn a_missing_rust_target_names_the_command_that_installs_it() {
     let fixture = Fixture::simple(&["app"]);
     // Nobody has this one.
     let failed = fixture.build("--platform linux/s390x").fails();
-    let line = "run `rustup target add s390x-unknown-linux-gnu`";
+    let line = "hint: run `rustup target add s390x-unknown-linux-gnu`";
     assert!(
         failed.stderr.contains("error: the Rust target `s390x-unknown-linux-gnu` is not installed in `"),
         "{failed:?}"
@@ -64,7 +64,7 @@ fn junk_as_platform_is_wrong_usage_and_unknown_platforms_are_errors() {
         fixture.xtask(&format!("docker-build --platform={junk}")).misused().says("is not a platform, write it like");
     }
     let failed = fixture.xtask("docker-build --builder native --platform linux/mips").fails();
-    failed.says("error: platform `linux/mips` is not supported\nsupported: linux/amd64, linux/arm64,");
+    failed.says("error: platform `linux/mips` is not supported\nhint: supported: linux/amd64, linux/arm64,");
     let wrong = fixture.xtask("docker-build").env("CI_IMAGE_PLATFORM", "amd64").fails();
     wrong.says("error: `CI_IMAGE_PLATFORM` is wrong\n").says("`amd64` is not a platform");
 }

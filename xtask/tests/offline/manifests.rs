@@ -66,7 +66,7 @@ fn check_shows_a_diff_and_a_dry_run_a_list_and_both_write_nothing() {
     assert!(output.stdout.starts_with("--- k8s/pod.yaml (committed)\n+++ k8s/pod.yaml (pinned)\n"), "{output:?}");
     let changed = format!("\n-    - image: localhost:5000/one:main   # why\n+    - image: {}   # why\n", pinned("one"));
     assert!(output.stdout.contains(&changed), "{output:?}");
-    output.says("error: 1 of 1 manifests differ\nrun `cargo xtask manifests`\n");
+    output.says("error: 1 of 1 manifests differ\nhint: run `cargo xtask manifests`\n");
     let output = fixture.xtask("manifests --dry-run").ok();
     assert!(output.stdout.starts_with("would change k8s/pod.yaml\n  4: "), "{output:?}");
     let json = fixture.xtask("manifests --dry-run --json").ok().json();
@@ -86,10 +86,7 @@ fn placeholders_need_no_record_and_go_away_without_a_trace() {
     let swapped = POD.replace("localhost:5000/one:main   # why", "nginx:alpine   # why # xtask placeholder: one");
     assert_eq!(fixture.read("k8s/pod.yaml"), swapped);
     fixture.xtask("manifests --check").env("XTASK_IMAGES", "placeholder").ok();
-    fixture
-        .xtask("manifests")
-        .fails()
-        .says(&format!("error: no digest record `{RECORD}`\n`cargo xtask publish` writes it"));
+    fixture.xtask("manifests").fails().says(&format!("{RECORD}`\nhint: `cargo xtask publish` writes it"));
     fixture.write(RECORD, &record(&["one"]));
     fixture.xtask("manifests --check --placeholder").ok();
     fixture.xtask("manifests").ok();
@@ -165,7 +162,7 @@ fn without_manifests_there_is_nothing_to_pin() {
     fixture.xtask("manifests --check").fails().says("nothing to pin").says("no manifest that is applied names `one`");
     fixture.remove(RECORD);
     fixture.write("k8s/pod.yaml", "kind: Pod\n");
-    fixture.xtask("manifests").fails().says("no digest record");
+    fixture.xtask("manifests").fails().says("there is no digest record `");
 }
 
 #[test]
@@ -179,12 +176,12 @@ fn another_record_and_what_environments_name() {
     assert_eq!(fixture.read("k8s/pod.yaml"), promoted);
     fixture.xtask("manifests").ok();
     assert_eq!(fixture.read("k8s/pod.yaml"), POD.replace("localhost:5000/one:main", &pinned("one")));
-    fixture.xtask("manifests --digests missing.json").fails().says("cannot read the digest record `missing.json`");
+    fixture.xtask("manifests --digests missing.json").fails().says("there is no digest record `missing.json`");
     fixture.write("bad.json", "{\"one\": {}}");
     fixture
         .xtask("manifests --digests bad.json")
         .fails()
-        .says("cannot use `bad.json`")
+        .says("the digest record `bad.json` cannot be used")
         .says("`one` in the digest record is wrong");
 }
 
@@ -378,7 +375,7 @@ fn a_file_that_changes_meanwhile_is_not_overwritten() {
         drop(writer);
         run.join().unwrap()
     });
-    output.says("k8s/pod.yaml` changed meanwhile, so no file was changed\nrun it again");
+    output.says("k8s/pod.yaml` changed meanwhile, so no file was changed\nhint: run it again");
     assert_eq!(fixture.read("k8s/pod.yaml"), edited);
 }
 

@@ -32,7 +32,7 @@ fn record(registry: &str) -> String {
 fn unknown_environments_are_answered_with_the_known_ones() {
     let fixture = fixture();
     fixture.xtask("promote --from local --to stagging").fails().says(
-        "error: unknown environment `stagging`; did you mean `staging`?\nenvironments: local, production, staging;",
+        "error: unknown environment `stagging`; did you mean `staging`?\nhint: environments: local, production, staging;",
     );
     fixture.xtask("promote --from nowhere --to staging").fails().says("unknown environment `nowhere`");
     fixture.xtask("promote --from staging --to staging").fails().says("`--from` and `--to` are both `staging`");
@@ -46,7 +46,7 @@ fn the_record_is_found_and_must_be_of_the_environment() {
         .xtask("promote --from staging --to production")
         .fails()
         .says("there is no record of what `staging` has")
-        .says("artifacts/docker/staging/docker-image-digests.json` is missing");
+        .says("artifacts/docker/staging/docker-image-digests.json`\nhint: ");
     fixture.write(RECORD, &record("localhost:1"));
     fixture
         .xtask("promote --from staging --to production")

@@ -113,8 +113,7 @@ fn what_differs_from_the_commit_is_not_published() {
 #[test]
 fn images_need_a_commit_for_their_tags() {
     let fixture = Fixture::simple(&["api"]);
-    let none =
-        "error: images are tagged with the commit, and there is none here\nmake a first commit, or set `GITHUB_SHA`";
+    let none = "error: images are tagged with the commit, and there is none here\nhint: make a first commit, or set `GITHUB_SHA`";
     fixture.xtask("publish --rehearse").fails().says(none);
     let sha = "9c68c4a0123456789012345678901234567890ab";
     fixture.xtask("publish --rehearse").env("GITHUB_SHA", sha).ok();

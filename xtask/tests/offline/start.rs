@@ -72,7 +72,7 @@ fn a_base_without_the_loader_is_refused() {
     fixture.append("Cargo.toml", &settings).git_init();
     let failed = fixture.build("").fails();
     failed.says("app: error: `app` needs the interpreter `/lib").says(&format!(
-        "which `{oci}` does not have\nset `linkage` to `gnu-static` or `musl`, or `runtime-image` to an image with it"
+        "which `{oci}` does not have\nhint: set `linkage` to `gnu-static` or `musl`, or `runtime-image` to an image with it"
     ));
 }
 

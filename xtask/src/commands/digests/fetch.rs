@@ -10,6 +10,8 @@ use super::show::as_table;
 use crate::cli::FetchArgs;
 use crate::commands::components::image_name;
 use crate::commands::{Outcome, print};
+use crate::errors::hinted;
+use crate::gather::record;
 use crate::gather::workspace::Workspace;
 use crate::github::api::{GitHub, Search, Wanted, token};
 use crate::github::archive::read_entry;
@@ -19,7 +21,6 @@ use crate::image::reference::{ImageReference, Registry, Tag};
 use crate::image::tags;
 use crate::registry::{Client, Credentials, PARALLEL_REQUESTS, RemoteImage};
 use crate::system::environment::variable;
-use crate::system::files::write_durably;
 use crate::system::parallel;
 
 /// The record within the artifact's archive.
@@ -33,7 +34,7 @@ const REVISION: &str = "org.opencontainers.image.revision";
 pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &FetchArgs) -> Result<Outcome> {
     let path = record_path(manifest, arguments.output.as_deref())?;
     let Some(record) = find(manifest, arguments)? else { return Ok(Outcome::Done) };
-    write_durably(&path, record.to_text().as_bytes())?;
+    record::write(&path, &record)?;
     eprintln!("wrote {path}");
     print(&as_table(&record))?;
     Ok(Outcome::Done)
@@ -63,9 +64,10 @@ fn find(manifest: Option<&Utf8Path>, arguments: &FetchArgs) -> Result<Option<Dig
             eprintln!("{verb} run {} of {} ({})", run.run_number, arguments.workflow, described(&run));
             Ok(record)
         }
-        (Search::Nothing(why), None) => bail!(
-            "{why}\nhint: run the workflow again, or `--fallback-tag TAG` takes the images that have a tag in the registry"
-        ),
+        (Search::Nothing(why), None) => bail!(hinted(
+            why,
+            "run the workflow again, or `--fallback-tag TAG` takes the images that have a tag in the registry"
+        )),
         (Search::Nothing(why), Some(tag)) => {
             eprintln!("{why}; the images tagged `{tag}` instead");
             if arguments.dry_run { Ok(None) } else { from_tag(manifest, tag, &arguments.insecure_registry).map(Some) }

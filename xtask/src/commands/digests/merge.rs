@@ -15,6 +15,8 @@ use crate::commands::publish::lookup::{Decision, Wanted, look_up};
 use crate::commands::publish::plan::{all_or_all_errors, carried, joint_hash};
 use crate::commands::publish::{Publication, ci_state, client, finish, tags};
 use crate::commands::{Outcome, print};
+use crate::errors::hinted;
+use crate::gather::record;
 use crate::gather::workspace::Workspace;
 use crate::image::manifest::{DOCKER_INDEX, DOCKER_MANIFEST, Descriptor, Index, OCI_INDEX, to_json};
 use crate::image::part::{Part, PartImage, join};
@@ -34,9 +36,10 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &MergeArgs) -> Result<
     let joined = join(read(arguments)?, &workspace.platforms)?;
     ensure!(
         joined.commit == ci.commit,
-        "the parts are of commit `{}`, and this is `{}`\nmerge where the same commit is checked out",
-        joined.commit,
-        ci.commit
+        hinted(
+            format!("the parts are of commit `{}`, and this is `{}`", joined.commit, ci.commit),
+            "merge where the same commit is checked out"
+        )
     );
     let registry = arguments.registry.registry.as_ref();
     let repositories: BTreeMap<String, ImageReference> = workspace
@@ -47,7 +50,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &MergeArgs) -> Result<
     check(&joined, &repositories)?;
 
     let client = client(&arguments.registry)?;
-    let path = finish::record_path(&workspace, arguments.digests.as_deref())?;
+    let path = record::path(workspace.root(), arguments.digests.as_deref());
     let releases = releases(&workspace, &client, registry)?;
     let line = line_tag(&ci.reference, &tags.commit);
     let before = Before::look_up(&workspace, &releases, &ci, &line, &path, &progress)?;
@@ -103,10 +106,14 @@ fn check(joined: &Part, repositories: &BTreeMap<String, ImageReference>) -> Resu
         };
         ensure!(
             image.repository == repository.name(),
-            "a part has `{name}` in `{}`, and here it belongs to `{}`\nmerge with the same `--registry` and owner as the \
-             jobs that published",
-            image.repository,
-            repository.name()
+            hinted(
+                format!(
+                    "a part has `{name}` in `{}`, and here it belongs to `{}`",
+                    image.repository,
+                    repository.name()
+                ),
+                "merge with the same `--registry` and owner as the jobs that published"
+            )
         );
     }
     Ok(())
@@ -123,7 +130,7 @@ fn merge(
     let hashes: BTreeMap<_, _> =
         image.platforms.iter().map(|(platform, part)| (platform.clone(), part.input_hash.clone())).collect();
     let inputs_tag = inputs_tag(&joint_hash(hashes.values()));
-    let wanted = Wanted { repository, hashes, inputs_tag: &inputs_tag, tags: &tags.all };
+    let wanted = Wanted { repository, hashes: hashes.clone(), inputs_tag: &inputs_tag, tags: &tags.all };
     let published = match look_up(client, &wanted, true)? {
         // An immutable tag has these inputs already, from an earlier run.
         Decision::Adopt { image, named_by, .. } => Published {
@@ -131,6 +138,7 @@ fn merge(
             repository: repository.clone(),
             platforms: image.recorded(),
             manifest: image.manifest,
+            hashes,
             sent: None,
             named_by,
         },
@@ -138,6 +146,7 @@ fn merge(
             name: name.to_owned(),
             repository: repository.clone(),
             manifest: joint_manifest(client, image, repository)?,
+            hashes,
             platforms: image.platforms.iter().map(|(platform, part)| (platform.clone(), part.image.clone())).collect(),
             sent: None,
             named_by: BTreeSet::new(),
@@ -154,7 +163,7 @@ fn joint_manifest(client: &Client, image: &PartImage, repository: &ImageReferenc
         let reference = repository.with_digest(part.image.digest.clone());
         match client.find(&reference)? {
             Found::Whole(child) => children.push((platform, child.manifest.descriptor)),
-            Found::Lacks(lost) => bail!("{lost}\npublish that platform again"),
+            Found::Lacks(lost) => bail!(hinted(lost, "publish that platform again")),
             Found::Nothing => bail!("`{reference}`, which a part names, is not in the registry"),
         }
     }

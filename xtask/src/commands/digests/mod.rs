@@ -5,12 +5,12 @@ mod merge;
 mod show;
 mod verify;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::Outcome;
 use crate::cli::DigestsCommand;
-use crate::image::record::RECORD_PATH;
+use crate::gather::record;
 use crate::system::cargo;
 
 /// Runs one of the subcommands.
@@ -23,17 +23,8 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, command: &DigestsCommand) -> Resu
     }
 }
 
-/// Where the record is: `given`, or its place in the workspace.
-fn record_path(manifest: Option<&Utf8Path>, given: Option<&Utf8Path>) -> Result<Utf8PathBuf> {
-    match given {
-        Some(path) => Ok(path.to_owned()),
-        None => Ok(cargo::workspace_root(manifest)?.join(RECORD_PATH)),
-    }
-}
-
-/// The record's text.
-fn read_record(path: &Utf8Path) -> Result<String> {
-    std::fs::read_to_string(path).with_context(|| {
-        format!("cannot read `{path}`; `cargo xtask publish` writes it, `cargo xtask digests fetch` gets that of CI")
-    })
+/// Where the record is. The workspace is asked for only when no file is named.
+fn record_path(manifest: Option<&Utf8Path>, named: Option<&Utf8Path>) -> Result<Utf8PathBuf> {
+    let root = if named.is_some() { Utf8PathBuf::new() } else { cargo::workspace_root(manifest)? };
+    Ok(record::path(&root, named))
 }

@@ -2,24 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use camino::Utf8Path;
 
-use super::{read_record, record_path};
+use super::record_path;
 use crate::cli::ShowArgs;
 use crate::commands::table::{bytes, table};
 use crate::commands::{Outcome, print};
+use crate::gather::record;
 use crate::image::record::{DigestRecord, RecordedImage};
-use crate::workspace::selection::known_names;
 
 /// Prints the chosen components' entries.
 pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &ShowArgs) -> Result<Outcome> {
     let path = record_path(manifest, arguments.digests.as_deref())?;
-    let mut record = DigestRecord::parse(&read_record(&path)?).with_context(|| format!("`{path}` cannot be used"))?;
-    known_names(&arguments.components, record.images.keys().map(String::as_str), &format!("`{path}`"))?;
-    if !arguments.components.is_empty() {
-        record.images.retain(|name, _| arguments.components.contains(name));
-    }
+    let record = record::read_of(&path, &arguments.components)?;
     let text = if arguments.json {
         record.to_text()
     } else if arguments.markdown {

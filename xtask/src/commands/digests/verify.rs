@@ -1,16 +1,15 @@
 //! `digests verify`: the record against the registry.
 
-use std::collections::BTreeMap;
-
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use camino::Utf8Path;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{read_record, record_path};
+use super::record_path;
 use crate::cli::VerifyArgs;
 use crate::commands::table::table;
 use crate::commands::{Outcome, print};
+use crate::gather::record;
 use crate::http::ApiError;
 use crate::image::record::{DigestRecord, RecordedImage};
 use crate::image::verdict::{Verdict, difference};
@@ -32,9 +31,7 @@ struct Finding {
 pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &VerifyArgs) -> Result<Outcome> {
     let path = record_path(manifest, arguments.digests.as_deref())?;
     // Entry by entry: one that is wrong does not hide what the others are.
-    let entries: BTreeMap<String, Value> =
-        serde_json::from_str(&read_record(&path)?).with_context(|| format!("`{path}` is no JSON object"))?;
-    ensure!(!entries.is_empty(), "`{path}` names no image");
+    let entries = record::read_entries(&path)?;
     let client = Client::new(Credentials::from_environment()).allowing_plain_http(arguments.insecure_registry.clone());
     let findings =
         parallel::map(entries.into_iter().collect(), PARALLEL_REQUESTS, |(name, entry)| finding(&client, name, entry));

@@ -2,6 +2,8 @@
 
 pub(crate) mod apply;
 mod assets;
+pub(crate) mod builder;
+mod compile;
 pub(crate) mod options;
 pub(crate) mod plan;
 pub(crate) mod report;

@@ -7,6 +7,7 @@ use camino::Utf8Path;
 
 use crate::cli::{BuildOptions, BuilderChoice};
 use crate::compile::engine::Engine;
+use crate::errors::first_line;
 use crate::image::platform::Platform;
 use crate::image::reference::Tag;
 use crate::system::cargo::{HostToolchain, host_toolchain};
@@ -72,35 +73,32 @@ pub(crate) fn look_around(root: &Utf8Path, options: &BuildOptions, load: bool) -
     Machine { engine, toolchain }
 }
 
-/// The engine, if one answers and is wanted, and whether to build natively.
-pub(super) fn choose_builder(
+/// The engine that compiles, unless cargo does here, and the one that images are loaded into, if they are.
+pub(super) fn choose_engines(
     engine: Result<Engine>,
     options: &BuildOptions,
     load: bool,
     progress: &Progress,
-) -> Result<(Option<Engine>, bool)> {
+) -> Result<(Option<Engine>, Option<Engine>)> {
+    let both = |engine: Engine| (Some(engine.clone()), load.then_some(engine));
     match options.builder {
-        BuilderChoice::Docker => {
-            let engine = engine.context("`--builder docker` needs a container engine")?;
-            Ok((Some(engine), false))
-        }
+        BuilderChoice::Docker => engine.context("`--builder docker` needs a container engine").map(both),
         BuilderChoice::Native if options.buildx_builder.is_some() => {
             bail!("`--buildx-builder` is about an engine, and `--builder native` uses none")
         }
-        BuilderChoice::Native if load => Ok((Some(engine.context("`--load` needs a container engine")?), true)),
-        BuilderChoice::Native => Ok((None, true)),
+        BuilderChoice::Native if load => Ok((None, Some(engine.context("`--load` needs a container engine")?))),
+        BuilderChoice::Native => Ok((None, None)),
         BuilderChoice::Auto => match engine {
             Ok(engine) => {
                 progress.say(&format!("builder: `{}` answers, so it compiles", engine.program));
-                Ok((Some(engine), false))
+                Ok(both(engine))
             }
             Err(error) if load || options.buildx_builder.is_some() => {
                 Err(error.context("`--load` and `--buildx-builder` need a container engine"))
             }
             Err(error) => {
-                let why = format!("{error:#}").lines().next().unwrap_or_default().to_owned();
-                progress.say(&format!("builder: native ({why})"));
-                Ok((None, true))
+                progress.say(&format!("builder: native ({})", first_line(&error)));
+                Ok((None, None))
             }
         },
     }

@@ -4,19 +4,20 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::apply::Results;
-use super::plan::{BuildPlan, Builder};
+use super::builder::Builder;
+use super::plan::BuildPlan;
 use crate::commands::table::{bytes, table};
 use crate::commands::{Outcome, print};
 use crate::image::assembled::AssembledPlatform;
 use crate::system::process;
 
 /// Prints the images, then the failures.
-pub(crate) fn report(plan: &BuildPlan<'_>, results: &Results, as_json: bool) -> Result<Outcome> {
+pub(crate) fn report(plan: &BuildPlan<'_>, results: &Results<'_, '_>, as_json: bool) -> Result<Outcome> {
     let mut rows = Vec::new();
     let mut list = Vec::new();
-    for image in &plan.images {
+    for (image, built) in results {
         let name = &image.component.name;
-        let Some(Ok(built)) = results.get(name) else { continue };
+        let Ok(built) = built else { continue };
         for (planned, platform) in image.platforms.iter().zip(&built.platforms) {
             rows.push(vec![
                 name.clone(),
@@ -33,7 +34,7 @@ pub(crate) fn report(plan: &BuildPlan<'_>, results: &Results, as_json: bool) -> 
                 "input-hash": planned.input_hash,
                 "revision": image.commit,
                 "index": built.descriptor.digest,
-                "loaded": plan.load.then(|| image.references.iter().map(ToString::to_string).collect::<Vec<_>>()),
+                "loaded": plan.load.as_ref().map(|_| image.references.iter().map(ToString::to_string).collect::<Vec<_>>()),
             }));
         }
     }
@@ -43,23 +44,24 @@ pub(crate) fn report(plan: &BuildPlan<'_>, results: &Results, as_json: bool) -> 
         print(&table(&["COMPONENT", "PLATFORM", "SIZE", "DIGEST"], &rows))?;
         eprintln!("images: {}", plan.workspace.output().join("oci"));
     }
-    if plan.load && !as_json {
-        for image in plan.images.iter().filter(|image| matches!(results.get(&image.component.name), Some(Ok(_)))) {
+    if plan.load.is_some() && !as_json {
+        for (image, _) in results.iter().filter(|(_, built)| built.is_ok()) {
             for reference in &image.references {
                 eprintln!("loaded {reference}");
             }
         }
     }
-    let failed: Vec<_> = results.iter().filter_map(|(name, result)| Some((name, result.as_ref().err()?))).collect();
-    for (name, error) in &failed {
-        eprint!("{name}: {}", crate::commands::shown(error));
+    for (image, built) in results {
+        if let Err(error) = built {
+            eprint!("{}: {}", image.component.name, crate::errors::shown(error));
+        }
     }
-    if failed.is_empty() {
+    if results.iter().all(|(_, built)| built.is_ok()) {
         return Ok(Outcome::Done);
     }
     let names = |is_failed: bool| {
-        let chosen = results.iter().filter(|(_, result)| result.is_err() == is_failed);
-        chosen.map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ")
+        let chosen = results.iter().filter(|(_, built)| built.is_err() == is_failed);
+        chosen.map(|(image, _)| image.component.name.as_str()).collect::<Vec<_>>().join(", ")
     };
     let kept = names(false);
     let kept = if kept.is_empty() { String::new() } else { format!("; built and kept: {kept}") };
@@ -87,18 +89,19 @@ pub(crate) fn dry_run(plan: &BuildPlan<'_>) -> Result<String> {
     let components: Vec<_> = plan.images.iter().map(|image| image.component).collect();
     match &plan.builder {
         Builder::Native(builds) => {
-            for build in builds.values() {
+            for (_, build) in builds {
                 lines.push(format!("run    {}", build.display(root, &components)?));
             }
         }
-        Builder::Engine(files) => lines.extend(files.keys().map(|path| format!("write  {path}"))),
+        Builder::Engine(builder) => lines.extend(builder.files.keys().map(|path| format!("write  {path}"))),
     }
     let shell = process::shell_in(root)?;
     for image in &plan.images {
         for planned in &image.platforms {
-            if let (Some(build), Some(engine)) = (&planned.engine_build, &plan.engine) {
+            if let Builder::Engine(builder) = &plan.builder {
                 let folder = plan.workspace.output().join("tmp/export").join(&image.component.name);
-                lines.push(format!("run    {}", build.command(&shell, engine, &folder)));
+                let build = builder.build(plan.workspace, image.component, &planned.platform);
+                lines.push(format!("run    {}", build.command(&shell, &builder.engine, &folder)));
             }
         }
         let platforms: Vec<_> = image.platforms.iter().map(|planned| planned.platform.to_string()).collect();
@@ -109,7 +112,7 @@ pub(crate) fn dry_run(plan: &BuildPlan<'_>) -> Result<String> {
             image.commit,
             plan.workspace.output().join("oci")
         ));
-        if plan.load {
+        if plan.load.is_some() {
             lines.extend(image.references.iter().map(|reference| format!("load   {reference}")));
         }
     }

@@ -8,6 +8,7 @@ use crate::assemble::file_tree::{FileTree, LayerEntry, LayerEntryKind};
 use crate::assemble::layout::Layout;
 use crate::compile::executable::needs;
 use crate::compile::loader::{Place, missing};
+use crate::errors::hinted;
 use crate::image::entry::{Entry, EntryKind};
 
 /// Refuses an executable whose interpreter or libraries are neither in the base nor among the assets.
@@ -27,11 +28,10 @@ pub(crate) fn check_start(
     let mut files = image.base.as_ref().map_or(Ok(FileTree::default()), |base| base.files(layout))?;
     files.apply(&image.assets.iter().map(layer_entry).collect::<Vec<_>>());
     if !files.contains(&needs.interpreter) {
-        bail!(
-            "`{name}` needs the interpreter `{}`, which `{base}` does not have\nset `linkage` to `gnu-static` or \
-             `musl`, or `runtime-image` to an image with it",
-            needs.interpreter
-        );
+        bail!(hinted(
+            format!("`{name}` needs the interpreter `{}`, which `{base}` does not have", needs.interpreter),
+            "set `linkage` to `gnu-static` or `musl`, or `runtime-image` to an image with it"
+        ));
     }
     let place = Place {
         files: &files,
@@ -45,11 +45,13 @@ pub(crate) fn check_start(
     }
     let (kind, them) = if missing.len() == 1 { ("library", "it") } else { ("libraries", "them") };
     let missing: Vec<_> = missing.iter().map(|library| format!("`{library}`")).collect();
-    bail!(
-        "`{name}` needs the {kind} {}, which `{base}` does not have\nset `runtime-image` to an image with {them}, or \
-         link {them} into the program: many `*-sys` crates have a feature such as `vendored` or `bundled`",
-        missing.join(", ")
-    );
+    bail!(hinted(
+        format!("`{name}` needs the {kind} {}, which `{base}` does not have", missing.join(", ")),
+        format!(
+            "set `runtime-image` to an image with {them}, or link {them} into the program: many `*-sys` crates have a \
+             feature such as `vendored` or `bundled`"
+        )
+    ));
 }
 
 /// A variable of the image's environment: the component's, else the base's.

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 use walkdir::{DirEntry, WalkDir};
 
+use crate::errors::hinted;
 use crate::kubernetes::kustomization::{self, Entry, Kustomization};
 use crate::kubernetes::manifest::{is_compose, makes_namespaces, name_their_namespaces};
 use crate::kubernetes::pinning::pin::Pinned;
@@ -58,13 +59,17 @@ impl Manifests {
         let quoted = |paths: &[&Utf8Path]| paths.iter().map(|path| format!("`{path}`")).collect::<Vec<_>>().join(", ");
         if !self.variants.is_empty() {
             let variants: Vec<&Utf8Path> = self.variants.iter().map(|path| path.as_path()).collect();
-            bail!(
-                "the kustomizations {} share files, so only one of them can be applied\n{SETTING}",
-                quoted(&variants)
-            );
+            let variants = quoted(&variants);
+            bail!(hinted(
+                format!("the kustomizations {variants} share files, so only one of them can be applied"),
+                SETTING
+            ));
         }
         let named: Vec<&Utf8Path> = settings.manifests.iter().map(ManifestSource::path).collect();
-        ensure!(!self.entries.is_empty(), "there is nothing to apply: no manifest in {}\n{SETTING}", quoted(&named));
+        ensure!(
+            !self.entries.is_empty(),
+            hinted(format!("there is nothing to apply: no manifest in {}", quoted(&named)), SETTING)
+        );
         Ok(())
     }
 }

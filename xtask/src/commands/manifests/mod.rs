@@ -10,7 +10,7 @@ mod rendered;
 mod report;
 mod repositories;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use camino::Utf8Path;
 
 use self::files::Manifests;
@@ -20,6 +20,7 @@ pub(crate) use self::rendered::applied_texts;
 pub(crate) use self::repositories::{repositories, repositories_of};
 use super::Outcome;
 use crate::cli::ManifestsArgs;
+use crate::gather::record;
 use crate::gather::workspace::Workspace;
 use crate::image::record::{DigestRecord, RECORD_PATH};
 use crate::kubernetes::pinning::pin::Images;
@@ -30,7 +31,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &ManifestsArgs) -> Res
     let placeholder = arguments.placeholder || placeholder_variable()?;
     ensure!(!(placeholder && arguments.adopt), "`--adopt` writes digests, and `XTASK_IMAGES` asks for placeholders");
     let (workspace, record) =
-        Workspace::load_beside(manifest, &[], |root| read_record(root, arguments.digests.as_deref()))?;
+        Workspace::load_beside(manifest, &[], |root| record::read_named(root, arguments.digests.as_deref()))?;
     // Placeholders need no record, and with one they know more repositories.
     let record = record?;
     let images = match (&record, placeholder) {
@@ -49,7 +50,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &ManifestsArgs) -> Res
     let images = match images {
         Some(images) => images,
         None if is_empty => Images::Placeholder,
-        None => bail!("no digest record `{RECORD_PATH}`\n`cargo xtask publish` writes it; `--digests` names another"),
+        None => bail!(record::missing(&workspace.root().join(RECORD_PATH))),
     };
     let mut plan = plan_texts(&workspace, manifests, record.as_ref(), images, arguments.adopt)?;
     if !(arguments.check || arguments.dry_run) {
@@ -87,25 +88,6 @@ pub(crate) fn warn(workspace: &Workspace, plan: &mut PinPlan, record: &DigestRec
 /// A configured file or folder that is missing.
 pub(crate) fn read(workspace: &Workspace) -> Result<Manifests> {
     files::read(workspace.root(), &workspace.packages.settings)
-}
-
-/// The digest record in its usual place; `None` when nothing has been published.
-///
-/// # Errors
-/// It cannot be read, or is none.
-pub(crate) fn recorded(root: &Utf8Path) -> Result<Option<DigestRecord>> {
-    read_record(root, None)
-}
-
-/// The record that the arguments name; `None` when they name none and the usual one is missing.
-fn read_record(root: &Utf8Path, named: Option<&Utf8Path>) -> Result<Option<DigestRecord>> {
-    let path = named.map_or_else(|| root.join(RECORD_PATH), Utf8Path::to_owned);
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => return Ok(None),
-        Err(error) => return Err(error).with_context(|| format!("cannot read the digest record `{path}`")),
-    };
-    DigestRecord::parse(&text).with_context(|| format!("cannot use `{path}`")).map(Some)
 }
 
 /// Whether `XTASK_IMAGES` asks for placeholders.

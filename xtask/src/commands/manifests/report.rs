@@ -24,7 +24,7 @@ pub(super) fn check(plan: &PinPlan, placeholder: bool) -> Result<Outcome> {
     }
     if changed > 0 {
         let mend = if placeholder { "cargo xtask manifests --placeholder" } else { "cargo xtask manifests" };
-        eprintln!("error: {changed} of {} manifests differ\nrun `{mend}`", plan.files.len());
+        eprintln!("error: {changed} of {} manifests differ\nhint: run `{mend}`", plan.files.len());
     }
     for line in undeployed(plan).iter().chain(&plan.wrong) {
         eprintln!("error: {line}");

@@ -6,12 +6,12 @@ use anyhow::{Context, Result, bail};
 
 use super::plan::{Plan, PlannedImage};
 use crate::commands::publish::tagging::{Untagged, tag_all};
-use crate::commands::shown;
 use crate::commands::table::bytes;
+use crate::errors::{hinted, shown};
+use crate::gather::record;
 use crate::image::record::{DigestRecord, RecordedImage};
 use crate::image::reference::Tag;
 use crate::registry::{Client, FetchedManifest, RegistrySource, transfer};
-use crate::system::files::write_durably;
 use crate::system::parallel;
 use crate::system::progress::Progress;
 
@@ -42,16 +42,15 @@ pub(super) fn apply(
         }
     }
     if !failed.is_empty() {
-        bail!(
-            "not copied: {}; no tag was set, and the record is as it was\nwhat was copied is not copied again: run the \
-             same command once more",
-            failed.join(", ")
-        );
+        bail!(hinted(
+            format!("not copied: {}; no tag was set, and the record is as it was", failed.join(", ")),
+            "what was copied is not copied again: run the same command once more"
+        ));
     }
     tag(&ready, target, jobs, progress)?;
     let promoted = plan.images.iter().map(|image| (image.name.clone(), entry(image)));
     let record = DigestRecord { images: plan.carried.clone().into_iter().chain(promoted).collect() };
-    write_durably(&plan.path, record.to_text().as_bytes())?;
+    record::write(&plan.path, &record)?;
     Ok(record)
 }
 

@@ -3,7 +3,7 @@
 mod apply;
 mod plan;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use self::plan::{Plan, PlannedTag};
@@ -12,11 +12,12 @@ use super::filter::asked_names;
 use super::table::{bytes, table};
 use super::{Outcome, print};
 use crate::cli::PromoteArgs;
+use crate::errors::hinted;
+use crate::gather::record;
 use crate::gather::workspace::Workspace;
 use crate::image::promotion::{LOCAL, record_path};
-use crate::image::record::{DigestRecord, RecordedImage};
+use crate::image::record::DigestRecord;
 use crate::system::progress::Progress;
-use crate::workspace::selection::known_names;
 
 /// Copies, tags, records.
 pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &PromoteArgs) -> Result<Outcome> {
@@ -24,22 +25,21 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &PromoteArgs) -> Resul
     let (from, to) = (environment(&workspace, &arguments.from)?, environment(&workspace, &arguments.to)?);
     ensure!(from.name != to.name, "`--from` and `--to` are both `{}`", from.name);
     let path = source_record_path(&workspace, &from, arguments.digests.as_deref())?;
-    let images = chosen(read_record(&path)?, &asked_names(&arguments.components), &path)?;
+    let images = record::read_of(&path, &asked_names(&arguments.components))?.images;
+    ensure!(!images.is_empty(), record::empty(&path));
     for (name, image) in &images {
+        let (found, Environment { name: environment, registry, .. }) = (&image.image.registry, &from);
         ensure!(
-            image.image.registry == from.registry,
-            "`{name}` in `{path}` is in `{}`, and environment `{}` is `{}`\nname the record of `{}` with `--digests`",
-            image.image.registry,
-            from.name,
-            from.registry,
-            from.name
+            found == registry,
+            hinted(
+                format!("`{name}` in `{path}` is in `{found}`, and environment `{environment}` is `{registry}`"),
+                format!("name the record of `{environment}` with `--digests`")
+            )
         );
     }
+    let images = images.into_iter().collect();
     let target_path = workspace.root().join(record_path(&to.name));
-    let previous = match target_path.exists() {
-        true => read_record(&target_path)?,
-        false => DigestRecord::default(),
-    };
+    let previous = record::read_if_there(&target_path)?.unwrap_or_default();
     let source = client_of(&from, &arguments.insecure_registry);
     let target = client_of(&to, &arguments.insecure_registry);
     let questions = plan::Questions { workspace: &workspace, source: &source, target: &target, to: &to };
@@ -67,25 +67,10 @@ fn source_record_path(workspace: &Workspace, from: &Environment, asked: Option<&
     let candidates = [record_path(&from.name), record_path(LOCAL)].map(|path| workspace.root().join(path));
     match candidates.iter().find(|path| path.exists()) {
         Some(path) => Ok(path.clone()),
-        None => bail!(
-            "there is no record of what `{}` has: `{}` is missing\nwrite it with `cargo xtask publish`, get it with \
-             `cargo xtask digests fetch`, or name another with `--digests`",
-            from.name,
-            candidates[0]
-        ),
+        None => {
+            bail!(record::missing(&candidates[0]).context(format!("there is no record of what `{}` has", from.name)))
+        }
     }
-}
-
-fn read_record(path: &Utf8Path) -> Result<DigestRecord> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read `{path}`"))?;
-    DigestRecord::parse(&text).with_context(|| format!("cannot read `{path}`"))
-}
-
-/// The images asked for; all when none is.
-fn chosen(record: DigestRecord, names: &[String], path: &Utf8Path) -> Result<Vec<(String, RecordedImage)>> {
-    known_names(names, record.images.keys().map(String::as_str), &format!("`{path}`"))?;
-    ensure!(!record.images.is_empty(), "`{path}` names no image");
-    Ok(record.images.into_iter().filter(|(name, _)| names.is_empty() || names.contains(name)).collect())
 }
 
 /// The plan, a line each.

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use camino::Utf8PathBuf;
 
 use crate::commands::environment::Environment;
+use crate::errors::{hinted_cause, joined};
 use crate::gather::ci::repository_owner;
 use crate::gather::workspace::Workspace;
 use crate::image::manifest::Descriptor;
@@ -87,11 +88,9 @@ impl Questions<'_> {
             self.image(name, recorded, extra).context(failed)
         });
         let carried = parallel::map(previous.images.iter().collect(), PARALLEL_REQUESTS, |(name, recorded)| {
-            self.still_there(recorded).with_context(|| {
-                format!(
-                    "`{name}` in `{path}` is not what `{}` has\npromote it as well, or delete the file",
-                    self.to.name
-                )
+            self.still_there(recorded).map_err(|cause| {
+                let error = format!("`{name}` in `{path}` is not what `{}` has", self.to.name);
+                hinted_cause(cause, error, "promote it as well, or delete the file")
             })
         });
         let mut images = Vec::new();
@@ -102,11 +101,7 @@ impl Questions<'_> {
                 Err(error) => errors.push(error),
             }
         }
-        match errors.len() {
-            0 => Ok(Plan { images, carried: previous.images, path }),
-            1 => Err(errors.remove(0)),
-            _ => bail!("{}", errors.iter().map(|error| format!("{error:#}")).collect::<Vec<_>>().join("\n")),
-        }
+        joined(errors).map_or(Ok(Plan { images, carried: previous.images, path }), Err)
     }
 
     fn image(&self, name: String, recorded: RecordedImage, extra: &[Tag]) -> Result<PlannedImage> {

@@ -32,6 +32,8 @@ pub(crate) struct Published {
     pub(crate) manifest: FetchedManifest,
     /// The image of each platform.
     pub(crate) platforms: BTreeMap<Platform, RecordedPlatform>,
+    /// The input hash of each platform.
+    pub(crate) hashes: BTreeMap<Platform, String>,
     /// What was sent; nothing when the image was there.
     pub(crate) sent: Option<Transferred>,
     /// Tags known to name it.
@@ -69,37 +71,39 @@ pub(crate) fn apply(
     let mut to_push = Vec::new();
     // Images share blobs: a repository that is there has some of them.
     let mut mount_from: Vec<Repository> = Vec::new();
-    for component in planned {
-        let PlannedComponent { name, repository, inputs_tag, decision, .. } = component;
-        match decision {
+    let mut to_build = Vec::new();
+    for (image, component) in build.images.into_iter().zip(planned) {
+        match component.decision {
             Decision::Adopt { image, named_by, .. } => {
+                let PlannedComponent { name, repository, inputs_tag, hashes, .. } = component;
                 mount_from = vec![repository.repository.clone()];
                 let platforms = image.recorded();
                 let (key, manifest) = (name.clone(), image.manifest);
-                let published = Published { name, repository, manifest, platforms, sent: None, named_by };
+                let published = Published { name, repository, manifest, platforms, hashes, sent: None, named_by };
                 // Found by another tag, it gets that of its inputs, which the next run asks for.
                 let tagged = published.tag(client, &inputs_tag, false);
                 outcomes.insert(key, tagged.map(|()| published));
             }
-            Decision::Build { .. } => to_push.push((name, repository, inputs_tag)),
+            Decision::Build { .. } => {
+                to_build.push(image);
+                to_push.push(component);
+            }
         }
     }
     if to_push.is_empty() {
         return Ok(outcomes);
     }
-    let wanted: BTreeSet<&str> = to_push.iter().map(|(name, ..)| name.as_str()).collect();
-    build.images.retain(|image| wanted.contains(image.component.name.as_str()));
-    let (layout, mut results) = docker_build::apply::apply(&build, progress)?;
+    build.images = to_build;
+    let (layout, results) = docker_build::apply::apply(&build, progress)?;
     let mut work = Vec::new();
-    for (name, repository, inputs_tag) in to_push {
-        match results.remove(&name).with_context(|| format!("`{name}` was not built")) {
-            Ok(Ok(built)) => work.push((name, repository, inputs_tag, built)),
-            Ok(Err(error)) | Err(error) => drop(outcomes.insert(name, Err(error))),
+    for (component, (_, built)) in to_push.into_iter().zip(results) {
+        match built {
+            Ok(built) => work.push((component, built)),
+            Err(error) => drop(outcomes.insert(component.name, Err(error))),
         }
     }
-    let pushed = parallel::map(work, uploads, |(name, repository, inputs_tag, built)| {
-        let pushed = push(client, &layout, (&name, &repository, &inputs_tag), built, &mount_from, uploads, progress);
-        (name, pushed)
+    let pushed = parallel::map(work, uploads, |(component, built)| {
+        (component.name.clone(), push(client, &layout, component, built, &mount_from, uploads, progress))
     });
     outcomes.extend(pushed);
     Ok(outcomes)
@@ -109,7 +113,7 @@ pub(crate) fn apply(
 fn push(
     client: &Client,
     layout: &Layout,
-    (name, repository, inputs_tag): (&str, &ImageReference, &Tag),
+    PlannedComponent { name, repository, inputs_tag, hashes, .. }: PlannedComponent,
     built: Built,
     mount_from: &[Repository],
     uploads: usize,
@@ -125,14 +129,14 @@ fn push(
         })
         .collect();
     let total = bytes(platforms.values().map(|image| image.size).sum());
-    let task = progress.task(name, &format!("pushing {total} to {}", repository.name()));
+    let task = progress.task(&name, &format!("pushing {total} to {}", repository.name()));
     let sent_bytes = AtomicU64::new(0);
     let on_bytes = |count: u64| {
         let sent = sent_bytes.fetch_add(count, Ordering::Relaxed) + count;
         task.update(&format!("pushed {} of {total}", bytes(sent)));
     };
-    let transferred = transfer(client, layout, &manifest.descriptor, repository, mount_from, uploads, &on_bytes);
-    let tagged = transferred.and_then(|sent| client.tag(repository, inputs_tag, false, &manifest).map(|()| sent));
+    let transferred = transfer(client, layout, &manifest.descriptor, &repository, mount_from, uploads, &on_bytes);
+    let tagged = transferred.and_then(|sent| client.tag(&repository, &inputs_tag, false, &manifest).map(|()| sent));
     match tagged.with_context(|| format!("cannot push `{name}` to `{}`", repository.name())) {
         Ok(sent) => {
             let done = match sent.uploaded + sent.mounted + sent.manifests {
@@ -141,8 +145,7 @@ fn push(
             };
             task.done(&done);
             interrupt::note(format!("pushed {}@{}", repository.name(), manifest.descriptor.digest));
-            let (name, repository) = (name.to_owned(), repository.clone());
-            Ok(Published { name, repository, manifest, platforms, sent: Some(sent), named_by: BTreeSet::new() })
+            Ok(Published { name, repository, manifest, platforms, hashes, sent: Some(sent), named_by: BTreeSet::new() })
         }
         Err(error) => {
             task.done("not pushed");

@@ -3,9 +3,9 @@
 use anyhow::Result;
 use camino::Utf8Path;
 
-use super::finish::previous_record;
 use crate::commands::chosen_release::of_checkout;
 use crate::gather::ci::CiState;
+use crate::gather::record;
 use crate::gather::workspace::Workspace;
 use crate::image::record::DigestRecord;
 use crate::image::reference::Tag;
@@ -35,8 +35,8 @@ impl Before {
         progress: &Progress,
     ) -> Result<Before> {
         let release = releases.tagged(line)?;
-        if path.exists() {
-            return Ok(Before { record: previous_record(path)?, release });
+        if let Some(record) = record::read_if_there(path)? {
+            return Ok(Before { record, release });
         }
         let Some((found, whose)) = of_checkout(workspace, releases, ci)? else {
             return Ok(Before { record: DigestRecord::default(), release });

@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail};
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 
 use super::apply::{Outcomes, Published};
 use super::summary;
 use super::tagging::{Untagged, tag_all};
+use crate::errors::{hinted, shown};
+use crate::gather::record;
 use crate::gather::workspace::Workspace;
-use crate::image::record::{DigestRecord, RECORD_PATH, RecordedImage};
+use crate::image::record::{DigestRecord, RecordedImage};
 use crate::image::reference::Tag;
 use crate::image::service_manifest::{SERVICE_MANIFEST_PATH, ServiceManifest};
 use crate::image::tags::Tags;
@@ -30,7 +32,7 @@ pub(crate) fn all_or_what_was_pushed(outcomes: Outcomes, progress: &Progress) ->
         match outcome {
             Ok(image) => published.push(image),
             Err(error) => {
-                eprint!("{name}: {}", crate::commands::shown(&error));
+                eprint!("{name}: {}", shown(&error));
                 failed.push(name);
             }
         }
@@ -41,11 +43,10 @@ pub(crate) fn all_or_what_was_pushed(outcomes: Outcomes, progress: &Progress) ->
     for image in published.iter().filter(|image| image.sent.is_some()) {
         progress.say(&format!("pushed {}@{}, without tags", image.repository.name(), image.manifest.descriptor.digest));
     }
-    bail!(
-        "not published: {}; the digest record is as it was\nwhat was pushed is found again by its inputs: the next \
-         run pushes only the rest",
-        failed.join(", ")
-    )
+    bail!(hinted(
+        format!("not published: {}; the digest record is as it was", failed.join(", ")),
+        "what was pushed is found again by its inputs: the next run pushes only the rest"
+    ))
 }
 
 /// Gives all images all tags.
@@ -67,38 +68,6 @@ pub(crate) fn tag(client: &Client, published: &[Published], tags: &Tags, progres
 /// What an interrupt says until the record is written.
 pub(crate) fn note_unwritten(path: &Utf8Path) {
     interrupt::note(format!("`{path}` is as it was; what was pushed is found again by the next run"));
-}
-
-/// The previous record: what `path` holds, or nothing when there is no such file.
-///
-/// # Errors
-/// A record that cannot be read or is damaged.
-pub(crate) fn previous_record(path: &Utf8Path) -> Result<DigestRecord> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => DigestRecord::parse(&text).with_context(|| {
-            format!(
-                "cannot read `{path}`\ndelete it to begin a new record, or fetch it again: `cargo xtask digests fetch`"
-            )
-        }),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(DigestRecord::default()),
-        Err(error) => Err(error).with_context(|| format!("cannot read `{path}`")),
-    }
-}
-
-/// Where the record is: `--digests`, or the usual place.
-pub(crate) fn record_path(workspace: &Workspace, asked: Option<&Utf8Path>) -> Result<Utf8PathBuf> {
-    match asked {
-        Some(path) => absolute(path),
-        None => Ok(workspace.root().join(RECORD_PATH)),
-    }
-}
-
-/// A path of the command line, which is relative to the current folder.
-///
-/// # Errors
-/// There is no current folder.
-pub(crate) fn absolute(path: &Utf8Path) -> Result<Utf8PathBuf> {
-    camino::absolute_utf8(path).with_context(|| format!("cannot find `{path}`"))
 }
 
 /// The record of `published` and of what is carried on from the previous one.
@@ -127,7 +96,7 @@ pub(crate) fn write(
 ) -> Result<()> {
     let written = interrupt::uninterrupted(|| {
         interrupt::forget_notes();
-        write_durably(path, record.to_text().as_bytes())
+        record::write(path, record)
     });
     written.context("the images are pushed and tagged, but the digest record is as it was; run it again")?;
     let tag = asked.first().unwrap_or(&tags.commit);

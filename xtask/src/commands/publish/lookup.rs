@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, bail};
 
+use crate::errors::hinted;
 use crate::image::labels::INPUT_HASH;
 use crate::image::platform::Platform;
 use crate::image::reference::{ImageReference, Tag};
@@ -76,11 +77,10 @@ pub(crate) fn look_up(client: &Client, wanted: &Wanted<'_>, rebuild: bool) -> Re
                     settled_by
                 }
                 Found::Nothing => settled_by,
-                _ => bail!(
-                    "`{reference}` names `{}`, another image, and does not move\nchoose another tag, or list it in \
-                     `mutable-tags`",
-                    named.digest
-                ),
+                _ => bail!(hinted(
+                    format!("`{reference}` names `{}`, another image, and does not move", named.digest),
+                    "choose another tag, or list it in `mutable-tags`"
+                )),
             },
         };
     }

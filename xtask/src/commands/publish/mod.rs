@@ -28,10 +28,11 @@ use super::filter::choose;
 use super::manifests;
 use super::{Outcome, print};
 use crate::cli::{DockerBuildArgs, PublishArgs, RegistryOptions};
+use crate::errors::hinted;
 use crate::gather::ci::CiState;
+use crate::gather::record;
 use crate::gather::workspace::Workspace;
 use crate::image::part::{Part, PartImage, PartPlatform};
-use crate::image::platform::Platform;
 use crate::image::record::{DigestRecord, RecordedImage};
 use crate::image::reference::{ImageReference, Tag};
 use crate::image::service_manifest::ServiceManifest;
@@ -88,7 +89,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &PublishArgs) -> Resul
         return rehearse::build_only(build, &why, &rehearsed, arguments.dry_run, &progress);
     }
     // What is hashed by now is what the tags say it is: neither commit nor edits came in between.
-    ensure!(ci_state(&workspace)? == ci, "the tree changed while this ran\nrun it again");
+    ensure!(ci_state(&workspace)? == ci, hinted("the tree changed while this ran", "run it again"));
     check_clean(&ci, arguments, &progress)?;
     let run = Run { arguments, workspace: &workspace, tags, asked, ci, progress: &progress };
     run.publish(build, &others)
@@ -144,7 +145,7 @@ impl Run<'_> {
             true => Tags { commit: self.tags.commit.clone(), all: Vec::new() },
             false => self.tags.clone(),
         };
-        let path = finish::record_path(self.workspace, arguments.digests.as_deref())?;
+        let path = record::path(self.workspace.root(), arguments.digests.as_deref());
         let registry = arguments.registry.registry.as_ref();
         let releases = releases(self.workspace, &client, registry)?;
         let line = line_tag(&self.ci.reference, &self.tags.commit);
@@ -163,13 +164,12 @@ impl Run<'_> {
             return Ok(Outcome::Done);
         }
         eprint!("{}", report::decisions(&planned));
-        let hashes = planned.iter().map(|component| (component.name.clone(), component.hashes.clone())).collect();
         let uploads = arguments.options.jobs.map_or(apply::PARALLEL_UPLOADS, usize::from);
         finish::note_unwritten(&path);
         let outcomes = apply::apply(&client, build, planned, uploads, self.progress)?;
         let published = finish::all_or_what_was_pushed(outcomes, self.progress)?;
         if arguments.by_digest {
-            let part = part(&self.ci.commit, &published, &hashes)?;
+            let part = part(&self.ci.commit, &published);
             interrupt::forget_notes();
             write_durably(&path, part.to_text().as_bytes())?;
             print(&report::part(&published, arguments.json.then_some(&part))?)?;
@@ -246,26 +246,15 @@ impl Publication<'_> {
     }
 }
 
-/// Input hash by component and platform.
-type Hashes = BTreeMap<String, BTreeMap<Platform, String>>;
-
-fn part(commit: &str, published: &[Published], hashes: &Hashes) -> Result<Part> {
-    let images = published
-        .iter()
-        .map(|image| {
-            let of_component = hashes.get(&image.name).context("a component without inputs")?;
-            let platforms = image
-                .platforms
-                .iter()
-                .map(|(platform, recorded)| {
-                    let input_hash = of_component.get(platform).context("a platform without inputs")?.clone();
-                    Ok((platform.clone(), PartPlatform { image: recorded.clone(), input_hash }))
-                })
-                .collect::<Result<_>>()?;
-            Ok((image.name.clone(), PartImage { repository: image.repository.name(), platforms }))
-        })
-        .collect::<Result<_>>()?;
-    Ok(Part { commit: commit.to_owned(), images })
+fn part(commit: &str, published: &[Published]) -> Part {
+    let images = published.iter().map(|image| {
+        let platforms = image.platforms.iter().zip(image.hashes.values()).map(|((platform, recorded), input_hash)| {
+            (platform.clone(), PartPlatform { image: recorded.clone(), input_hash: input_hash.clone() })
+        });
+        let part = PartImage { repository: image.repository.name(), platforms: platforms.collect() };
+        (image.name.clone(), part)
+    });
+    Part { commit: commit.to_owned(), images: images.collect() }
 }
 
 /// A client with all credentials that CI and the user's configuration hold.
@@ -325,5 +314,5 @@ fn check_clean(ci: &CiState, arguments: &PublishArgs, progress: &Progress) -> Re
         progress.say(&format!("warning: {text}; `publish` would refuse without `--allow-dirty`"));
         return Ok(());
     }
-    bail!("{text}\ncommit first, or publish under a `-dirty` tag with `--allow-dirty`")
+    bail!(hinted(text, "commit first, or publish under a `-dirty` tag with `--allow-dirty`"))
 }

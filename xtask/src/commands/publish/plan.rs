@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use super::lookup::{Decision, Wanted, look_up};
 use crate::commands::components::image_name_in;
 use crate::commands::docker_build::plan::{BuildPlan, PlannedImage};
+use crate::errors::{hinted, joined};
 use crate::image::platform::Platform;
 use crate::image::record::{DigestRecord, RecordedImage};
 use crate::image::reference::{Digest, ImageReference, Registry, Tag};
@@ -83,14 +84,7 @@ pub(crate) fn all_or_all_errors<T>(results: Vec<Result<T>>) -> Result<Vec<T>> {
             Err(error) => errors.push(error),
         }
     }
-    match errors.len() {
-        0 => Ok(good),
-        1 => Err(errors.remove(0)),
-        _ => {
-            let texts: Vec<String> = errors.iter().map(|error| format!("{error:#}")).collect();
-            bail!("{}", texts.join("\n"))
-        }
-    }
+    joined(errors).map_or(Ok(good), Err)
 }
 
 /// The entries of the previous record for components that are not published now, checked: the
@@ -108,20 +102,19 @@ pub(crate) fn carried(
     let checked = parallel::map(entries, PARALLEL_REQUESTS, |(name, repository, entry)| {
         let mend = "publish all components to begin a new record";
         if entry.repository != repository.name() {
-            bail!(
-                "the previous record has `{name}` in `{}`, and it belongs to `{}` now\n{mend}",
-                entry.repository,
-                repository.name()
-            );
+            let (had, has) = (&entry.repository, repository.name());
+            let error = format!("the previous record has `{name}` in `{had}`, and it belongs to `{has}` now");
+            bail!(hinted(error, mend));
         }
         let image = &entry.image;
         match client.find(image)? {
             Found::Whole(_) => Ok((name.clone(), entry.clone())),
             Found::Lacks(part) => {
-                bail!("the previous record names an image that is not whole any more: {part}\n{mend}")
+                bail!(hinted(format!("the previous record names an image that is not whole any more: {part}"), mend))
             }
             Found::Nothing => {
-                bail!("the previous record names `{image}`, which the registry does not have any more\n{mend}")
+                let error = format!("the previous record names `{image}`, which the registry does not have any more");
+                bail!(hinted(error, mend))
             }
         }
     });

@@ -1,9 +1,10 @@
 //! Publications that push nothing.
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 
 use super::finish::write_service_manifest;
 use crate::commands::docker_build;
+use crate::commands::docker_build::builder::{Builder, EngineBuilder};
 use crate::commands::docker_build::plan::BuildPlan;
 use crate::commands::{Outcome, print};
 use crate::gather::workspace::Workspace;
@@ -35,9 +36,9 @@ pub(crate) fn build_only(
         return Ok(Outcome::Done);
     }
     let workspace = build.workspace;
-    let outcome = match build.engine.as_ref().is_some_and(|engine| engine.is_silent) {
-        true => call_silent_engine(&build, progress)?,
-        false => {
+    let outcome = match &build.builder {
+        Builder::Engine(builder) if builder.engine.is_silent => call_silent_engine(&build, builder, progress)?,
+        _ => {
             let (_layout, results) = docker_build::apply::apply(&build, progress)?;
             docker_build::report::report(&build, &results, false)?
         }
@@ -50,18 +51,17 @@ pub(crate) fn build_only(
 }
 
 /// A stub in the engine's place gets each call that an engine would get, and is believed when it exits 0.
-fn call_silent_engine(build: &BuildPlan<'_>, progress: &Progress) -> Result<Outcome> {
-    let engine = build.engine.as_ref().context("no engine is planned")?;
+fn call_silent_engine(build: &BuildPlan<'_>, builder: &EngineBuilder, progress: &Progress) -> Result<Outcome> {
     let folder = build.workspace.output().join("tmp/rehearsal");
     for image in &build.images {
         for planned in &image.platforms {
-            let Some(engine_build) = &planned.engine_build else { bail!("no engine build is planned") };
-            engine_build.rehearse(engine, build.workspace.root(), &folder.join(&image.component.name))?;
+            let engine_build = builder.build(build.workspace, image.component, &planned.platform);
+            engine_build.rehearse(&builder.engine, build.workspace.root(), &folder.join(&image.component.name))?;
         }
     }
     progress.say(&format!(
         "rehearsal: `{}` exits 0 and prints nothing, so it is taken for a stub; nothing was built",
-        engine.program
+        builder.engine.program
     ));
     Ok(Outcome::Done)
 }

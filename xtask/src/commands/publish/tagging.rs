@@ -1,7 +1,8 @@
 //! Gives images in a registry their tags, for each command that does.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
+use crate::errors::joined;
 use crate::image::reference::ImageReference;
 use crate::image::tags::ImageTag;
 use crate::registry::{Client, FetchedManifest};
@@ -44,14 +45,14 @@ pub(crate) fn tag_all(
         for (reference, result) in results.into_iter().flatten() {
             match result {
                 Ok(_) => set.push(reference),
-                Err(error) => errors.push(format!("{error:#}")),
+                Err(error) => errors.push(error),
             }
         }
-        if !errors.is_empty() {
+        if let Some(errors) = joined(errors) {
             for reference in &set {
                 progress.say(&format!("tagged {reference}"));
             }
-            bail!("not all tags were set, and the digest record is as it was\n{}", errors.join("\n"))
+            return Err(errors.context("not all tags were set, and the digest record is as it was"));
         }
     }
     Ok(set)

@@ -9,6 +9,7 @@ use crate::cli::ReleaseListArgs;
 use crate::commands::chosen_release::{deployments, line_tag, releases};
 use crate::commands::table::table;
 use crate::commands::{Outcome, print};
+use crate::errors::hinted;
 use crate::gather::ci::CiState;
 use crate::gather::workspace::Workspace;
 use crate::image::reference::Tag;
@@ -102,7 +103,8 @@ fn of_branch(
         }
     };
     let Some(newest) = releases.tagged(&line)? else {
-        bail!("there is no release `{}:{line}`\n`cargo xtask publish` makes one", releases.repository.name())
+        let error = format!("there is no release `{}:{line}`", releases.repository.name());
+        bail!(hinted(error, "`cargo xtask publish` makes one"))
     };
     let all = releases.history(newest, count)?;
     Ok(all.into_iter().map(|found| (found.release.tags.clone(), found)).collect())

@@ -10,6 +10,7 @@ use camino::Utf8Path;
 use super::chosen_release::{named, releases};
 use super::{Outcome, print};
 use crate::cli::{RegistryOptions, ReleaseFetchArgs, ReleasesCommand};
+use crate::gather::record;
 use crate::gather::workspace::Workspace;
 use crate::image::reference::Digest;
 use crate::registry::{Client, Credentials, StoredRelease};
@@ -28,13 +29,13 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, command: &ReleasesCommand) -> Res
 fn fetch(manifest: Option<&Utf8Path>, arguments: &ReleaseFetchArgs) -> Result<Outcome> {
     let workspace = Workspace::load(manifest, &[])?;
     let found = one(&workspace, &arguments.release, &arguments.registry)?;
-    let path = super::publish::finish::record_path(&workspace, arguments.digests.as_deref())?;
+    let path = record::path(workspace.root(), arguments.digests.as_deref());
     eprintln!("release {}, of commit {}", found.digest, found.release.short_commit());
     if arguments.dry_run {
         print(&format!("write  {path}\n"))?;
         return Ok(Outcome::Done);
     }
-    crate::system::files::write_durably(&path, found.release.record().to_text().as_bytes())?;
+    record::write(&path, &found.release.record())?;
     eprintln!("wrote {path}");
     Ok(Outcome::Done)
 }

@@ -33,7 +33,7 @@ pub(super) fn dry_run(kubectl: &Kubectl, plan: &Plan) -> Result<Outcome> {
     let may_not_look = asked.stderr.contains("Forbidden") || asked.stderr.contains("forbidden");
     if !asked.status.success() && !may_not_look {
         let error = process::failure("kubectl get namespace", asked.status, &asked.stderr);
-        return Err(error.context(kubectl.unreachable()));
+        return Err(kubectl.unreachable(error));
     }
     let how = if asked.stdout.is_empty() && !may_not_look {
         eprintln!(

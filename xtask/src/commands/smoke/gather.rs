@@ -11,6 +11,8 @@ use crate::cli::SmokeArgs;
 use crate::cluster::Kubectl;
 use crate::commands::manifests::files::Manifests;
 use crate::commands::manifests::{self, placeholder_variable};
+use crate::errors::hinted;
+use crate::gather::record;
 use crate::image::record::{DigestRecord, RECORD_PATH};
 use crate::kubernetes::image_owners::Repositories;
 use crate::kubernetes::smoke::expected::{Expectations, Place, places};
@@ -51,7 +53,7 @@ pub(super) fn gather(manifest: Option<&Utf8Path>, arguments: &SmokeArgs, deadlin
     let placeholders_pass = placeholder_variable()?;
     let kubectl = Kubectl::find(&root, arguments.context.as_deref(), deadline)?;
     let places = all_places(&manifests, &root, deadline)?;
-    let record = record(&root, &here, arguments.digests.as_deref())?;
+    let record = record::read_named(&root, arguments.digests.as_deref())?;
     if arguments.apply && !arguments.dry_run {
         check_context(&kubectl, arguments, &settings)?;
     }
@@ -70,7 +72,8 @@ pub(super) fn gather(manifest: Option<&Utf8Path>, arguments: &SmokeArgs, deadlin
                 root.join(RECORD_PATH)
             ),
         };
-        bail!("{why}\n`cargo xtask publish` writes it and pins the manifests, `--digests FILE` names another");
+        let hint = "`cargo xtask publish` writes it and pins the manifests, `--digests FILE` names another";
+        bail!(hinted(why, hint));
     }
     let exclude = settings.smoke.exclude.iter().chain(&arguments.exclude).cloned().collect();
     let plan = Plan {
@@ -100,17 +103,6 @@ fn ours(metadata: &Metadata, settings: &WorkspaceSettings, record: &DigestRecord
     manifests::repositories_of(settings, names.iter().map(String::as_str).collect(), Some(record))
 }
 
-/// The record, if there is one.
-fn record(root: &Utf8Path, here: &Utf8Path, named: Option<&Utf8Path>) -> Result<Option<DigestRecord>> {
-    let path = named.map_or_else(|| root.join(RECORD_PATH), |path| here.join(path));
-    match std::fs::read_to_string(&path) {
-        Ok(text) => DigestRecord::parse(&text).with_context(|| format!("cannot read `{path}`")).map(Some),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => Ok(None),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => bail!("there is no digest record `{path}`"),
-        Err(error) => Err(error).with_context(|| format!("cannot read `{path}`")),
-    }
-}
-
 /// The containers of all that is applied, as it is applied.
 fn all_places(manifests: &Manifests, root: &Utf8Path, deadline: Instant) -> Result<Vec<Place>> {
     let mut all = Vec::new();
@@ -127,10 +119,13 @@ fn check_context(kubectl: &Kubectl, arguments: &SmokeArgs, settings: &WorkspaceS
     if is_named {
         return Ok(());
     }
-    bail!(
-        "nothing is applied: the current context `{context}` ({server}) is confirmed by nobody\n`--context {context}` \
-         does for this run, `contexts = [\"{context}\"]` in `[workspace.metadata.docker.smoke]` for all"
-    )
+    bail!(hinted(
+        format!("nothing is applied: the current context `{context}` ({server}) is confirmed by nobody"),
+        format!(
+            "`--context {context}` does for this run, `contexts = [\"{context}\"]` in \
+             `[workspace.metadata.docker.smoke]` for all"
+        )
+    ))
 }
 
 /// The namespaces of the manifests' workloads; where these name none, kubectl's.
@@ -139,11 +134,10 @@ fn namespaces(places: &[Place], arguments: &SmokeArgs, kubectl: &Kubectl) -> Res
         && arguments.namespace.len() > 1
         && let Some(place) = places.iter().find(|place| place.namespace.is_none())
     {
-        bail!(
-            "{} names no namespace, and of several `--namespace` nobody knows which is meant\nwrite it into the \
-             manifests, or apply to one at a time",
-            place.shown()
-        );
+        bail!(hinted(
+            format!("{} names no namespace, and of several `--namespace` nobody knows which is meant", place.shown()),
+            "write it into the manifests, or apply to one at a time"
+        ));
     }
     if !arguments.namespace.is_empty() {
         let mut seen = BTreeSet::new();
@@ -153,10 +147,8 @@ fn namespaces(places: &[Place], arguments: &SmokeArgs, kubectl: &Kubectl) -> Res
     if found.is_empty() || places.iter().any(|place| place.namespace.is_none()) {
         let own = kubectl.namespace.clone().unwrap_or_else(|| "default".to_owned());
         if arguments.apply && own == "default" {
-            bail!(
-                "the manifests name no namespace, and `default` is taken only when it is asked for\n`--namespace NAME` \
-                 chooses one"
-            );
+            let error = "the manifests name no namespace, and `default` is taken only when it is asked for";
+            bail!(hinted(error, "`--namespace NAME` chooses one"));
         }
         found.insert(own);
     }

@@ -14,6 +14,7 @@ use super::timing::{Steps, Times};
 use super::view::View;
 use crate::cli::SmokeArgs;
 use crate::cluster::{Api, ApiFailure, Kubectl, NamespaceState};
+use crate::errors::hinted;
 use crate::kubernetes::objects::Kind;
 use crate::kubernetes::smoke::expected::Place;
 use crate::kubernetes::smoke::report::{Check, Report};
@@ -105,9 +106,8 @@ impl Drop for CloseOnDrop {
 
 /// Starts the proxy and waits for the API server's first answers: whether the namespaces are there.
 fn connect(kubectl: Kubectl, plan: &Plan, times: Times) -> Result<(Api, Vec<NamespaceState>)> {
-    let whom = kubectl.unreachable();
     let first = plan.namespaces.first().context("there is a namespace")?;
-    let api = Api::open(kubectl, first, times.deadline).with_context(|| whom.clone())?;
+    let api = Api::open(kubectl.clone(), first, times.deadline).map_err(|error| kubectl.unreachable(error))?;
     let deadline = times.decide.min(Instant::now() + FIRST_ANSWER);
     let states = parallel::map(plan.namespaces.clone(), plan.namespaces.len(), |namespace| {
         let api = api.in_namespace(&namespace);
@@ -122,21 +122,21 @@ fn connect(kubectl: Kubectl, plan: &Plan, times: Times) -> Result<(Api, Vec<Name
         Ok(states) => Ok((api, states)),
         Err(failure) => {
             api.close();
-            Err(anyhow!(failure)).context(whom)
+            Err(kubectl.unreachable(anyhow!(failure)))
         }
     }
 }
 
 fn check_namespace(namespace: &str, state: NamespaceState, context: &str, is_applying: bool) -> Result<()> {
     match state {
-        NamespaceState::Terminating => bail!(
-            "namespace `{namespace}` in context `{context}` is being deleted, with all that is in it\nrun smoke again \
-             when it is gone, with `--apply`"
-        ),
-        NamespaceState::Missing if !is_applying => bail!(
-            "namespace `{namespace}` does not exist in context `{context}`\n`cargo xtask smoke --apply` makes what the \
-             manifests hold, `--namespace NAME` looks elsewhere"
-        ),
+        NamespaceState::Terminating => bail!(hinted(
+            format!("namespace `{namespace}` in context `{context}` is being deleted, with all that is in it"),
+            "run smoke again when it is gone, with `--apply`"
+        )),
+        NamespaceState::Missing if !is_applying => bail!(hinted(
+            format!("namespace `{namespace}` does not exist in context `{context}`"),
+            "`cargo xtask smoke --apply` makes what the manifests hold, `--namespace NAME` looks elsewhere"
+        )),
         _ => Ok(()),
     }
 }

@@ -16,6 +16,8 @@ use crate::cli::SmokeArgs;
 use crate::commands::manifests;
 use crate::commands::table::table;
 use crate::commands::{Outcome, print};
+use crate::errors::hinted;
+use crate::gather::record;
 use crate::gather::workspace::Workspace;
 use crate::kubernetes::local::plan::{LocalImages, LocalPorts, Pod, components, listening, pods};
 use crate::kubernetes::local::read::read;
@@ -83,13 +85,15 @@ pub(crate) fn run(
         found.check_applicable(settings)?;
     }
     let texts = manifests::applied_texts(workspace.root(), &found, Instant::now() + timeout)?;
-    let record = manifests::recorded(workspace.root())?;
+    let record = record::read_named(workspace.root(), None)?;
     let application = read(&texts, &manifests::repositories(workspace, record.as_ref()))?;
     let needed = components(&application);
     ensure!(
         !needed.is_empty(),
-        "no workload among the manifests runs an image of ours\n`manifests` in `[workspace.metadata.docker]` names \
-         them, `[\"k8s\"]` without it"
+        hinted(
+            "no workload among the manifests runs an image of ours",
+            "`manifests` in `[workspace.metadata.docker]` names them, `[\"k8s\"]` without it"
+        )
     );
     for component in workspace.components.iter().filter(|component| !needed.contains(&component.name)) {
         eprintln!("note: no manifest runs `{}`", component.name);

@@ -1,0 +1,91 @@
+//! The file of the digest record: where it is, and what is said when it is not there or not right.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+
+use anyhow::{Context, Error, Result, ensure};
+use camino::{Utf8Path, Utf8PathBuf};
+use serde_json::Value;
+
+use crate::errors::{hinted, hinted_cause};
+use crate::image::record::{DigestRecord, RECORD_PATH};
+use crate::system::files::write_durably;
+use crate::workspace::selection::known_names;
+
+/// The file that `--digests` names, else the usual one of the workspace at `root`.
+pub(crate) fn path(root: &Utf8Path, named: Option<&Utf8Path>) -> Utf8PathBuf {
+    named.map_or_else(|| root.join(RECORD_PATH), Utf8Path::to_owned)
+}
+
+/// The record.
+///
+/// # Errors
+/// It is missing, cannot be read, or is none.
+pub(crate) fn read(path: &Utf8Path) -> Result<DigestRecord> {
+    read_if_there(path)?.ok_or_else(|| missing(path))
+}
+
+/// As [`read`]; nothing when there is no such file.
+pub(crate) fn read_if_there(path: &Utf8Path) -> Result<Option<DigestRecord>> {
+    read_as(path, DigestRecord::parse)
+}
+
+/// As [`read`]; nothing when no file is named and the usual one is missing.
+pub(crate) fn read_named(root: &Utf8Path, named: Option<&Utf8Path>) -> Result<Option<DigestRecord>> {
+    let path = path(root, named);
+    if named.is_some() { read(&path).map(Some) } else { read_if_there(&path) }
+}
+
+/// As [`read`], and of some components alone: of all when none is named.
+///
+/// # Errors
+/// As [`read`]; the record lacks one of them, or has none at all.
+pub(crate) fn read_of(path: &Utf8Path, names: &[String]) -> Result<DigestRecord> {
+    let mut record = read(path)?;
+    known_names(names, record.images.keys().map(String::as_str), &format!("`{path}`"))?;
+    record.images.retain(|name, _| names.is_empty() || names.contains(name));
+    Ok(record)
+}
+
+/// The entries, each to be looked at by itself.
+///
+/// # Errors
+/// As [`read`], but for what is wrong in an entry; there is none.
+pub(crate) fn read_entries(path: &Utf8Path) -> Result<BTreeMap<String, Value>> {
+    let entries = read_as(path, DigestRecord::entries)?.ok_or_else(|| missing(path))?;
+    ensure!(!entries.is_empty(), empty(path));
+    Ok(entries)
+}
+
+/// Writes the record, whole or not at all.
+///
+/// # Errors
+/// It cannot be written.
+pub(crate) fn write(path: &Utf8Path, record: &DigestRecord) -> Result<()> {
+    write_durably(path, record.to_text().as_bytes())
+}
+
+/// That there is no such file.
+pub(crate) fn missing(path: &Utf8Path) -> Error {
+    hinted(
+        format!("there is no digest record `{path}`"),
+        "`cargo xtask publish` writes it, `cargo xtask digests fetch` gets that of CI, `--digests` names another",
+    )
+}
+
+/// That the record has no component.
+pub(crate) fn empty(path: &Utf8Path) -> Error {
+    Error::msg(format!("the digest record `{path}` names no image"))
+}
+
+fn read_as<T>(path: &Utf8Path, parse: impl FnOnce(&str) -> Result<T>) -> Result<Option<T>> {
+    let text = match std::fs::read_to_string(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        read => read.with_context(|| format!("cannot read the digest record `{path}`"))?,
+    };
+    let wrong = |cause| {
+        let hint = "delete it to begin a new record, or fetch it again: `cargo xtask digests fetch`";
+        hinted_cause(cause, format!("the digest record `{path}` cannot be used"), hint)
+    };
+    parse(&text).map(Some).map_err(wrong)
+}
