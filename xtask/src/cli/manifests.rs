@@ -10,7 +10,8 @@ use clap::Args;
     cargo xtask manifests --placeholder            nginx:alpine for all our images; without it, back again\n  \
     cargo xtask manifests --adopt --dry-run        what it takes for ours, such as myorg/cart:latest\n  \
     cargo xtask manifests --init                   first ones, for components that have none\n  \
-    cargo xtask manifests --digests staging.json   pin them to another record\n\n\
+    cargo xtask manifests --digests staging.json   pin them to another record\n  \
+    cargo xtask manifests --env staging            those of an environment, to what was promoted there\n\n\
     Which files: `manifests` in [workspace.metadata.docker], [\"k8s\"] without it.")]
 pub(crate) struct ManifestsArgs {
     /// Write nothing; show what differs and exit 1 when something does.
@@ -24,6 +25,10 @@ pub(crate) struct ManifestsArgs {
     /// Digest record to pin to [default: artifacts/docker/docker-image-digests.json].
     #[arg(long, value_name = "FILE")]
     pub(crate) digests: Option<Utf8PathBuf>,
+
+    /// Pin the manifests of this environment, to its own record (artifacts/docker/ENV/docker-image-digests.json).
+    #[arg(long, value_name = "ENV")]
+    pub(crate) env: Option<String>,
 
     /// Also pin images that look like those of components no manifest names: by the last part of their
     /// repository, or by the container's name.

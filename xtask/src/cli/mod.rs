@@ -1,6 +1,7 @@
 //! The command line: clap types, nothing else.
 
 mod build;
+mod deploy;
 mod digests;
 mod manifests;
 mod matrix;
@@ -13,6 +14,7 @@ use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use build::{BuildOptions, BuilderChoice, DockerBuildArgs, RegistryOptions};
+pub(crate) use deploy::{DeployArgs, DeployOptions, RollbackArgs};
 pub(crate) use digests::{DigestsCommand, FetchArgs, ShowArgs, VerifyArgs};
 pub(crate) use manifests::ManifestsArgs;
 pub(crate) use matrix::MatrixArgs;
@@ -65,6 +67,10 @@ pub(crate) enum Command {
     Releases(ReleasesCommand),
     /// Copy published images to another environment, by digest.
     Promote(PromoteArgs),
+    /// Bring a release to an environment: copy, pin, apply, prove, mark.
+    Deploy(DeployArgs),
+    /// Bring an environment back to what it was proven to run before.
+    Rollback(RollbackArgs),
     /// Look into registries.
     #[command(subcommand)]
     Registry(RegistryCommand),

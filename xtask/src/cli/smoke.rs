@@ -16,6 +16,7 @@ use crate::workspace::duration::{duration, duration_or_none};
     cargo xtask smoke --context kind-ci --namespace shop --namespace jobs --ready-within 30s\n  \
     cargo xtask smoke --selector app=shop --exclude job/seed --fail-fast\n  \
     cargo xtask smoke --report smoke.json --report smoke.xml\n  \
+    cargo xtask smoke --env staging                          an environment of the settings\n  \
     cargo xtask smoke --local                                no cluster: run the images' programs here\n  \
     cargo xtask smoke --local --keep-running                 and let them run on\n\n\
     XTASK_IMAGES=placeholder makes a run green whose manifests hold placeholder images.\n\
@@ -24,13 +25,17 @@ pub(crate) struct SmokeArgs {
     /// Run the manifests' programs here, out of the images that `docker-build` made, without a cluster.
     #[arg(long, conflicts_with_all = [
         "namespace", "selector", "exclude", "context", "apply", "digests", "settle", "fail_fast", "tolerate_failures",
-        "report", "allow_unverifiable",
+        "report", "allow_unverifiable", "env",
     ])]
     pub(crate) local: bool,
 
     /// With --local: let the programs run on, at the addresses shown, until Ctrl-C.
     #[arg(long, requires = "local")]
     pub(crate) keep_running: bool,
+
+    /// Check this environment: with its manifests, context and namespace, and its own record.
+    #[arg(long, value_name = "ENV")]
+    pub(crate) env: Option<String>,
 
     /// Namespace to check; may be repeated [default: those of the manifests, else that of the kubectl context].
     #[arg(long, short, value_name = "NAME")]

@@ -168,7 +168,7 @@ impl Drop for Lease {
 }
 
 /// Now, as leases have it (Kubernetes' `MicroTime`).
-fn now() -> String {
+pub(crate) fn now() -> String {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     rfc3339(i64::try_from(seconds).unwrap_or_default()).replace('Z', ".000000Z")
 }

@@ -26,7 +26,15 @@ pub(crate) fn releases<'a>(
     releases_in(workspace, client, image_name_in(workspace, RELEASES, registry)?)
 }
 
-fn releases_in<'a>(workspace: &Workspace, client: &'a Client, repository: ImageReference) -> Result<Releases<'a>> {
+/// As [`releases`], in this repository.
+///
+/// # Errors
+/// A component has it.
+pub(crate) fn releases_in<'a>(
+    workspace: &Workspace,
+    client: &'a Client,
+    repository: ImageReference,
+) -> Result<Releases<'a>> {
     ensure!(
         !workspace.component_names().contains(&RELEASES),
         hinted(
@@ -78,10 +86,11 @@ pub(crate) fn named(
 
 /// What an environment was last proven to run.
 fn deployed(workspace: &Workspace, name: &str, insecure: &[Registry]) -> Result<StoredRelease> {
-    let found = deployments(workspace, name, 1, insecure)?.into_iter().next();
-    found
-        .map(|(_, found)| found)
-        .with_context(|| format!("nothing is known to run in `{name}`: nothing was deployed there"))
+    let place = environment(&workspace.packages.settings, name)?;
+    let client = client_of(&place, insecure);
+    let releases = releases_in(workspace, &client, place.repository_of(workspace, RELEASES)?)?;
+    let found = releases.tagged(&deployed_tag(name)?)?;
+    found.with_context(|| format!("nothing is known to run in `{name}`: nothing was deployed there"))
 }
 
 /// What an environment was proven to run, newest first and `count` at most, each with the tag that says so.
@@ -94,20 +103,25 @@ pub(crate) fn deployments(
     count: usize,
     insecure: &[Registry],
 ) -> Result<Vec<(Vec<Tag>, StoredRelease)>> {
-    let place = environment(workspace, name)?;
+    let place = environment(&workspace.packages.settings, name)?;
     let client = client_of(&place, insecure);
     let releases = releases_in(workspace, &client, place.repository_of(workspace, RELEASES)?)?;
-    let prefix = format!("{}-", deployed_tag(name)?);
-    let mut numbered: Vec<(u64, Tag)> = releases
-        .client
-        .tags(&releases.repository)?
-        .into_iter()
-        .filter_map(|tag| Some((tag.as_str().strip_prefix(&prefix)?.parse().ok()?, tag)))
-        .collect();
-    numbered.sort();
-    let newest = numbered.into_iter().rev().take(count);
+    let newest = numbered(&releases, name)?.into_iter().rev().take(count);
     let found = newest.map(|(_, tag)| Ok(releases.tagged(&tag)?.map(|found| (vec![tag], found))));
     Ok(found.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+}
+
+/// The numbers of an environment's deployments and their tags, the oldest first.
+///
+/// # Errors
+/// The registry cannot be asked.
+pub(crate) fn numbered(releases: &Releases<'_>, environment: &str) -> Result<Vec<(u64, Tag)>> {
+    let prefix = format!("{}-", deployed_tag(environment)?);
+    let tags = releases.client.tags(&releases.repository)?.into_iter();
+    let mut numbered: Vec<_> =
+        tags.filter_map(|tag| Some((tag.as_str().strip_prefix(&prefix)?.parse().ok()?, tag))).collect();
+    numbered.sort();
+    Ok(numbered)
 }
 
 /// The newest release of a commit.

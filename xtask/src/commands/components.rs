@@ -14,7 +14,7 @@ use crate::gather::ci::repository_owner;
 use crate::gather::workspace::Workspace;
 use crate::image::reference::{ImageReference, Registry};
 use crate::system::environment::variable;
-use crate::workspace::settings::repository_name;
+use crate::workspace::settings::{WorkspaceSettings, repository_name};
 
 /// Lists the chosen components.
 pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &ComponentsArgs) -> Result<Outcome> {
@@ -100,13 +100,13 @@ pub(crate) fn image_name_in(
     let wrong = || format!("`registry` and `repository` give no valid image name for `{component}`");
     let registry = match registry {
         Some(registry) => registry.clone(),
-        None => own_registry(workspace).with_context(wrong)?,
+        None => own_registry(settings).with_context(wrong)?,
     };
     let repository = repository_name(&settings.repository, component, repository_owner().as_deref());
     Ok(ImageReference::new(registry, repository.parse().with_context(wrong)?))
 }
 
 /// The registry of the workspace's images: `CI_REGISTRY` wins over the settings.
-pub(crate) fn own_registry(workspace: &Workspace) -> Result<Registry> {
-    variable("CI_REGISTRY").unwrap_or_else(|| workspace.packages.settings.registry.clone()).parse()
+pub(crate) fn own_registry(settings: &WorkspaceSettings) -> Result<Registry> {
+    variable("CI_REGISTRY").unwrap_or_else(|| settings.registry.clone()).parse()
 }

@@ -9,8 +9,9 @@ use crate::gather::workspace::Workspace;
 use crate::image::promotion::LOCAL;
 use crate::image::reference::{ImageReference, Registry};
 use crate::registry::{Client, Credentials};
+use crate::workspace::environments::EnvironmentSettings;
 use crate::workspace::names::did_you_mean;
-use crate::workspace::settings::repository_name;
+use crate::workspace::settings::{WorkspaceSettings, repository_name};
 
 /// A named place that images are promoted to.
 pub(crate) struct Environment {
@@ -20,21 +21,32 @@ pub(crate) struct Environment {
     pub(crate) registry: Registry,
     /// Repository template, where it has its own.
     pub(crate) repository: Option<String>,
+    /// kubectl's context for it.
+    pub(crate) context: Option<String>,
+    /// The namespace of objects that name none.
+    pub(crate) namespace: Option<String>,
 }
 
 /// The environment of this name.
 ///
 /// # Errors
 /// There is none, or its registry is no registry.
-pub(crate) fn environment(workspace: &Workspace, name: &str) -> Result<Environment> {
-    let environments = &workspace.packages.settings.environments;
+pub(crate) fn environment(settings: &WorkspaceSettings, name: &str) -> Result<Environment> {
+    let environments = &settings.environments;
     if let Some(environment) = environments.get(name) {
         let registry =
             environment.registry.parse().with_context(|| format!("environment `{name}` has no valid `registry`"))?;
-        return Ok(Environment { name: name.to_owned(), registry, repository: environment.repository.clone() });
+        let EnvironmentSettings { repository, context, namespace, .. } = environment.clone();
+        return Ok(Environment { name: name.to_owned(), registry, repository, context, namespace });
     }
     if name == LOCAL {
-        return Ok(Environment { name: name.to_owned(), registry: own_registry(workspace)?, repository: None });
+        return Ok(Environment {
+            name: name.to_owned(),
+            registry: own_registry(settings)?,
+            repository: None,
+            context: None,
+            namespace: None,
+        });
     }
     let mut known: Vec<&str> = environments.keys().map(String::as_str).chain([LOCAL]).collect();
     known.sort_unstable();
@@ -44,6 +56,15 @@ pub(crate) fn environment(workspace: &Workspace, name: &str) -> Result<Environme
         format!("unknown environment `{}`{meant}", name.escape_debug()),
         format!("environments: {known}; others are added as `[workspace.metadata.docker.environments.NAME]`")
     ))
+}
+
+/// The settings as they are in the environment of this name, and the environment.
+///
+/// # Errors
+/// As [`environment`].
+pub(crate) fn named_environment(settings: WorkspaceSettings, name: &str) -> Result<(WorkspaceSettings, Environment)> {
+    let found = environment(&settings, name)?;
+    Ok((settings.in_environment(name), found))
 }
 
 impl Environment {

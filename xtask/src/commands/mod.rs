@@ -2,6 +2,7 @@
 
 mod chosen_release;
 mod components;
+mod deploy;
 mod digests;
 mod docker_build;
 mod dockerfiles;
@@ -52,6 +53,8 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Manifests(arguments) => manifests::run(manifest, arguments),
         Command::Digests(command) => digests::run(manifest, command),
         Command::Promote(arguments) => promote::run(manifest, arguments),
+        Command::Deploy(arguments) => deploy::run(manifest, arguments),
+        Command::Rollback(arguments) => deploy::rollback(manifest, arguments),
         Command::Registry(RegistryCommand::List(arguments)) => registry_list::run(manifest, arguments),
         Command::Releases(command) => releases::run(manifest, command),
         Command::Matrix(arguments) => matrix::run(manifest, arguments),

@@ -8,6 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::Value;
 
 use crate::errors::{hinted, hinted_cause};
+use crate::image::promotion::record_path;
 use crate::image::record::{DigestRecord, RECORD_PATH};
 use crate::system::files::write_durably;
 use crate::workspace::selection::known_names;
@@ -15,6 +16,14 @@ use crate::workspace::selection::known_names;
 /// The file that `--digests` names, else the usual one of the workspace at `root`.
 pub(crate) fn path(root: &Utf8Path, named: Option<&Utf8Path>) -> Utf8PathBuf {
     named.map_or_else(|| root.join(RECORD_PATH), Utf8Path::to_owned)
+}
+
+/// The file that `--digests` names, else that of the environment `--env` names, else the usual one.
+pub(crate) fn path_in(root: &Utf8Path, named: Option<&Utf8Path>, environment: Option<&str>) -> Utf8PathBuf {
+    match (named, environment) {
+        (None, Some(environment)) => root.join(record_path(environment)),
+        _ => path(root, named),
+    }
 }
 
 /// The record.
@@ -30,9 +39,13 @@ pub(crate) fn read_if_there(path: &Utf8Path) -> Result<Option<DigestRecord>> {
     read_as(path, DigestRecord::parse)
 }
 
-/// As [`read`]; nothing when no file is named and the usual one is missing.
-pub(crate) fn read_named(root: &Utf8Path, named: Option<&Utf8Path>) -> Result<Option<DigestRecord>> {
-    let path = path(root, named);
+/// As [`read`], at [`path_in`]; nothing when no file is named and there is none.
+pub(crate) fn read_named(
+    root: &Utf8Path,
+    named: Option<&Utf8Path>,
+    environment: Option<&str>,
+) -> Result<Option<DigestRecord>> {
+    let path = path_in(root, named, environment);
     if named.is_some() { read(&path).map(Some) } else { read_if_there(&path) }
 }
 

@@ -100,6 +100,14 @@ pub(crate) fn deployed_tag(environment: &str) -> Result<Tag> {
     format!("{DEPLOYED}{environment}").parse().with_context(|| format!("environment `{environment}` gives no tag"))
 }
 
+/// The tag of an environment's deployment with this number.
+///
+/// # Errors
+/// As [`deployed_tag`].
+pub(crate) fn numbered_tag(environment: &str, number: u64) -> Result<Tag> {
+    deployed_tag(&format!("{environment}-{number}"))
+}
+
 /// Whether a text is a whole commit hash.
 pub(crate) fn is_commit(text: &str) -> bool {
     text.len() == 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit())

@@ -116,6 +116,28 @@ impl Releases<'_> {
         bail!("`{}:{line}` moved {TRIES} times while a release was written; run it again", self.repository.name())
     }
 
+    /// Writes a release of another registry here, as it is, with its tags.
+    ///
+    /// # Errors
+    /// The registry refuses, or cannot be asked.
+    pub(crate) fn copy(&self, release: &Release) -> Result<StoredRelease> {
+        let artifact = Artifact::new(RELEASE_TYPE, release.to_bytes());
+        self.client.push_artifact(&self.repository, &artifact)?;
+        for tag in release.tags.iter().filter(|tag| !is_deployment(tag)) {
+            self.client.tag(&self.repository, tag, false, &artifact.manifest)?;
+        }
+        Ok(StoredRelease { digest: artifact.digest().clone(), release: release.clone() })
+    }
+
+    /// Gives a release that is here further tags, one after the other.
+    ///
+    /// # Errors
+    /// The registry refuses, or cannot be asked.
+    pub(crate) fn tag(&self, digest: &Digest, tags: &[Tag]) -> Result<()> {
+        let manifest = self.manifest(digest)?;
+        tags.iter().try_for_each(|tag| self.client.tag(&self.repository, tag, false, &manifest))
+    }
+
     /// The manifest of a release that was read.
     fn manifest(&self, digest: &Digest) -> Result<FetchedManifest> {
         match self.cached(digest) {

@@ -9,6 +9,7 @@ mod adopted;
 mod bases;
 mod chain;
 mod context;
+mod deploy;
 mod digests;
 mod faults;
 mod images;

@@ -12,7 +12,7 @@ use crate::parts::{Cleanup, copy, platform, registry, run, tool, unique, wait_fo
 use crate::support::{Fixture, Output, Xtask, clean, package, root_manifest};
 
 /// Answers HTTP on port 8080 (or `PORT`), and misbehaves as its environment says.
-const PROGRAM: &str = r#"use std::io::{Read, Write};
+pub(crate) const PROGRAM: &str = r#"use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 

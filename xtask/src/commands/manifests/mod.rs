@@ -11,7 +11,7 @@ mod report;
 mod repositories;
 
 use anyhow::{Result, bail, ensure};
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 
 use self::files::Manifests;
 use self::plan::{PinPlan, plan_texts};
@@ -19,10 +19,11 @@ pub(crate) use self::plan::{apply, plan};
 pub(crate) use self::rendered::applied_texts;
 pub(crate) use self::repositories::{repositories, repositories_of};
 use super::Outcome;
+use super::environment::named_environment;
 use crate::cli::ManifestsArgs;
 use crate::gather::record;
 use crate::gather::workspace::Workspace;
-use crate::image::record::{DigestRecord, RECORD_PATH};
+use crate::image::record::DigestRecord;
 use crate::kubernetes::pinning::pin::Images;
 use crate::system::environment::variable;
 
@@ -30,8 +31,12 @@ use crate::system::environment::variable;
 pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &ManifestsArgs) -> Result<Outcome> {
     let placeholder = arguments.placeholder || placeholder_variable()?;
     ensure!(!(placeholder && arguments.adopt), "`--adopt` writes digests, and `XTASK_IMAGES` asks for placeholders");
-    let (workspace, record) =
-        Workspace::load_beside(manifest, &[], |root| record::read_named(root, arguments.digests.as_deref()))?;
+    let (digests, environment) = (arguments.digests.as_deref(), arguments.env.as_deref());
+    let (mut workspace, record) =
+        Workspace::load_beside(manifest, &[], |root| record::read_named(root, digests, environment))?;
+    if let Some(name) = environment {
+        workspace.packages.settings = named_environment(workspace.packages.settings, name)?.0;
+    }
     // Placeholders need no record, and with one they know more repositories.
     let record = record?;
     let images = match (&record, placeholder) {
@@ -50,7 +55,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &ManifestsArgs) -> Res
     let images = match images {
         Some(images) => images,
         None if is_empty => Images::Placeholder,
-        None => bail!(record::missing(&workspace.root().join(RECORD_PATH))),
+        None => bail!(record::missing(&record::path_in(workspace.root(), digests, environment))),
     };
     let mut plan = plan_texts(&workspace, manifests, record.as_ref(), images, arguments.adopt)?;
     if !(arguments.check || arguments.dry_run) {
@@ -65,6 +70,23 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &ManifestsArgs) -> Res
         true => report::check(&plan, placeholder),
         false => report::report(&plan, arguments),
     }
+}
+
+/// Pins the manifests to `record`, and demands that applying them brings exactly that; gives the files that changed.
+///
+/// # Errors
+/// There are no manifests; a file cannot be pinned or written; a component that nothing applied names, a
+/// kustomization that makes something else of an image.
+pub(crate) fn pin(workspace: &Workspace, record: &DigestRecord) -> Result<Vec<Utf8PathBuf>> {
+    let mut pins = plan(workspace, record)?;
+    ensure!(!pins.files.is_empty(), "{}", report::nothing_to_pin(workspace));
+    apply(&pins)?;
+    let changed = pins.changed_paths().into_iter().map(Utf8Path::to_owned).collect();
+    pins.look_at_rendered(workspace, record);
+    pins.tell_notes();
+    let wrong: Vec<String> = report::undeployed(&pins).into_iter().chain(pins.wrong).collect();
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    Ok(changed)
 }
 
 /// Says after a publication what of it no manifest will bring to a cluster.

@@ -17,12 +17,16 @@ use crate::gather::record;
 use crate::gather::workspace::Workspace;
 use crate::image::promotion::{LOCAL, record_path};
 use crate::image::record::DigestRecord;
+use crate::registry::Client;
 use crate::system::progress::Progress;
 
 /// Copies, tags, records.
 pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &PromoteArgs) -> Result<Outcome> {
     let workspace = Workspace::load(manifest, &[])?;
-    let (from, to) = (environment(&workspace, &arguments.from)?, environment(&workspace, &arguments.to)?);
+    let (from, to) = (
+        environment(&workspace.packages.settings, &arguments.from)?,
+        environment(&workspace.packages.settings, &arguments.to)?,
+    );
     ensure!(from.name != to.name, "`--from` and `--to` are both `{}`", from.name);
     let path = source_record_path(&workspace, &from, arguments.digests.as_deref())?;
     let images = record::read_of(&path, &asked_names(&arguments.components))?.images;
@@ -56,6 +60,45 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &PromoteArgs) -> Resul
     })?;
     eprintln!("wrote {}", plan.path);
     Ok(Outcome::Done)
+}
+
+/// What it takes to copy all images of a record to an environment.
+pub(crate) struct Promotion<'a> {
+    plan: Plan,
+    source: &'a Client,
+    target: &'a Client,
+}
+
+/// Asks both registries; nothing is changed.
+///
+/// # Errors
+/// An image that the source lacks, an immutable tag that names another image, registries that cannot be asked.
+pub(crate) fn promotion<'a>(
+    workspace: &Workspace,
+    record: DigestRecord,
+    source: &'a Client,
+    target: &'a Client,
+    to: &Environment,
+) -> Result<Promotion<'a>> {
+    let questions = plan::Questions { workspace, source, target, to };
+    let path = workspace.root().join(record_path(&to.name));
+    let plan = questions.plan(record.images.into_iter().collect(), DigestRecord::default(), &[], path)?;
+    Ok(Promotion { plan, source, target })
+}
+
+impl Promotion<'_> {
+    /// What would be copied, a line each.
+    pub(crate) fn shown(&self) -> String {
+        shown_plan(&self.plan)
+    }
+
+    /// Copies, tags, and gives the record of the images there.
+    ///
+    /// # Errors
+    /// Images that could not be copied, and then no tag is set; tags that could not be set.
+    pub(crate) fn apply(self, jobs: usize, progress: &Progress) -> Result<DigestRecord> {
+        apply::apply(&self.plan, self.source, self.target, jobs, progress)
+    }
 }
 
 /// The record of the images: `--digests`, else that of the environment, else that of the last

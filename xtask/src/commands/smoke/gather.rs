@@ -9,6 +9,7 @@ use cargo_metadata::Metadata;
 
 use crate::cli::SmokeArgs;
 use crate::cluster::Kubectl;
+use crate::commands::environment::named_environment;
 use crate::commands::manifests::files::Manifests;
 use crate::commands::manifests::{self, placeholder_variable};
 use crate::errors::hinted;
@@ -44,18 +45,26 @@ pub(super) fn gather(manifest: Option<&Utf8Path>, arguments: &SmokeArgs, deadlin
         .map_err(|path| anyhow!("the name of `{}` is no UTF-8", path.display()))?;
     let metadata = cargo::metadata(&process::shell_in(&here)?, manifest)?;
     let root = metadata.workspace_root.clone();
-    let settings = workspace_settings(&metadata.workspace_metadata, &root.join("Cargo.toml"))?;
+    let mut settings = workspace_settings(&metadata.workspace_metadata, &root.join("Cargo.toml"))?;
+    let mut place = None;
+    if let Some(name) = &arguments.env {
+        let (own, environment) = named_environment(settings, name)?;
+        (settings, place) = (own, Some(environment));
+    }
+    let (context, namespace) = place.map(|place| (place.context, place.namespace)).unwrap_or_default();
+    let context = arguments.context.as_ref().or(context.as_ref());
     let manifests = manifests::files::read(&root, &settings)?;
     if arguments.apply {
         manifests.check_applicable(&settings)?;
     }
     ensure!(manifests.unreadable.is_empty(), "{}", manifests.unreadable.join("\n"));
     let placeholders_pass = placeholder_variable()?;
-    let kubectl = Kubectl::find(&root, arguments.context.as_deref(), deadline)?;
+    let mut kubectl = Kubectl::find(&root, context.map(String::as_str), deadline)?;
+    kubectl.namespace = namespace.clone().or(kubectl.namespace);
     let places = all_places(&manifests, &root, deadline)?;
-    let record = record::read_named(&root, arguments.digests.as_deref())?;
+    let record = record::read_named(&root, arguments.digests.as_deref(), arguments.env.as_deref())?;
     if arguments.apply && !arguments.dry_run {
-        check_context(&kubectl, arguments, &settings)?;
+        check_context(&kubectl, context.is_some(), &settings)?;
     }
     let namespaces = namespaces(&places, arguments, &kubectl)?;
     let repositories = ours(&metadata, &settings, &record.clone().unwrap_or_default());
@@ -78,7 +87,11 @@ pub(super) fn gather(manifest: Option<&Utf8Path>, arguments: &SmokeArgs, deadlin
     let exclude = settings.smoke.exclude.iter().chain(&arguments.exclude).cloned().collect();
     let plan = Plan {
         namespaces,
-        named_namespace: arguments.namespace.first().filter(|_| arguments.namespace.len() == 1).cloned(),
+        named_namespace: match arguments.namespace.as_slice() {
+            [] => namespace,
+            [one] => Some(one.clone()),
+            _ => None,
+        },
         expectations,
         undeployed: settings.undeployed,
         selection: Selection { selector: arguments.selector.clone(), exclude },
@@ -113,9 +126,9 @@ fn all_places(manifests: &Manifests, root: &Utf8Path, deadline: Instant) -> Resu
 }
 
 /// Applying goes where somebody said that it may.
-fn check_context(kubectl: &Kubectl, arguments: &SmokeArgs, settings: &WorkspaceSettings) -> Result<()> {
+pub(crate) fn check_context(kubectl: &Kubectl, is_named: bool, settings: &WorkspaceSettings) -> Result<()> {
     let Kubectl { context, server, .. } = kubectl;
-    let is_named = arguments.context.is_some() || kubectl.is_in_cluster() || settings.smoke.contexts.contains(context);
+    let is_named = is_named || kubectl.is_in_cluster() || settings.smoke.contexts.contains(context);
     if is_named {
         return Ok(());
     }

@@ -14,6 +14,7 @@ mod timing;
 mod view;
 mod watch;
 
+pub(crate) use self::gather::check_context;
 use anyhow::Result;
 use camino::Utf8Path;
 

@@ -85,7 +85,7 @@ pub(crate) fn run(
         found.check_applicable(settings)?;
     }
     let texts = manifests::applied_texts(workspace.root(), &found, Instant::now() + timeout)?;
-    let record = record::read_named(workspace.root(), None)?;
+    let record = record::read_named(workspace.root(), None, None)?;
     let application = read(&texts, &manifests::repositories(workspace, record.as_ref()))?;
     let needed = components(&application);
     ensure!(

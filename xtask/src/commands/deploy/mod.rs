@@ -1,0 +1,134 @@
+//! `deploy` and `rollback`: an environment gets a release, is proven to run it, and is marked so.
+
+mod copy;
+mod target;
+
+use anyhow::{Context, Error, Result, bail, ensure};
+use camino::Utf8Path;
+
+use self::target::Target;
+use super::chosen_release::{named, of_checkout, releases};
+use super::{Outcome, print};
+use crate::cli::{DeployArgs, DeployOptions, RollbackArgs};
+use crate::errors::{hinted, hinted_cause};
+use crate::gather::ci::CiState;
+use crate::image::deployment::before;
+use crate::image::reference::Digest;
+use crate::registry::{Client, Credentials, StoredRelease};
+use crate::system::interrupt;
+use crate::system::progress::Progress;
+
+/// Deploys a release.
+pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &DeployArgs) -> Result<Outcome> {
+    let options = &arguments.options;
+    let target = Target::load(manifest, &arguments.environment, options)?;
+    let progress = Progress::new();
+    let source = source_client(options);
+    let chosen = chosen(&target, arguments.release.as_deref(), &source, options)?;
+    progress.say(&format!("{}: {}", arguments.environment, described(&chosen)));
+    if options.dry_run {
+        let text = copy::plan(&target, &chosen, &source)? + &target.plan(&chosen)?;
+        print(&text)?;
+        return Ok(Outcome::Done);
+    }
+    let held = target.lock()?;
+    let marked = target.releases()?.tagged(&target.marker)?;
+    let brought = copy::bring(&target, &chosen, &source, &progress)?;
+    let failed = match target.prove(&brought, options) {
+        Ok(()) => return target.mark(&brought, marked.as_ref(), &progress).map(|()| Outcome::Done),
+        Err(error) => error,
+    };
+    let environment = &target.environment.name;
+    let Some(marked) = marked.filter(|marked| marked.digest != brought.digest) else {
+        return Err(failed.context(format!("`{environment}` is not proven to run the release")));
+    };
+    if !arguments.rollback_on_failure {
+        return Err(hinted_cause(
+            failed,
+            format!("`{environment}` is not proven to run the release, and stays marked with {}", described(&marked)),
+            format!("go back with `cargo xtask rollback {environment} --to {}`", marked.digest),
+        ));
+    }
+    eprint!("{}", super::shown(&failed));
+    progress.say(&format!("{environment}: going back to {}", described(&marked)));
+    target.prove(&marked, options).with_context(|| format!("`{environment}` is not proven to be back"))?;
+    drop(held);
+    bail!("the release was not proven in `{environment}`, which runs again what it ran before")
+}
+
+/// Deploys what an environment was proven to run before.
+pub(crate) fn rollback(manifest: Option<&Utf8Path>, arguments: &RollbackArgs) -> Result<Outcome> {
+    let options = &arguments.options;
+    let environment = &arguments.environment;
+    let target = Target::load(manifest, environment, options)?;
+    let progress = Progress::new();
+    let releases = target.releases()?;
+    let marked =
+        releases.tagged(&target.marker)?.with_context(|| format!("nothing was deployed in `{environment}`"))?;
+    let history = target.history()?;
+    let digest: Digest = match &arguments.to {
+        Some(name) => {
+            let digest = named(&target.workspace, &releases, name, &options.insecure_registry)?.digest;
+            let is_proven = history.iter().any(|one| one.release == digest) || digest == marked.digest;
+            ensure!(
+                is_proven,
+                hinted(
+                    format!("`{environment}` was never proven to run {digest}"),
+                    format!("`cargo xtask deploy {environment} --release {name}` deploys it")
+                )
+            );
+            digest
+        }
+        None => before(&history, &marked.digest).cloned().ok_or_else(|| {
+            let error = format!("`{environment}` is not known to have run anything before {}", marked.digest);
+            hinted(error, format!("`cargo xtask releases list --env {environment}` lists what it ran"))
+        })?,
+    };
+    let gone = || format!("the release {digest} is gone from `{}`", releases.repository.name());
+    let wanted = releases.by_digest(&digest)?.with_context(gone)?;
+    progress.say(&format!("{environment}: from {} back to {}", described(&marked), described(&wanted)));
+    if options.dry_run {
+        print(&target.plan(&wanted)?)?;
+        return Ok(Outcome::Done);
+    }
+    let _held = target.lock()?;
+    target.prove(&wanted, options).map_err(|error| not_back(error, environment, &marked))?;
+    target.mark(&wanted, Some(&marked), &progress)?;
+    Ok(Outcome::Done)
+}
+
+fn not_back(cause: Error, environment: &str, marked: &StoredRelease) -> Error {
+    cause.context(format!("`{environment}` is not proven to be back, and stays marked with {}", described(marked)))
+}
+
+/// The release that is asked for, else that of what is checked out.
+fn chosen(target: &Target, name: Option<&str>, source: &Client, options: &DeployOptions) -> Result<StoredRelease> {
+    let releases = releases(&target.workspace, source, None)?;
+    if let Some(name) = name {
+        return named(&target.workspace, &releases, name, &options.insecure_registry);
+    }
+    let ci = CiState::gather(target.workspace.root(), &[])?;
+    let (found, whose) = of_checkout(&target.workspace, &releases, &ci)?.ok_or_else(|| {
+        let error = format!("`{}` has no release of what is checked out", releases.repository.name());
+        hinted(error, "`cargo xtask publish` makes one; `--release` names another")
+    })?;
+    eprintln!("the release {whose}");
+    Ok(found)
+}
+
+/// Reads where releases and images come from.
+fn source_client(options: &DeployOptions) -> Client {
+    Client::new(Credentials::from_environment()).allowing_plain_http(options.insecure_registry.clone())
+}
+
+fn described(found: &StoredRelease) -> String {
+    let tags: Vec<&str> = found.release.tags.iter().map(|tag| tag.as_str()).collect();
+    format!("{} ({})", found.digest, tags.join(", "))
+}
+
+/// What an interrupt says while nobody knows which release runs.
+fn note_unproven(environment: &str) {
+    interrupt::note(format!(
+        "`{environment}` may run the new release, the old one, or both; deploy again, or `cargo xtask rollback {environment}`"
+    ));
+}
