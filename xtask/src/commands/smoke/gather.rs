@@ -13,7 +13,7 @@ use crate::commands::manifests::files::Manifests;
 use crate::commands::manifests::{self, placeholder_variable};
 use crate::image::record::{DigestRecord, RECORD_PATH};
 use crate::kubernetes::image_owners::Repositories;
-use crate::kubernetes::smoke::expected::{Expectations, Place, places};
+use crate::kubernetes::smoke::expected_images::{Expectations, Place, places};
 use crate::kubernetes::smoke::selection::Selection;
 use crate::system::{cargo, process};
 use crate::workspace::settings::{WorkspaceSettings, workspace_settings};

@@ -14,7 +14,7 @@ use super::view::View;
 use crate::cluster::watch::{WatchEvent, follow};
 use crate::cluster::{Api, SILENT};
 use crate::kubernetes::objects::{Kind, Pod, Service, Workload};
-use crate::kubernetes::smoke::expected::Owner;
+use crate::kubernetes::smoke::expected_images::ContainerOwner;
 use crate::kubernetes::smoke::rollout::{Failure, Judge, Moment, RolloutStatus, Strictness};
 use crate::kubernetes::smoke::state::{Change, Namespace, apply};
 
@@ -317,7 +317,7 @@ impl<'a> Rollouts<'a> {
 /// The containers of components that a placeholder stands in for; nobody answers their probes.
 pub(super) fn placeholders<'w>(plan: &Plan, workload: &'w Workload) -> Vec<&'w str> {
     let containers = workload.containers();
-    let placeholders =
-        containers.filter(|container| matches!(plan.expectations.owner(workload, container), Owner::Placeholder(_)));
+    let placeholders = containers
+        .filter(|container| matches!(plan.expectations.owner(workload, container), ContainerOwner::Placeholder(_)));
     placeholders.map(|container| container.name.as_str()).collect()
 }

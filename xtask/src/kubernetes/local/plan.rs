@@ -14,7 +14,7 @@ use crate::image::manifest::ContainerConfig;
 use crate::kubernetes::objects::{Container, FilesSource, Probe, ProbeAction, ServicePort, Volume, Workload};
 
 /// Kubernetes' default (PodSpec, `terminationGracePeriodSeconds`).
-const GRACE_SECONDS: u64 = 30;
+const GRACE_SECONDS: i64 = 30;
 /// Nobody waits longer than this for a program on their own machine.
 const MOST_GRACE: Duration = Duration::from_secs(5);
 
@@ -38,7 +38,7 @@ pub(crate) type LocalPorts = Vec<Ports>;
 
 /// A workload's one pod.
 #[derive(Debug, Default)]
-pub(crate) struct Pod {
+pub(crate) struct LocalPod {
     /// Run to their end first, one after another.
     pub(crate) first: Vec<Program>,
     /// Run side by side.
@@ -127,7 +127,7 @@ pub(crate) fn pods(
     ports: &LocalPorts,
     movable: &[BTreeMap<u16, bool>],
     folder: &Utf8Path,
-) -> Vec<Pod> {
+) -> Vec<LocalPod> {
     let services = services(application, ports);
     let workloads = application.workloads.iter().zip(ports).zip(movable);
     workloads
@@ -173,8 +173,8 @@ struct Planner<'a> {
 }
 
 impl Planner<'_> {
-    fn pod(&self) -> Pod {
-        let mut pod = Pod::default();
+    fn pod(&self) -> LocalPod {
+        let mut pod = LocalPod::default();
         let spec = &self.workload.template().spec;
         if self.workload.replicas() == 0 {
             let verdict =
@@ -197,7 +197,7 @@ impl Planner<'_> {
     }
 
     /// Plans a container; what is not run goes to the pod's verdicts.
-    fn container(&self, container: &Container, pod: &mut Pod) -> Option<Program> {
+    fn container(&self, container: &Container, pod: &mut LocalPod) -> Option<Program> {
         let name = match &self.workload.metadata.name {
             name if container.name == *name => name.clone(),
             name => format!("{name}/{}", container.name),
@@ -307,7 +307,7 @@ impl Planner<'_> {
             fixed_ports: own.iter().copied().filter(|port| self.movable.get(port) == Some(&false)).collect(),
             notes,
             port: own.iter().find_map(|port| self.ports.get(port)).copied(),
-            grace: Duration::from_secs(seconds).min(MOST_GRACE),
+            grace: Duration::from_secs(seconds.max(0).unsigned_abs()).min(MOST_GRACE),
         })
     }
 

@@ -83,7 +83,7 @@ fn images() -> LocalImages {
     ["engine", "ui"].map(|name| (name.to_owned(), Ok(image(name)))).into()
 }
 
-fn planned(application: &Application, images: &LocalImages) -> Vec<Pod> {
+fn planned(application: &Application, images: &LocalImages) -> Vec<LocalPod> {
     let movable = listening(application, images);
     let mut next = 40000;
     let ports = movable.iter().map(|ports| {

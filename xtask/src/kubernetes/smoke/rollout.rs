@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::events::{newest, one_line};
-use super::faults::{Class, Fault, Kind as FaultKind, fault_of, how_it_ended, rejection_of};
+use super::faults::{Class, Fault, FaultKind, fault_of, how_it_ended, rejection_of};
 use super::state::Namespace;
 use super::status::{OwnStatus, own_status};
 use crate::kubernetes::objects::{Kind, Pod, Workload, condition, seconds};

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::ask::ask;
-use crate::kubernetes::local::plan::{Pod, Program};
+use crate::kubernetes::local::plan::{LocalPod, Program};
 use crate::kubernetes::local::probes::Question;
 use crate::kubernetes::local::verdict::{LocalVerdict, State};
 use crate::system::parallel;
@@ -61,7 +61,7 @@ impl Run<'_> {
     ///
     /// # Errors
     /// The system fails us; not what is wrong with a program.
-    pub(super) fn pods(&self, pods: &[Pod]) -> Result<Vec<LocalVerdict>> {
+    pub(super) fn pods(&self, pods: &[LocalPod]) -> Result<Vec<LocalVerdict>> {
         // Programs that need each other run until the last one has its verdict.
         let programs = pods.iter().map(|pod| pod.programs.len()).sum();
         let run_state =
@@ -94,7 +94,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn pod(&self, pod: &Pod, run_state: &RunState) -> Result<Vec<LocalVerdict>> {
+    fn pod(&self, pod: &LocalPod, run_state: &RunState) -> Result<Vec<LocalVerdict>> {
         let mut verdicts = pod.not_run.clone();
         verdicts.iter().for_each(|verdict| run_state.record(verdict));
         let pending: Vec<Pending<'_>> = pod.programs.iter().map(|_| Pending(&run_state.open)).collect();
