@@ -14,7 +14,7 @@ macro_rules! objects {
         $($(#[$field_meta:meta])* $field:ident: $type:ty,)*
     })*) => {$(
         $(#[$meta])*
-        #[derive(Debug, Clone, Default, PartialEq, serde::Deserialize)]
+        #[derive(Debug, Clone, Default, serde::Deserialize)]
         #[serde(rename_all = "camelCase", default)]
         pub(crate) struct $name {
             $(

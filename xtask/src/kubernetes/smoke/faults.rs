@@ -53,7 +53,7 @@ pub(crate) enum Class {
 
 impl FaultKind {
     /// As reports write it.
-    pub(crate) fn word(self) -> &'static str {
+    pub(crate) fn verdict(self) -> &'static str {
         match self {
             FaultKind::ImageNotFound => "image-not-found",
             FaultKind::ImageUnauthorized => "image-unauthorized",
