@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::probes::{Question, question};
+use super::probe::{LocalProbe, local_probe};
 use super::read::Application;
 use super::values::{Ports, Replacements, pairs};
 use super::variables::{expand, last, missing, pod_name, variables};
@@ -64,8 +64,8 @@ pub(crate) struct Program {
     /// The folder to run it in.
     pub(crate) folder: Utf8PathBuf,
     /// Startup and liveness probes.
-    pub(crate) health: Vec<Question>,
-    pub(crate) ready: Option<Question>,
+    pub(crate) health: Vec<LocalProbe>,
+    pub(crate) ready: Option<LocalProbe>,
     /// What should be known even when all is well.
     pub(crate) notes: Vec<String>,
     /// Ports that it will listen on, since no variable and no argument says otherwise.
@@ -268,15 +268,15 @@ impl Planner<'_> {
             .unwrap_or_else(|| image.root.clone());
         let ask = |probe: &Option<Probe>| {
             let Some(probe) = probe else { return Ok(None) };
-            let mut question = question(container, probe, self.ports)?;
-            if let Some(Question { ask: ProbeAction::Exec(words), .. }) = &mut question {
+            let mut probe = local_probe(container, probe, self.ports)?;
+            if let Some(LocalProbe { action: ProbeAction::Exec(words), .. }) = &mut probe {
                 let program = words.first().ok_or("a probe runs no command")?;
                 let here = executable(program, image, &variables)
                     .ok_or_else(|| format!("a probe runs `{program}`, which is not in the image"))?;
                 *words = replacements.apply_all(words);
                 words[0] = here.into_string();
             }
-            Ok::<_, String>(question)
+            Ok::<_, String>(probe)
         };
         let health = [ask(&container.startup_probe)?, ask(&container.liveness_probe)?];
         let own = container.ports.iter().map(|port| port.container_port);
@@ -288,7 +288,7 @@ impl Planner<'_> {
         if image.is_outdated {
             notes.push(format!("its image is older than its sources: `cargo xtask docker-build {component}`"));
         }
-        if container.probes().any(|probe| matches!(question(container, probe, self.ports), Ok(None))) {
+        if container.probes().any(|probe| matches!(local_probe(container, probe, self.ports), Ok(None))) {
             notes.push("a probe of it asks another host, which was not done".to_owned());
         }
         if container.probes().any(|probe| probe.grpc.is_some()) {

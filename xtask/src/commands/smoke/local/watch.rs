@@ -10,13 +10,13 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::ask::ask;
 use crate::kubernetes::local::plan::{LocalPod, Program};
-use crate::kubernetes::local::probes::Question;
+use crate::kubernetes::local::probe::LocalProbe;
 use crate::kubernetes::local::verdict::{LocalVerdict, State};
 use crate::system::parallel;
 use crate::system::program::Started;
 use crate::system::progress::{Progress, Task};
 
-/// Between two questions.
+/// Between two probes.
 const PAUSE: Duration = Duration::from_millis(50);
 /// What nobody can ask counts as ready when it has run for so long.
 const ALIVE: Duration = Duration::from_secs(1);
@@ -52,7 +52,7 @@ struct RunState {
 struct ProbeProgress {
     health: Option<Duration>,
     ready: Option<Duration>,
-    /// What the last question was answered.
+    /// What the last probe found wrong.
     answer: String,
 }
 
@@ -235,10 +235,10 @@ impl Run<'_> {
 impl ProbeProgress {
     /// Asks what is still open.
     fn asked(&mut self, program: &Program, started: &Started, log: &Utf8Path, began: Instant) {
-        let mut good = |question: &Question| match ask(question, program, started, log) {
+        let mut good = |probe: &LocalProbe| match ask(probe, program, started, log) {
             Ok(()) => true,
             Err(answer) => {
-                self.answer = format!("{}: {answer}", question.shown());
+                self.answer = format!("{}: {answer}", probe.shown());
                 false
             }
         };
@@ -249,7 +249,7 @@ impl ProbeProgress {
             return;
         }
         let ready = match &program.ready {
-            Some(question) => good(question),
+            Some(probe) => good(probe),
             None => !program.health.is_empty() || began.elapsed() >= ALIVE,
         };
         self.ready = ready.then(|| began.elapsed());
