@@ -16,7 +16,7 @@ use crate::errors::hinted;
 use crate::gather::record;
 use crate::image::record::{DigestRecord, RECORD_PATH};
 use crate::kubernetes::image_owners::Repositories;
-use crate::kubernetes::smoke::expected::{Expectations, Place, places};
+use crate::kubernetes::smoke::expected_images::{Expectations, Place, places};
 use crate::kubernetes::smoke::selection::Selection;
 use crate::system::{cargo, process};
 use crate::workspace::settings::{WorkspaceSettings, workspace_settings};

@@ -11,7 +11,7 @@ use crate::image::manifest::AnyManifest;
 use crate::image::record::RecordedImage;
 use crate::image::reference::{Digest, ImageReference};
 use crate::kubernetes::objects::{Container, Pod, Workload};
-use crate::kubernetes::smoke::expected::Owner;
+use crate::kubernetes::smoke::expected_images::ContainerOwner;
 use crate::kubernetes::smoke::identity::{Identity, ImageId, Resolved, compare, is_named, is_recorded};
 use crate::kubernetes::smoke::report::Check;
 use crate::registry::Client;
@@ -72,7 +72,9 @@ impl<'a> Identities<'a> {
 
     /// The component that a container should run, and its images.
     fn expected(&self, workload: &Workload, container: &Container) -> Option<(&str, Vec<&RecordedImage>)> {
-        let Owner::Component(component) = self.plan.expectations.owner(workload, container) else { return None };
+        let ContainerOwner::Component(component) = self.plan.expectations.owner(workload, container) else {
+            return None;
+        };
         Some((component, self.plan.expectations.images(component, &self.namespace, workload, &container.name)))
     }
 
@@ -91,7 +93,7 @@ impl<'a> Identities<'a> {
                     let not_run = || is_done.then(|| not_run(container, component, &images, seconds));
                     checks.extend(worst.or_else(|| not_run().filter(|_| pods.is_empty())));
                 }
-                (None, Owner::Foreign) => {
+                (None, ContainerOwner::Foreign) => {
                     let message = format!("{} is no image of ours", container.image);
                     checks.push(Check { verdict: "foreign", message, ..Check::ok("identity", subject, seconds) });
                 }

@@ -16,7 +16,7 @@ use super::watch::{Rollouts, placeholders};
 use crate::cli::SmokeArgs;
 use crate::cluster::Api;
 use crate::kubernetes::objects::{Container, Kind, Pod, Workload};
-use crate::kubernetes::smoke::expected::Owner;
+use crate::kubernetes::smoke::expected_images::ContainerOwner;
 use crate::kubernetes::smoke::report::{Check, WorkloadReport};
 use crate::kubernetes::smoke::rollout::{Strictness, ready_seconds};
 use crate::registry::Client;
@@ -150,8 +150,8 @@ pub(super) fn check(
 fn components(plan: &Plan, workload: &Workload) -> Vec<String> {
     let owners = workload.containers().map(|container| plan.expectations.owner(workload, container));
     let names = owners.filter_map(|owner| match owner {
-        Owner::Component(name) | Owner::Placeholder(name) => Some(name.to_owned()),
-        Owner::Foreign => None,
+        ContainerOwner::Component(name) | ContainerOwner::Placeholder(name) => Some(name.to_owned()),
+        ContainerOwner::Foreign => None,
     });
     names.collect::<BTreeSet<_>>().into_iter().collect()
 }

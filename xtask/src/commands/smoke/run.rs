@@ -16,7 +16,7 @@ use crate::cli::SmokeArgs;
 use crate::cluster::{Api, ApiFailure, Kubectl, NamespaceState};
 use crate::errors::hinted;
 use crate::kubernetes::objects::Kind;
-use crate::kubernetes::smoke::expected::Place;
+use crate::kubernetes::smoke::expected_images::Place;
 use crate::kubernetes::smoke::report::{Check, Report};
 use crate::registry::{Client, Credentials};
 use crate::system::parallel;

@@ -14,7 +14,7 @@ use super::view::View;
 use crate::cluster::watch::{WatchEvent, follow};
 use crate::cluster::{Api, SILENT};
 use crate::kubernetes::objects::{Kind, Pod, Service, Workload};
-use crate::kubernetes::smoke::expected::Owner;
+use crate::kubernetes::smoke::expected_images::ContainerOwner;
 use crate::kubernetes::smoke::rollout::{Failure, Judge, Moment, RolloutStatus, Strictness};
 use crate::kubernetes::smoke::state::{Change, Namespace, apply};
 
@@ -207,21 +207,17 @@ impl<'a> Rollouts<'a> {
 
     fn receive(&mut self, patience: Duration) -> Result<()> {
         let mut patience = patience;
-        loop {
-            match self.next(patience) {
-                Ok(events) => self.apply(events),
-                Err(RecvTimeoutError::Timeout) => break,
-                // Every resource is lost; they say why.
-                Err(RecvTimeoutError::Disconnected) => break,
-            }
+        // No sender is left when every resource has failed; those say why.
+        while let Ok(event) = self.next(patience) {
+            self.apply(event);
             patience = Duration::ZERO;
         }
         if self.failed.is_empty() {
             return Ok(());
         }
         let until = Instant::now() + COLLECT;
-        while let Ok(events) = self.next(until.saturating_duration_since(Instant::now())) {
-            self.apply(events);
+        while let Ok(event) = self.next(until.saturating_duration_since(Instant::now())) {
+            self.apply(event);
         }
         let lines: Vec<_> = self.failed.values().map(String::as_str).collect();
         bail!(
@@ -233,8 +229,8 @@ impl<'a> Rollouts<'a> {
         )
     }
 
-    fn apply(&mut self, events: WatchEvent) {
-        let resource = match events {
+    fn apply(&mut self, event: WatchEvent) {
+        let resource = match event {
             WatchEvent::Workloads(kind, change) => {
                 self.namespace.apply_workloads(kind, change);
                 kind.resource()
@@ -280,22 +276,23 @@ impl<'a> Rollouts<'a> {
             let status = judge.judge(namespace, workload, &skipped, now);
             let is_settled = !matches!(status, RolloutStatus::Settling);
             let failures = match status {
-                RolloutStatus::Done => Vec::new(),
-                RolloutStatus::Settling if is_up => judge.unsettled(namespace, workload, &skipped, now),
-                RolloutStatus::Failed(failures) => failures,
+                RolloutStatus::Done => Ok(Vec::new()),
+                RolloutStatus::Failed(failures) => Ok(failures),
+                RolloutStatus::Settling if is_up => Ok(judge.unsettled(namespace, workload, &skipped, now)),
                 RolloutStatus::Waiting(text) if is_up => {
                     let mut failures = judge.timed_out(namespace, workload, &skipped, &text);
                     // It might have got ready, had there been a point in waiting.
                     let unready = failures.iter_mut().filter(|failure| *is_shortened && failure.verdict == "not-ready");
                     unready.for_each(|failure| failure.verdict = "undecided");
-                    failures
+                    Ok(failures)
                 }
-                RolloutStatus::Settling | RolloutStatus::Waiting(_) => {
-                    let text = match &status {
-                        RolloutStatus::Waiting(text) => text,
-                        _ => "ready; watched for an early end",
-                    };
-                    view.update(&name, text);
+                RolloutStatus::Settling => Err("ready; watched for an early end".to_owned()),
+                RolloutStatus::Waiting(text) => Err(text),
+            };
+            let failures = match failures {
+                Ok(failures) => failures,
+                Err(text) => {
+                    view.update(&name, &text);
                     decided.remove(&name);
                     all = false;
                     continue;
@@ -317,7 +314,7 @@ impl<'a> Rollouts<'a> {
 /// The containers of components that a placeholder stands in for; nobody answers their probes.
 pub(super) fn placeholders<'w>(plan: &Plan, workload: &'w Workload) -> Vec<&'w str> {
     let containers = workload.containers();
-    let placeholders =
-        containers.filter(|container| matches!(plan.expectations.owner(workload, container), Owner::Placeholder(_)));
+    let placeholders = containers
+        .filter(|container| matches!(plan.expectations.owner(workload, container), ContainerOwner::Placeholder(_)));
     placeholders.map(|container| container.name.as_str()).collect()
 }

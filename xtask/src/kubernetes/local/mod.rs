@@ -4,7 +4,7 @@
 //! Pure: effects (ports, folders, processes, requests) are with who runs the plan.
 
 pub(crate) mod plan;
-pub(crate) mod probes;
+pub(crate) mod probe;
 pub(crate) mod read;
 pub(crate) mod values;
 pub(crate) mod variables;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 
-use super::probes::{Question, question};
+use super::probe::{LocalProbe, local_probe};
 use super::read::Application;
 use super::values::{Ports, Replacements, pairs};
 use super::variables::{expand, last, missing, pod_name, variables};
@@ -14,7 +14,7 @@ use crate::image::manifest::ContainerConfig;
 use crate::kubernetes::objects::{Container, FilesSource, Probe, ProbeAction, ServicePort, Volume, Workload};
 
 /// Kubernetes' default (PodSpec, `terminationGracePeriodSeconds`).
-const GRACE_SECONDS: u64 = 30;
+const GRACE_SECONDS: i64 = 30;
 /// Nobody waits longer than this for a program on their own machine.
 const MOST_GRACE: Duration = Duration::from_secs(5);
 
@@ -38,7 +38,7 @@ pub(crate) type LocalPorts = Vec<Ports>;
 
 /// A workload's one pod.
 #[derive(Debug, Default)]
-pub(crate) struct Pod {
+pub(crate) struct LocalPod {
     /// Run to their end first, one after another.
     pub(crate) first: Vec<Program>,
     /// Run side by side.
@@ -64,8 +64,8 @@ pub(crate) struct Program {
     /// The folder to run it in.
     pub(crate) folder: Utf8PathBuf,
     /// Startup and liveness probes.
-    pub(crate) health: Vec<Question>,
-    pub(crate) ready: Option<Question>,
+    pub(crate) health: Vec<LocalProbe>,
+    pub(crate) ready: Option<LocalProbe>,
     /// What should be known even when all is well.
     pub(crate) notes: Vec<String>,
     /// Ports that it will listen on, since no variable and no argument says otherwise.
@@ -127,7 +127,7 @@ pub(crate) fn pods(
     ports: &LocalPorts,
     movable: &[BTreeMap<u16, bool>],
     folder: &Utf8Path,
-) -> Vec<Pod> {
+) -> Vec<LocalPod> {
     let services = services(application, ports);
     let workloads = application.workloads.iter().zip(ports).zip(movable);
     workloads
@@ -173,8 +173,8 @@ struct Planner<'a> {
 }
 
 impl Planner<'_> {
-    fn pod(&self) -> Pod {
-        let mut pod = Pod::default();
+    fn pod(&self) -> LocalPod {
+        let mut pod = LocalPod::default();
         let spec = &self.workload.template().spec;
         if self.workload.replicas() == 0 {
             let verdict =
@@ -197,7 +197,7 @@ impl Planner<'_> {
     }
 
     /// Plans a container; what is not run goes to the pod's verdicts.
-    fn container(&self, container: &Container, pod: &mut Pod) -> Option<Program> {
+    fn container(&self, container: &Container, pod: &mut LocalPod) -> Option<Program> {
         let name = match &self.workload.metadata.name {
             name if container.name == *name => name.clone(),
             name => format!("{name}/{}", container.name),
@@ -268,15 +268,15 @@ impl Planner<'_> {
             .unwrap_or_else(|| image.root.clone());
         let ask = |probe: &Option<Probe>| {
             let Some(probe) = probe else { return Ok(None) };
-            let mut question = question(container, probe, self.ports)?;
-            if let Some(Question { ask: ProbeAction::Exec(words), .. }) = &mut question {
+            let mut probe = local_probe(container, probe, self.ports)?;
+            if let Some(LocalProbe { action: ProbeAction::Exec(words), .. }) = &mut probe {
                 let program = words.first().ok_or("a probe runs no command")?;
                 let here = executable(program, image, &variables)
                     .ok_or_else(|| format!("a probe runs `{program}`, which is not in the image"))?;
                 *words = replacements.apply_all(words);
                 words[0] = here.into_string();
             }
-            Ok::<_, String>(question)
+            Ok::<_, String>(probe)
         };
         let health = [ask(&container.startup_probe)?, ask(&container.liveness_probe)?];
         let own = container.ports.iter().map(|port| port.container_port);
@@ -288,7 +288,7 @@ impl Planner<'_> {
         if image.is_outdated {
             notes.push(format!("its image is older than its sources: `cargo xtask docker-build {component}`"));
         }
-        if container.probes().any(|probe| matches!(question(container, probe, self.ports), Ok(None))) {
+        if container.probes().any(|probe| matches!(local_probe(container, probe, self.ports), Ok(None))) {
             notes.push("a probe of it asks another host, which was not done".to_owned());
         }
         if container.probes().any(|probe| probe.grpc.is_some()) {
@@ -307,7 +307,7 @@ impl Planner<'_> {
             fixed_ports: own.iter().copied().filter(|port| self.movable.get(port) == Some(&false)).collect(),
             notes,
             port: own.iter().find_map(|port| self.ports.get(port)).copied(),
-            grace: Duration::from_secs(seconds).min(MOST_GRACE),
+            grace: Duration::from_secs(seconds.max(0).unsigned_abs()).min(MOST_GRACE),
         })
     }
 

@@ -83,7 +83,7 @@ fn images() -> LocalImages {
     ["engine", "ui"].map(|name| (name.to_owned(), Ok(image(name)))).into()
 }
 
-fn planned(application: &Application, images: &LocalImages) -> Vec<Pod> {
+fn planned(application: &Application, images: &LocalImages) -> Vec<LocalPod> {
     let movable = listening(application, images);
     let mut next = 40000;
     let ports = movable.iter().map(|ports| {
@@ -115,9 +115,9 @@ fn programs_run_as_their_manifests_say() {
     assert_eq!(program.variables["HOSTNAME"], "engine-0");
     assert_eq!(program.variables["ENGINE_SERVICE_PORT"], "40001");
     assert_eq!((program.port, program.fixed_ports.len(), program.grace), (Some(40001), 0, Duration::from_secs(3)));
-    let url = |question: &Question| match &question.ask {
+    let url = |probe: &LocalProbe| match &probe.action {
         ProbeAction::Http(request) => request.local_url(),
-        ProbeAction::Tcp(_) | ProbeAction::Exec(_) => panic!("an HTTP question"),
+        ProbeAction::Tcp(_) | ProbeAction::Exec(_) => panic!("an HTTP probe"),
     };
     assert_eq!(program.health.iter().map(url).collect::<Vec<_>>(), ["http://127.0.0.1:40001/health"]);
     assert_eq!(program.ready.as_ref().map(url).unwrap(), "http://127.0.0.1:40001/ready");

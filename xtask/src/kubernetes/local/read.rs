@@ -37,7 +37,7 @@ const HARMLESS: &[&str] = &[
 ];
 
 /// What the manifests say.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Default)]
 pub(crate) struct Application {
     /// What runs, by name, in the namespace that it would be in.
     pub(crate) workloads: Vec<Workload>,
@@ -78,13 +78,13 @@ pub(crate) fn read(files: &[(Utf8PathBuf, String)], repositories: &Repositories)
 
 struct Reader<'a> {
     repositories: &'a Repositories,
-    files: BTreeMap<&'a Utf8Path, Vec<Read<'a>>>,
+    files: BTreeMap<&'a Utf8Path, Vec<ParsedDocument<'a>>>,
     /// Image names that kustomizations map to components.
     aliases: HashMap<String, String>,
 }
 
 /// A document.
-struct Read<'a> {
+struct ParsedDocument<'a> {
     nodes: Document<'a>,
     value: Value,
     /// The components of images of ours.
@@ -92,14 +92,14 @@ struct Read<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn documents(&mut self, path: &Utf8Path, text: &'a str) -> Result<Vec<Read<'a>>> {
+    fn documents(&mut self, path: &Utf8Path, text: &'a str) -> Result<Vec<ParsedDocument<'a>>> {
         let documents = parse(text).map_err(|error| anyhow!("{error}"))?;
         let scope = Scope { repositories: self.repositories, image_paths: &[], adopted: &BTreeSet::new() };
         let namer = Namer { text, file: path.file_name().unwrap_or_default(), scope };
         documents.into_iter().map(|document| self.document(document, &namer)).collect()
     }
 
-    fn document(&mut self, document: Document<'a>, namer: &Namer<'_>) -> Result<Read<'a>> {
+    fn document(&mut self, document: Document<'a>, namer: &Namer<'_>) -> Result<ParsedDocument<'a>> {
         let mut components: HashMap<NodeId, String> = HashMap::new();
         for (line, sites) in namer.by_line(&document) {
             let named = namer
@@ -120,10 +120,10 @@ impl<'a> Reader<'a> {
             }
         }
         let value = document.root().map_or(Ok(Value::Null), |root| value(&document, root))?;
-        Ok(Read { nodes: document, value, components })
+        Ok(ParsedDocument { nodes: document, value, components })
     }
 
-    fn documents_of(&self, path: &Utf8Path) -> &[Read<'a>] {
+    fn documents_of(&self, path: &Utf8Path) -> &[ParsedDocument<'a>] {
         self.files.get(path).map_or(&[], Vec::as_slice)
     }
 
@@ -198,7 +198,7 @@ impl<'a> Reader<'a> {
 
     fn object(
         &self,
-        document: &Read<'a>,
+        document: &ParsedDocument<'a>,
         kind: &str,
         object: NodeId,
         namespace: Option<&str>,
@@ -235,7 +235,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Whose image each container runs, by its place in the text, or by the name that a kustomization replaces.
-    fn fill_in_components(&self, document: &Read<'_>, object: NodeId, workload: &mut Workload) {
+    fn fill_in_components(&self, document: &ParsedDocument<'_>, object: NodeId, workload: &mut Workload) {
         let nodes = &document.nodes;
         let places = manifest::containers(nodes, object, workload.kind);
         for (container, place) in workload.spec.template.spec.all_mut().zip(places) {

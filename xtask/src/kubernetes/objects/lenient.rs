@@ -14,7 +14,7 @@ macro_rules! objects {
         $($(#[$field_meta:meta])* $field:ident: $type:ty,)*
     })*) => {$(
         $(#[$meta])*
-        #[derive(Debug, Clone, Default, PartialEq, serde::Deserialize)]
+        #[derive(Debug, Clone, Default, serde::Deserialize)]
         #[serde(rename_all = "camelCase", default)]
         pub(crate) struct $name {
             $(
@@ -26,3 +26,21 @@ macro_rules! objects {
     )*};
 }
 pub(super) use objects;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::kubernetes::objects::{Kind, Workload};
+
+    #[test]
+    fn null_is_the_same_as_absent_in_all_objects() {
+        let container =
+            json!({"name": "a", "ports": null, "livenessProbe": null, "env": [{"name": "A", "value": null}]});
+        let template = json!({"metadata": null, "spec": {"containers": [container], "initContainers": null}});
+        let job = json!({"spec": {"replicas": null, "jobTemplate": {"spec": {"template": template}}}, "status": null});
+        let read = Workload::read(Kind::CronJob, job).unwrap();
+        let names: Vec<_> = read.containers().map(|container| container.name.as_str()).collect();
+        assert_eq!((names, read.replicas(), read.is_observed()), (vec!["a"], 1, true));
+    }
+}

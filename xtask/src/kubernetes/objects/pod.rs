@@ -33,8 +33,8 @@ objects! {
         init_containers: Vec<Container>,
         volumes: Vec<Volume>,
         service_account_name: String,
-        /// Seconds between SIGTERM and SIGKILL; 30 when it is not said.
-        termination_grace_period_seconds: Option<u64>,
+        /// Seconds between SIGTERM and SIGKILL; 30 when it is not said. Old clusters take negative ones.
+        termination_grace_period_seconds: Option<i64>,
         /// Whether it gets variables for each Service; it does when it is not said.
         enable_service_links: Option<bool>,
     }

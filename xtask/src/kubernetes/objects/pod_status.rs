@@ -43,7 +43,6 @@ objects! {
     }
 
     Running {
-        started_at: Option<String>,
     }
 
     Terminated {

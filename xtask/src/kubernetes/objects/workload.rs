@@ -39,56 +39,46 @@ impl Kind {
         Kind::Rollout,
     ];
 
-    /// As manifests write it.
-    pub(crate) fn name(self) -> &'static str {
+    /// As manifests write it; as the API's addresses do; the API; where its objects have the template of their pods,
+    /// or what a pod has of one.
+    fn facts(self) -> (&'static str, &'static str, &'static str, &'static [&'static str]) {
+        const APPS: &str = "/apis/apps/v1";
+        const BATCH: &str = "/apis/batch/v1";
         match self {
-            Kind::Deployment => "Deployment",
-            Kind::StatefulSet => "StatefulSet",
-            Kind::DaemonSet => "DaemonSet",
-            Kind::ReplicaSet => "ReplicaSet",
-            Kind::Job => "Job",
-            Kind::CronJob => "CronJob",
-            Kind::Rollout => "Rollout",
-            Kind::Pod => "Pod",
+            Kind::Deployment => ("Deployment", "deployments", APPS, &["spec", "template"]),
+            Kind::StatefulSet => ("StatefulSet", "statefulsets", APPS, &["spec", "template"]),
+            Kind::DaemonSet => ("DaemonSet", "daemonsets", APPS, &["spec", "template"]),
+            Kind::ReplicaSet => ("ReplicaSet", "replicasets", APPS, &["spec", "template"]),
+            Kind::Job => ("Job", "jobs", BATCH, &["spec", "template"]),
+            // Of `v1beta1` before Kubernetes 1.21.
+            Kind::CronJob => ("CronJob", "cronjobs", BATCH, &["spec", "jobTemplate", "spec", "template"]),
+            Kind::Rollout => ("Rollout", "rollouts", "/apis/argoproj.io/v1alpha1", &["spec", "template"]),
+            Kind::Pod => ("Pod", "pods", "/api/v1", &[]),
         }
     }
 
-    pub(crate) fn of_name(name: &str) -> Option<Self> {
-        Kind::LISTED.into_iter().chain([Kind::Pod]).find(|kind| kind.name() == name)
+    /// As manifests write it.
+    pub(crate) fn name(self) -> &'static str {
+        self.facts().0
     }
 
     /// As the API's addresses write it.
     pub(crate) fn resource(self) -> &'static str {
-        match self {
-            Kind::Deployment => "deployments",
-            Kind::StatefulSet => "statefulsets",
-            Kind::DaemonSet => "daemonsets",
-            Kind::ReplicaSet => "replicasets",
-            Kind::Job => "jobs",
-            Kind::CronJob => "cronjobs",
-            Kind::Rollout => "rollouts",
-            Kind::Pod => "pods",
-        }
+        self.facts().1
     }
 
     /// The API that has it.
     pub(crate) fn api(self) -> &'static str {
-        match self {
-            Kind::Deployment | Kind::StatefulSet | Kind::DaemonSet | Kind::ReplicaSet => "/apis/apps/v1",
-            // CronJobs came later: `v1beta1` before Kubernetes 1.21.
-            Kind::Job | Kind::CronJob => "/apis/batch/v1",
-            Kind::Rollout => "/apis/argoproj.io/v1alpha1",
-            Kind::Pod => "/api/v1",
-        }
+        self.facts().2
     }
 
     /// Where its objects have the template of their pods, or what a pod has of one.
     pub(crate) fn template_path(self) -> &'static [&'static str] {
-        match self {
-            Kind::Pod => &[],
-            Kind::CronJob => &["spec", "jobTemplate", "spec", "template"],
-            _ => &["spec", "template"],
-        }
+        self.facts().3
+    }
+
+    pub(crate) fn of_name(name: &str) -> Option<Self> {
+        Kind::LISTED.into_iter().chain([Kind::Pod]).find(|kind| kind.name() == name)
     }
 }
 

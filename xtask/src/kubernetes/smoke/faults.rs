@@ -7,7 +7,7 @@ use crate::kubernetes::objects::{Container, ContainerStatus, Event, Pod, Termina
 const CRASH_LOOP_RESTARTS: i64 = 3;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Kind {
+pub(crate) enum FaultKind {
     /// The registry has no such image.
     ImageNotFound,
     /// The registry refuses the cluster's credentials, or wants some.
@@ -51,39 +51,39 @@ pub(crate) enum Class {
     Healed,
 }
 
-impl Kind {
+impl FaultKind {
     /// As reports write it.
-    pub(crate) fn word(self) -> &'static str {
+    pub(crate) fn verdict(self) -> &'static str {
         match self {
-            Kind::ImageNotFound => "image-not-found",
-            Kind::ImageUnauthorized => "image-unauthorized",
-            Kind::InvalidImageName => "invalid-image-name",
-            Kind::ImageNeverPulled => "image-never-pulled",
-            Kind::PullFailed => "pull-failed",
-            Kind::CrashLoop => "crash-loop",
-            Kind::FailingExit => "failing-exit",
-            Kind::OutOfMemory => "out-of-memory",
-            Kind::CannotStart => "cannot-start",
-            Kind::ConfigError => "config-error",
-            Kind::MountFailed => "mount-failed",
-            Kind::SandboxFailed => "sandbox-failed",
-            Kind::Unschedulable => "unschedulable",
-            Kind::Rejected => "rejected",
+            FaultKind::ImageNotFound => "image-not-found",
+            FaultKind::ImageUnauthorized => "image-unauthorized",
+            FaultKind::InvalidImageName => "invalid-image-name",
+            FaultKind::ImageNeverPulled => "image-never-pulled",
+            FaultKind::PullFailed => "pull-failed",
+            FaultKind::CrashLoop => "crash-loop",
+            FaultKind::FailingExit => "failing-exit",
+            FaultKind::OutOfMemory => "out-of-memory",
+            FaultKind::CannotStart => "cannot-start",
+            FaultKind::ConfigError => "config-error",
+            FaultKind::MountFailed => "mount-failed",
+            FaultKind::SandboxFailed => "sandbox-failed",
+            FaultKind::Unschedulable => "unschedulable",
+            FaultKind::Rejected => "rejected",
         }
     }
 
     /// What becomes of it, as far as the kind tells.
     fn class(self) -> Class {
         match self {
-            Kind::Unschedulable
-            | Kind::Rejected
-            | Kind::SandboxFailed
-            | Kind::FailingExit
-            | Kind::CrashLoop
-            | Kind::OutOfMemory => Class::Healing,
+            FaultKind::Unschedulable
+            | FaultKind::Rejected
+            | FaultKind::SandboxFailed
+            | FaultKind::FailingExit
+            | FaultKind::CrashLoop
+            | FaultKind::OutOfMemory => Class::Healing,
             // kubelet, `pod_workers.go`: `backOffPeriod` is 10 s, with up to half of it added. Mounts are tried
             // after 0.5 s and then after twice the time each.
-            Kind::PullFailed | Kind::ConfigError | Kind::MountFailed => Class::Retried,
+            FaultKind::PullFailed | FaultKind::ConfigError | FaultKind::MountFailed => Class::Retried,
             _ => Class::Final,
         }
     }
@@ -92,7 +92,7 @@ impl Kind {
 /// Something wrong with a pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fault {
-    pub(crate) kind: Kind,
+    pub(crate) kind: FaultKind,
     pub(crate) class: Class,
     /// In which container; nothing when it is the whole pod's.
     pub(crate) container: Option<String>,
@@ -106,7 +106,7 @@ pub(crate) struct Fault {
 }
 
 impl Fault {
-    fn new(kind: Kind, container: Option<&str>, message: String) -> Self {
+    fn new(kind: FaultKind, container: Option<&str>, message: String) -> Self {
         let container = container.map(str::to_owned);
         Fault { kind, class: kind.class(), container, message, reported: 0, is_retrying: false, previous_log: false }
     }
@@ -118,7 +118,7 @@ pub(crate) fn fault_of(pod: &Pod, events: &[&Event], since: i64, skipped: &[&str
     if let Some(unscheduled) = condition(&pod.status.conditions, "PodScheduled", "False")
         && unscheduled.reason == "Unschedulable"
     {
-        return Some(Fault::new(Kind::Unschedulable, None, one_line(&unscheduled.message)));
+        return Some(Fault::new(FaultKind::Unschedulable, None, one_line(&unscheduled.message)));
     }
     let looked_at = pod.status.all().filter(|status| !skipped.contains(&status.name.as_str()));
     let containers = looked_at.filter_map(|status| {
@@ -145,7 +145,7 @@ fn starting_fault(pod: &Pod, events: &[&Event]) -> Option<Fault> {
     if later.is_some_and(|later| later.time() >= found.time()) {
         return None;
     }
-    let kind = if found.reason == "FailedCreatePodSandBox" { Kind::SandboxFailed } else { Kind::MountFailed };
+    let kind = if found.reason == "FailedCreatePodSandBox" { FaultKind::SandboxFailed } else { FaultKind::MountFailed };
     let fault = Fault::new(kind, None, one_line(&found.message));
     // A volume that another node still holds, or that is still being made, comes.
     let class = if found.message.contains("not found") { fault.class } else { Class::Healing };
@@ -161,12 +161,12 @@ fn container_fault(container: &Container, status: &ContainerStatus, events: &[&E
             "ErrImagePull" | "ImagePullBackOff" | "RegistryUnavailable" | "ImageInspectError" => {
                 return pull_fault(container, &waiting.message, events);
             }
-            "InvalidImageName" => return fault(Kind::InvalidImageName),
-            "ErrImageNeverPull" => return fault(Kind::ImageNeverPulled),
-            "RunContainerError" | "PostStartHookError" => return fault(Kind::CannotStart),
+            "InvalidImageName" => return fault(FaultKind::InvalidImageName),
+            "ErrImageNeverPull" => return fault(FaultKind::ImageNeverPulled),
+            "RunContainerError" | "PostStartHookError" => return fault(FaultKind::CannotStart),
             "CreateContainerConfigError" | "CreateContainerError" => {
                 let reported = newest(events, &["Failed"]).map_or(0, Event::time);
-                return fault(Kind::ConfigError).map(|fault| Fault { reported, ..fault });
+                return fault(FaultKind::ConfigError).map(|fault| Fault { reported, ..fault });
             }
             _ => {}
         }
@@ -186,7 +186,8 @@ fn container_fault(container: &Container, status: &ContainerStatus, events: &[&E
 pub(crate) fn rejection_of(pod: &Pod) -> Option<Fault> {
     let status = &pod.status;
     let is_rejected = status.phase == "Failed" && !status.reason.is_empty();
-    is_rejected.then(|| Fault::new(Kind::Rejected, None, one_line(&format!("{}: {}", status.reason, status.message))))
+    is_rejected
+        .then(|| Fault::new(FaultKind::Rejected, None, one_line(&format!("{}: {}", status.reason, status.message))))
 }
 
 /// A program that ends again and again does not heal.
@@ -203,7 +204,7 @@ fn crash_loop(status: &ContainerStatus, last: Option<&Terminated>) -> Fault {
         Some(ended) => format!("{}, {}", how_it_ended(ended), restarts(status)),
         None => format!("it ends again and again, {}", restarts(status)),
     };
-    Fault { previous_log: true, class: ends_class(status), ..Fault::new(Kind::CrashLoop, Some(&status.name), how) }
+    Fault { previous_log: true, class: ends_class(status), ..Fault::new(FaultKind::CrashLoop, Some(&status.name), how) }
 }
 
 fn restarts(status: &ContainerStatus) -> String {
@@ -212,11 +213,11 @@ fn restarts(status: &ContainerStatus) -> String {
 
 fn failing_exit(status: &ContainerStatus, ended: &Terminated, previous_log: bool) -> Fault {
     let kind = match ended.reason.as_str() {
-        "OOMKilled" => Kind::OutOfMemory,
-        "ContainerCannotRun" | "StartError" => Kind::CannotStart,
-        _ => Kind::FailingExit,
+        "OOMKilled" => FaultKind::OutOfMemory,
+        "ContainerCannotRun" | "StartError" => FaultKind::CannotStart,
+        _ => FaultKind::FailingExit,
     };
-    let class = if kind == Kind::CannotStart { Class::Final } else { ends_class(status) };
+    let class = if kind == FaultKind::CannotStart { Class::Final } else { ends_class(status) };
     Fault { previous_log, class, ..Fault::new(kind, Some(&status.name), how_it_ended(ended)) }
 }
 
@@ -257,7 +258,7 @@ fn pull_fault(container: &Container, message: &str, events: &[&Event]) -> Option
 }
 
 /// What Docker, containerd and CRI-O write.
-fn pull_fault_kind(words: &str) -> Kind {
+fn pull_fault_kind(words: &str) -> FaultKind {
     let any = |needles: &[&str]| needles.iter().any(|needle| words.contains(needle));
     let unreachable = [
         "connection refused",
@@ -282,20 +283,20 @@ fn pull_fault_kind(words: &str) -> Kind {
         "unexpected status code 5",
     ];
     if any(&unreachable) {
-        Kind::PullFailed
+        FaultKind::PullFailed
     } else if any(&["unauthorized", "denied", "authentication required", "no basic auth", "forbidden"]) {
-        Kind::ImageUnauthorized
+        FaultKind::ImageUnauthorized
     } else if any(&["manifest unknown", "name unknown", "not found", "does not exist", "unknown blob"]) {
-        Kind::ImageNotFound
+        FaultKind::ImageNotFound
     } else {
-        Kind::PullFailed
+        FaultKind::PullFailed
     }
 }
 
-fn explained(kind: Kind) -> &'static str {
+fn explained(kind: FaultKind) -> &'static str {
     match kind {
-        Kind::ImageNotFound => "the registry has no such image",
-        Kind::ImageUnauthorized => "the registry refuses the cluster's credentials",
+        FaultKind::ImageNotFound => "the registry has no such image",
+        FaultKind::ImageUnauthorized => "the registry refuses the cluster's credentials",
         _ => "the registry cannot be reached, or is broken",
     }
 }

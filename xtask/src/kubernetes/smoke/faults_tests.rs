@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::kubernetes::objects::Kind as WorkloadKind;
+use crate::kubernetes::objects::Kind;
 use crate::kubernetes::smoke::test_namespace::recorded;
 
 const IMAGE: &str = "reg.io/not-found/denied:v1";
@@ -23,7 +23,7 @@ fn event(reason: &str, message: &str, second: u8) -> Event {
     serde_json::from_value(json!({ "reason": reason, "message": message, "lastTimestamp": time })).unwrap()
 }
 
-fn kind(pod: &Pod, events: &[Event]) -> Option<Kind> {
+fn kind(pod: &Pod, events: &[Event]) -> Option<FaultKind> {
     fault_of(pod, &events.iter().collect::<Vec<_>>(), 0, &[]).map(|fault| fault.kind)
 }
 
@@ -33,44 +33,47 @@ fn pull_errors_of_all_runtimes_are_told_apart() {
         // Docker
         (
             "Error response from daemon: manifest for IMAGE not found: manifest unknown: manifest unknown",
-            Kind::ImageNotFound,
+            FaultKind::ImageNotFound,
         ),
         (
             "Error response from daemon: pull access denied for x, repository does not exist or may require 'docker login'",
-            Kind::ImageUnauthorized,
+            FaultKind::ImageUnauthorized,
         ),
         (
             "Error response from daemon: Get \"https://reg.io/v2/\": dial tcp 1.2.3.4:443: connect: connection refused",
-            Kind::PullFailed,
+            FaultKind::PullFailed,
         ),
-        ("Error response from daemon: received unexpected HTTP status: 503 Service Unavailable", Kind::PullFailed),
+        ("Error response from daemon: received unexpected HTTP status: 503 Service Unavailable", FaultKind::PullFailed),
         (
             "Error response from daemon: Get \"https://reg.io/v2/\": unauthorized: authentication required",
-            Kind::ImageUnauthorized,
+            FaultKind::ImageUnauthorized,
         ),
         // containerd
         (
             "failed to pull and unpack image \"IMAGE\": failed to resolve reference \"IMAGE\": IMAGE: not found",
-            Kind::ImageNotFound,
+            FaultKind::ImageNotFound,
         ),
         (
             "failed to resolve reference \"IMAGE\": failed to do request: Head \"https://reg.io/v2/x\": dial tcp: lookup reg.io: no such host",
-            Kind::PullFailed,
+            FaultKind::PullFailed,
         ),
-        ("failed to resolve reference \"IMAGE\": unexpected status code 500 Internal Server Error", Kind::PullFailed),
+        (
+            "failed to resolve reference \"IMAGE\": unexpected status code 500 Internal Server Error",
+            FaultKind::PullFailed,
+        ),
         (
             "failed to authorize: failed to fetch anonymous token: unexpected status: 403 Forbidden",
-            Kind::ImageUnauthorized,
+            FaultKind::ImageUnauthorized,
         ),
         // CRI-O
-        ("reading manifest v1 in reg.io/x: manifest unknown", Kind::ImageNotFound),
+        ("reading manifest v1 in reg.io/x: manifest unknown", FaultKind::ImageNotFound),
         (
             "pinging container registry reg.io: Get \"https://reg.io/v2/\": net/http: TLS handshake timeout",
-            Kind::PullFailed,
+            FaultKind::PullFailed,
         ),
-        ("toomanyrequests: You have reached your pull rate limit", Kind::PullFailed),
+        ("toomanyrequests: You have reached your pull rate limit", FaultKind::PullFailed),
         // What nobody knows may heal.
-        ("something new in IMAGE", Kind::PullFailed),
+        ("something new in IMAGE", FaultKind::PullFailed),
     ];
     for (text, expected) in cases {
         let text = format!("rpc error: code = Unknown desc = {}", text.replace("IMAGE", IMAGE));
@@ -97,11 +100,11 @@ fn a_new_pull_makes_the_last_report_out_of_date() {
 #[test]
 fn states_have_their_words() {
     let cases = [
-        ("InvalidImageName", Some(Kind::InvalidImageName)),
-        ("ErrImageNeverPull", Some(Kind::ImageNeverPulled)),
-        ("RunContainerError", Some(Kind::CannotStart)),
-        ("CreateContainerConfigError", Some(Kind::ConfigError)),
-        ("CreateContainerError", Some(Kind::ConfigError)),
+        ("InvalidImageName", Some(FaultKind::InvalidImageName)),
+        ("ErrImageNeverPull", Some(FaultKind::ImageNeverPulled)),
+        ("RunContainerError", Some(FaultKind::CannotStart)),
+        ("CreateContainerConfigError", Some(FaultKind::ConfigError)),
+        ("CreateContainerError", Some(FaultKind::ConfigError)),
         ("ContainerCreating", None),
         ("PodInitializing", None),
     ];
@@ -115,9 +118,9 @@ fn ends_count_when_they_are_failures_of_now() {
     let ended =
         |code: i64, reason: &str| json!({ "exitCode": code, "reason": reason, "finishedAt": "2026-01-01T00:00:10Z" });
     let now = |code, reason| pod(json!({ "name": "c", "state": { "terminated": ended(code, reason) } }));
-    assert_eq!(kind(&now(1, "Error"), &[]), Some(Kind::FailingExit));
-    assert_eq!(kind(&now(137, "OOMKilled"), &[]), Some(Kind::OutOfMemory));
-    assert_eq!(kind(&now(127, "ContainerCannotRun"), &[]), Some(Kind::CannotStart));
+    assert_eq!(kind(&now(1, "Error"), &[]), Some(FaultKind::FailingExit));
+    assert_eq!(kind(&now(137, "OOMKilled"), &[]), Some(FaultKind::OutOfMemory));
+    assert_eq!(kind(&now(127, "ContainerCannotRun"), &[]), Some(FaultKind::CannotStart));
     // As init containers do. A program that should go on is soon a crash loop.
     assert_eq!(kind(&now(0, "Completed"), &[]), None);
     let restarted = pod(json!({
@@ -125,14 +128,14 @@ fn ends_count_when_they_are_failures_of_now() {
     }));
     let at = seconds(Some(&"2026-01-01T00:00:10Z".to_owned())).unwrap();
     let fault = fault_of(&restarted, &[], at - 1, &[]).unwrap();
-    assert_eq!((fault.kind, fault.previous_log, fault.class), (Kind::FailingExit, true, Class::Healed));
+    assert_eq!((fault.kind, fault.previous_log, fault.class), (FaultKind::FailingExit, true, Class::Healed));
     assert_eq!(fault_of(&restarted, &[], at, &[]), None, "it ended before");
     let looping = pod(json!({
         "name": "c", "restartCount": 3, "state": { "waiting": { "reason": "CrashLoopBackOff" } },
         "lastState": { "terminated": ended(0, "Completed") },
     }));
     let fault = fault_of(&looping, &[], at, &[]).unwrap();
-    assert_eq!((fault.kind, fault.class), (Kind::CrashLoop, Class::Final));
+    assert_eq!((fault.kind, fault.class), (FaultKind::CrashLoop, Class::Final));
     assert_eq!(fault.message, "exited with code 0, but should keep running, 3 restarts");
 }
 
@@ -152,7 +155,7 @@ fn a_first_exit_may_heal_and_the_third_restart_is_a_loop() {
         "lastState": { "terminated": { "exitCode": 127, "reason": "ContainerCannotRun" } },
     }));
     let fault = fault_of(&waiting, &[], 0, &[]).unwrap();
-    assert_eq!((fault.kind, fault.class), (Kind::CannotStart, Class::Final));
+    assert_eq!((fault.kind, fault.class), (FaultKind::CannotStart, Class::Final));
 }
 
 #[test]
@@ -162,7 +165,7 @@ fn a_pod_that_its_node_refuses_is_told_with_the_reason() {
     }))
     .unwrap();
     let fault = rejection_of(&refused).unwrap();
-    assert_eq!((fault.kind, fault.class), (Kind::Rejected, Class::Healing));
+    assert_eq!((fault.kind, fault.class), (FaultKind::Rejected, Class::Healing));
     assert_eq!(fault.message, "NodePorts: Predicate NodePorts failed");
 }
 
@@ -170,10 +173,10 @@ fn a_pod_that_its_node_refuses_is_told_with_the_reason() {
 fn mounts_that_healed_are_no_fault() {
     let pod = waiting("ContainerCreating", "");
     let failed = event("FailedMount", "secret \"keys\" not found", 5);
-    assert_eq!(kind(&pod, std::slice::from_ref(&failed)), Some(Kind::MountFailed));
+    assert_eq!(kind(&pod, std::slice::from_ref(&failed)), Some(FaultKind::MountFailed));
     assert_eq!(kind(&pod, &[failed.clone(), event("Pulling", "x", 7)]), None);
-    assert_eq!(kind(&pod, &[event("Pulling", "x", 3), failed]), Some(Kind::MountFailed));
-    assert_eq!(kind(&pod, &[event("FailedCreatePodSandBox", "cni", 1)]), Some(Kind::SandboxFailed));
+    assert_eq!(kind(&pod, &[event("Pulling", "x", 3), failed]), Some(FaultKind::MountFailed));
+    assert_eq!(kind(&pod, &[event("FailedCreatePodSandBox", "cni", 1)]), Some(FaultKind::SandboxFailed));
     assert_eq!(kind(&waiting("PodInitializing", ""), &[]), None);
 }
 
@@ -184,17 +187,17 @@ fn recorded_pods_have_their_faults() {
     let cases = [
         ("ready", None),
         ("paused", None),
-        ("missing", Some(Kind::ImageNotFound)),
-        ("refused", Some(Kind::PullFailed)),
-        ("crashing", Some(Kind::FailingExit)),
-        ("hungry", Some(Kind::OutOfMemory)),
-        ("unconfigured", Some(Kind::ConfigError)),
-        ("unmounted", Some(Kind::MountFailed)),
-        ("homeless", Some(Kind::Unschedulable)),
-        ("invalid", Some(Kind::InvalidImageName)),
+        ("missing", Some(FaultKind::ImageNotFound)),
+        ("refused", Some(FaultKind::PullFailed)),
+        ("crashing", Some(FaultKind::FailingExit)),
+        ("hungry", Some(FaultKind::OutOfMemory)),
+        ("unconfigured", Some(FaultKind::ConfigError)),
+        ("unmounted", Some(FaultKind::MountFailed)),
+        ("homeless", Some(FaultKind::Unschedulable)),
+        ("invalid", Some(FaultKind::InvalidImageName)),
     ];
     for (name, expected) in cases {
-        let pods = namespace.pods_of(&namespace.workloads[&WorkloadKind::Deployment][name]);
+        let pods = namespace.pods_of(&namespace.workloads[&Kind::Deployment][name]);
         assert!(!pods.is_empty(), "{name}");
         for pod in pods {
             let fault = fault_of(pod, &namespace.events_of(&pod.metadata.uid), 0, &[]);

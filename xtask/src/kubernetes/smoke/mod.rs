@@ -1,7 +1,7 @@
 //! What a cluster says of its objects, and the verdict on a rollout, its health and its images: `smoke`.
 
 pub(crate) mod events;
-pub(crate) mod expected;
+pub(crate) mod expected_images;
 pub(crate) mod faults;
 pub(crate) mod identity;
 pub(crate) mod report;

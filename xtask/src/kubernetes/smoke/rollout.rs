@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::events::{newest, one_line};
-use super::faults::{Class, Fault, Kind as FaultKind, fault_of, how_it_ended, rejection_of};
+use super::faults::{Class, Fault, FaultKind, fault_of, how_it_ended, rejection_of};
 use super::state::Namespace;
 use super::status::{OwnStatus, own_status};
 use crate::kubernetes::objects::{Kind, Pod, Workload, condition, seconds};
@@ -68,7 +68,7 @@ impl Failure {
 
     fn of_pod(pod: &Pod, fault: Fault) -> Self {
         Failure {
-            verdict: fault.kind.word(),
+            verdict: fault.kind.verdict(),
             message: fault.message,
             pod: Some(pod.metadata.name.clone()),
             container: fault.container,
@@ -183,7 +183,7 @@ impl Judge {
             let message = format!("{}; {progress}", one_line(&late.message));
             return RolloutStatus::Failed(vec![unready(namespace, &pods, "deadline-exceeded", message)]);
         }
-        let fault = pending.map(|fault| format!("; {}: {}", fault.kind.word(), fault.message)).unwrap_or_default();
+        let fault = pending.map(|fault| format!("; {}: {}", fault.kind.verdict(), fault.message)).unwrap_or_default();
         let refusal = self.refusal(namespace, workload, controller);
         let refusal = refusal.map(|why| format!("; replica-failure: {why}")).unwrap_or_default();
         RolloutStatus::Waiting(progress + &fault + &refusal)
@@ -254,7 +254,7 @@ impl Judge {
     }
 
     fn is_final(&mut self, uid: &str, fault: &Fault, workload: &Workload, now: Moment) -> bool {
-        let first = *self.faults.entry((uid.to_owned(), fault.kind.word().to_owned())).or_insert(now);
+        let first = *self.faults.entry((uid.to_owned(), fault.kind.verdict().to_owned())).or_insert(now);
         let age = now.elapsed.saturating_sub(first.elapsed);
         let is_end = matches!(fault.kind, FaultKind::FailingExit | FaultKind::CrashLoop | FaultKind::OutOfMemory);
         match (self.strictness, fault.class) {

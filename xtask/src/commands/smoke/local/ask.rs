@@ -1,4 +1,4 @@
-//! Questions to programs on this machine, as the kubelet asks them.
+//! Probes of programs on this machine, made as the kubelet makes them.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use camino::Utf8Path;
 
 use crate::cluster::kubelet;
 use crate::kubernetes::local::plan::Program;
-use crate::kubernetes::local::probes::Question;
+use crate::kubernetes::local::probe::LocalProbe;
 use crate::kubernetes::objects::ProbeAction;
 use crate::system::program::Started;
 use crate::system::sockets::listens;
@@ -16,9 +16,9 @@ use crate::system::sockets::listens;
 ///
 /// # Errors
 /// What is wrong with the answer, as a sentence; that another program gave it.
-pub(super) fn ask(question: &Question, program: &Program, running: &Started, log: &Utf8Path) -> Result<(), String> {
-    send(question, program, log)?;
-    match question.ask.port() {
+pub(super) fn ask(probe: &LocalProbe, program: &Program, running: &Started, log: &Utf8Path) -> Result<(), String> {
+    send(probe, program, log)?;
+    match probe.action.port() {
         Some(port) if !listens(running.id(), port) => {
             Err(format!("it was answered, but not by this program: another one listens on port {port}"))
         }
@@ -26,20 +26,20 @@ pub(super) fn ask(question: &Question, program: &Program, running: &Started, log
     }
 }
 
-fn send(question: &Question, program: &Program, log: &Utf8Path) -> Result<(), String> {
-    match &question.ask {
+fn send(probe: &LocalProbe, program: &Program, log: &Utf8Path) -> Result<(), String> {
+    match &probe.action {
         ProbeAction::Exec(command) => {
             let (executable, arguments) = command.split_first().ok_or("there is no command")?;
             let started =
                 Started::start(executable.as_str().into(), arguments, &program.variables, &program.folder, log);
             let mut started = started.map_err(|error| format!("{error:#}"))?;
-            let deadline = Instant::now() + question.timeout;
+            let deadline = Instant::now() + probe.timeout;
             loop {
                 match started.ended().map_err(|error| format!("{error:#}"))? {
                     Some(status) if status.success() => return Ok(()),
                     Some(status) => return Err(format!("{status}: {}", started.log_end(1).concat())),
                     None if Instant::now() >= deadline => {
-                        return Err(format!("no end within {:.1} s", question.timeout.as_secs_f64()));
+                        return Err(format!("no end within {:.1} s", probe.timeout.as_secs_f64()));
                     }
                     None => std::thread::sleep(Duration::from_millis(10)),
                 }
@@ -47,10 +47,10 @@ fn send(question: &Question, program: &Program, log: &Utf8Path) -> Result<(), St
         }
         ProbeAction::Tcp(port) => {
             let address = SocketAddr::from((Ipv4Addr::LOCALHOST, *port));
-            TcpStream::connect_timeout(&address, question.timeout).map(drop).map_err(|error| error.to_string())
+            TcpStream::connect_timeout(&address, probe.timeout).map(drop).map_err(|error| error.to_string())
         }
         ProbeAction::Http(get) => {
-            let mut response = kubelet::get(get, question.timeout).map_err(|error| error.to_string())?;
+            let mut response = kubelet::get(get, probe.timeout).map_err(|error| error.to_string())?;
             let status = response.status();
             if (200..400).contains(&status.as_u16()) {
                 return Ok(());
@@ -84,7 +84,7 @@ mod tests {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let get = HttpRequest { port, path: "/ready?x=1".into(), headers, ..HttpRequest::default() };
         let result = send(
-            &Question { ask: ProbeAction::Http(get), timeout: Duration::from_secs(5) },
+            &LocalProbe { action: ProbeAction::Http(get), timeout: Duration::from_secs(5) },
             &Program::default(),
             "".into(),
         );
@@ -111,9 +111,9 @@ mod tests {
     fn what_does_not_answer_is_told() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let ask = |ask| {
-            let question = Question { ask, timeout: Duration::from_millis(200) };
-            send(&question, &Program::default(), "".into())
+        let ask = |action| {
+            let probe = LocalProbe { action, timeout: Duration::from_millis(200) };
+            send(&probe, &Program::default(), "".into())
         };
         let get = HttpRequest { port, path: "/".into(), ..HttpRequest::default() };
         ask(ProbeAction::Tcp(port)).unwrap();

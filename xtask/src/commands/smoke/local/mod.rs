@@ -19,7 +19,7 @@ use crate::commands::{Outcome, print};
 use crate::errors::hinted;
 use crate::gather::record;
 use crate::gather::workspace::Workspace;
-use crate::kubernetes::local::plan::{LocalImages, LocalPorts, Pod, components, listening, pods};
+use crate::kubernetes::local::plan::{LocalImages, LocalPod, LocalPorts, components, listening, pods};
 use crate::kubernetes::local::read::read;
 use crate::kubernetes::local::values::Ports;
 use crate::kubernetes::local::verdict::{LocalVerdict, State};
@@ -173,7 +173,7 @@ impl Reserved {
 }
 
 /// Makes the folders and files of volumes.
-fn prepare(pods: &[Pod]) -> Result<()> {
+fn prepare(pods: &[LocalPod]) -> Result<()> {
     for pod in pods {
         for folder in &pod.folders {
             std::fs::create_dir_all(folder).with_context(|| format!("cannot create `{folder}`"))?;

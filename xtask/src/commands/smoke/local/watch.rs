@@ -9,14 +9,14 @@ use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::ask::ask;
-use crate::kubernetes::local::plan::{Pod, Program};
-use crate::kubernetes::local::probes::Question;
+use crate::kubernetes::local::plan::{LocalPod, Program};
+use crate::kubernetes::local::probe::LocalProbe;
 use crate::kubernetes::local::verdict::{LocalVerdict, State};
 use crate::system::parallel;
 use crate::system::program::Started;
 use crate::system::progress::{Progress, Task};
 
-/// Between two questions.
+/// Between two probes.
 const PAUSE: Duration = Duration::from_millis(50);
 /// What nobody can ask counts as ready when it has run for so long.
 const ALIVE: Duration = Duration::from_secs(1);
@@ -52,7 +52,7 @@ struct RunState {
 struct ProbeProgress {
     health: Option<Duration>,
     ready: Option<Duration>,
-    /// What the last question was answered.
+    /// What the last probe found wrong.
     answer: String,
 }
 
@@ -61,7 +61,7 @@ impl Run<'_> {
     ///
     /// # Errors
     /// The system fails us; not what is wrong with a program.
-    pub(super) fn pods(&self, pods: &[Pod]) -> Result<Vec<LocalVerdict>> {
+    pub(super) fn pods(&self, pods: &[LocalPod]) -> Result<Vec<LocalVerdict>> {
         // Programs that need each other run until the last one has its verdict.
         let programs = pods.iter().map(|pod| pod.programs.len()).sum();
         let run_state =
@@ -94,7 +94,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn pod(&self, pod: &Pod, run_state: &RunState) -> Result<Vec<LocalVerdict>> {
+    fn pod(&self, pod: &LocalPod, run_state: &RunState) -> Result<Vec<LocalVerdict>> {
         let mut verdicts = pod.not_run.clone();
         verdicts.iter().for_each(|verdict| run_state.record(verdict));
         let pending: Vec<Pending<'_>> = pod.programs.iter().map(|_| Pending(&run_state.open)).collect();
@@ -235,10 +235,10 @@ impl Run<'_> {
 impl ProbeProgress {
     /// Asks what is still open.
     fn asked(&mut self, program: &Program, started: &Started, log: &Utf8Path, began: Instant) {
-        let mut good = |question: &Question| match ask(question, program, started, log) {
+        let mut good = |probe: &LocalProbe| match ask(probe, program, started, log) {
             Ok(()) => true,
             Err(answer) => {
-                self.answer = format!("{}: {answer}", question.shown());
+                self.answer = format!("{}: {answer}", probe.shown());
                 false
             }
         };
@@ -249,7 +249,7 @@ impl ProbeProgress {
             return;
         }
         let ready = match &program.ready {
-            Some(question) => good(question),
+            Some(probe) => good(probe),
             None => !program.health.is_empty() || began.elapsed() >= ALIVE,
         };
         self.ready = ready.then(|| began.elapsed());

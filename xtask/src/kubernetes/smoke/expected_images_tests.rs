@@ -41,9 +41,9 @@ fn images_and_names_tell_whose_a_container_is() {
     let owner = |name: &str, containers: &[(&str, &str)]| {
         let workload = deployment(name, containers);
         match expectations.owner(&workload, &workload.template().spec.containers[0]) {
-            Owner::Component(name) => name.to_owned(),
-            Owner::Placeholder(name) => format!("placeholder of {name}"),
-            Owner::Foreign => "foreign".to_owned(),
+            ContainerOwner::Component(name) => name.to_owned(),
+            ContainerOwner::Placeholder(name) => format!("placeholder of {name}"),
+            ContainerOwner::Foreign => "foreign".to_owned(),
         }
     };
     let (engine, runtime) = ("localhost:5000/demon-engine:v1", "localhost:5000/demon-runtime:v1");

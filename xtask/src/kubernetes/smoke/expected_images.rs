@@ -57,7 +57,7 @@ fn places_in(document: &Document<'_>) -> Vec<Place> {
 
 /// Whose image a container should run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Owner<'a> {
+pub(crate) enum ContainerOwner<'a> {
     Component(&'a str),
     /// This component's, but the placeholder stands in for it.
     Placeholder(&'a str),
@@ -164,16 +164,16 @@ impl Expectations {
     /// Whose image a container should run: its image's repository says so. Where that says nothing, as the
     /// placeholder does, or is another component's, the container's name does, or that of a workload with but
     /// one container.
-    pub(crate) fn owner(&self, workload: &Workload, container: &Container) -> Owner<'_> {
+    pub(crate) fn owner(&self, workload: &Workload, container: &Container) -> ContainerOwner<'_> {
         let spec = &workload.template().spec;
         let is_only = spec.containers.len() == 1 && spec.containers[0].name == container.name;
         let known = |name: &str| self.repositories.named(name);
         let named = known(&container.name).or_else(|| known(&workload.metadata.name).filter(|_| is_only));
         match (self.repositories.owner(&container.image, named), named) {
-            (ImageOwner::Component(_), Some(name)) => Owner::Component(name),
-            (ImageOwner::Component(component), None) => Owner::Component(component),
-            (ImageOwner::ByContainer(component), _) => Owner::Placeholder(component),
-            (ImageOwner::Alike(_) | ImageOwner::Foreign, _) => Owner::Foreign,
+            (ImageOwner::Component(_), Some(name)) => ContainerOwner::Component(name),
+            (ImageOwner::Component(component), None) => ContainerOwner::Component(component),
+            (ImageOwner::ByContainer(component), _) => ContainerOwner::Placeholder(component),
+            (ImageOwner::Alike(_) | ImageOwner::Foreign, _) => ContainerOwner::Foreign,
         }
     }
 
@@ -222,5 +222,5 @@ impl Expectations {
 }
 
 #[cfg(test)]
-#[path = "expected_tests.rs"]
+#[path = "expected_images_tests.rs"]
 mod tests;
