@@ -20,7 +20,7 @@ use crate::image::tags::is_inputs_tag;
 use crate::image::time::parse_rfc3339;
 use crate::registry::{Client, Credentials, RemoteImage};
 use crate::system::parallel;
-use crate::workspace::selection::select;
+use crate::workspace::components::select;
 
 /// Requests at once: registries answer slowly, not with much.
 const AT_ONCE: usize = 8;

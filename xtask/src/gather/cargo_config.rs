@@ -6,8 +6,8 @@ use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
 use toml::Table;
 
-use super::workspace::read_manifest;
 use crate::system::environment::variable;
+use crate::system::files::read_toml;
 use crate::workspace::cargo_config::{includes, merged, vendored};
 use crate::workspace::settings::tidy;
 
@@ -53,7 +53,7 @@ impl CargoConfig {
         open.reverse();
         while let Some(path) = open.pop() {
             let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read `{path}`"))?;
-            let table = read_manifest(&path)?;
+            let table = read_toml(&path)?;
             let folder = path.parent().unwrap_or(&path);
             // Paths of sources are relative to the folder that holds `.cargo`.
             let base = folder.parent().unwrap_or(folder);

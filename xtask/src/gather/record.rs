@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::errors::{hinted, hinted_cause};
 use crate::image::record::{DigestRecord, RECORD_PATH};
 use crate::system::files::write_durably;
-use crate::workspace::selection::known_names;
+use crate::workspace::names::known_names;
 
 /// The file that `--digests` names, else the usual one of the workspace at `root`.
 pub(crate) fn path(root: &Utf8Path, named: Option<&Utf8Path>) -> Utf8PathBuf {

@@ -11,6 +11,7 @@ use super::memory::FileMemory;
 use super::sources::{PackageSources, join, package_sources, share};
 use super::vendored::Vendored;
 use crate::image::platform::Platform;
+use crate::system::files::read_toml;
 use crate::system::git::Git;
 use crate::system::{cargo, parallel, process};
 use crate::workspace::cargo_config;
@@ -115,7 +116,7 @@ impl Workspace {
         let manifests = metadata
             .workspace_packages()
             .into_iter()
-            .map(|package| Ok((package.manifest_path.clone(), read_manifest(&package.manifest_path)?)))
+            .map(|package| Ok((package.manifest_path.clone(), read_toml(&package.manifest_path)?)))
             .collect::<Result<BTreeMap<_, _>>>()?;
         let packages = Packages::new(&metadata, &manifests)?;
         let root = packages.root.clone();
@@ -141,7 +142,7 @@ impl Workspace {
         let (resolves, (beside, ignored)) = (resolves?, beside);
         let components = discover(&packages, &selection, &resolves)?;
 
-        let root_manifest = read_manifest(&root.join("Cargo.toml"))?;
+        let root_manifest = read_toml(&root.join("Cargo.toml"))?;
         let existing = |names: &[&str]| -> BTreeSet<Utf8PathBuf> {
             names.iter().map(Utf8PathBuf::from).filter(|name| root.join(name).is_file()).collect()
         };
@@ -436,12 +437,6 @@ fn ignored(root: &Utf8Path, state: State) -> Result<BTreeSet<Utf8PathBuf>> {
     Ok(if is_all { BTreeSet::new() } else { ignored.into_iter().map(absolute).collect() })
 }
 
-/// Reads and parses a `Cargo.toml` or a cargo config.
-pub(crate) fn read_manifest(path: &Utf8Path) -> Result<toml::Table> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read `{path}`"))?;
-    toml::from_str(&text).with_context(|| format!("cannot read `{path}`"))
-}
-
 /// Adds path packages that are no members: cargo reads them to resolve, and registry packages may
 /// use them through `[patch]`, so they stay whole everywhere.
 fn add_path_packages(packages: &Packages, root_manifest: &toml::Table, context: &mut SharedContext) -> Result<()> {
@@ -462,7 +457,7 @@ fn add_path_packages(packages: &Packages, root_manifest: &toml::Table, context: 
             continue;
         }
         let absolute = root.join(&folder);
-        let manifest = read_manifest(&absolute.join("Cargo.toml"))?;
+        let manifest = read_toml(&absolute.join("Cargo.toml"))?;
         for key in ["dependencies", "build-dependencies", "target"] {
             let tables = manifest.get(key).into_iter();
             open.extend(tables.flat_map(paths_in).map(|path| normal(root, &absolute.join(path))));
@@ -479,7 +474,7 @@ fn add_path_packages(packages: &Packages, root_manifest: &toml::Table, context: 
 }
 
 fn is_workspace(manifest: &Utf8Path) -> bool {
-    manifest.is_file() && read_manifest(manifest).is_ok_and(|manifest| manifest.contains_key("workspace"))
+    manifest.is_file() && read_toml(manifest).is_ok_and(|manifest| manifest.contains_key("workspace"))
 }
 
 /// All values of keys `path` below `value`.

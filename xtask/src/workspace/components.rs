@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 
+use super::names::known_names;
 use super::packages::{Package, Packages, Target};
 use super::resolve::{Node, Resolve};
 use super::selection::Selection;
@@ -36,6 +37,16 @@ impl Component {
 
 /// The resolved graph of each platform.
 pub(crate) type Resolves = BTreeMap<Platform, Resolve>;
+
+/// The components called `names`, in the workspace's order; all of them when `names` is empty.
+///
+/// # Errors
+/// `Unknown service(s) requested: …`, with the nearest names.
+pub(crate) fn select<'a>(components: &'a [Component], names: &[String]) -> Result<Vec<&'a Component>> {
+    known_names(names, components.iter().map(|component| component.name.as_str()), "this workspace")?;
+    let names: BTreeSet<_> = names.iter().map(String::as_str).collect();
+    Ok(components.iter().filter(|component| names.is_empty() || names.contains(component.name.as_str())).collect())
+}
 
 /// Finds the components of the selected packages.
 ///

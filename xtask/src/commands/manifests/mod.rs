@@ -28,6 +28,7 @@ use crate::kubernetes::pinning::values::pin_values;
 use crate::system::environment::variable;
 use crate::system::files::{Replacement, replace_all};
 use crate::system::parallel;
+use crate::workspace::manifest_settings::ManifestSource;
 use crate::workspace::settings::WorkspaceSettings;
 use crate::workspace::settings::tidy;
 
@@ -200,7 +201,12 @@ fn plan_texts(
     let Manifests { files, values, unreadable, missing: mut notes, has_unseen, entries, .. } = manifests;
     let is_placeholder = matches!(images, Images::Placeholder);
     let pinned = values.into_iter().filter_map(|file| {
-        let named: Vec<_> = settings.values().filter(|value| tidy(&value.file) == file.path).collect();
+        let named: Vec<_> = settings
+            .manifests
+            .iter()
+            .filter_map(ManifestSource::value)
+            .filter(|value| tidy(&value.file) == file.path)
+            .collect();
         let mut result = pin_values(&file.text, &named, &repositories, record?);
         if let (true, Ok(pinned)) = (is_placeholder, &mut result) {
             notes.push(format!("`{}` is left alone: only manifests take placeholders", file.path));
