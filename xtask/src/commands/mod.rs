@@ -1,5 +1,6 @@
 //! One file per command: gather, plan, apply, report.
 
+mod build;
 mod components;
 mod digests;
 mod docker_build;
@@ -47,7 +48,7 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::DockerBuild(arguments) => docker_build::run(manifest, arguments, publish::push),
         Command::Publish(arguments) => publish::run(manifest, arguments),
         Command::Manifests(arguments) => manifests::run(manifest, arguments),
-        Command::Digests(command) => digests::run(manifest, command),
+        Command::Digests(command) => digests::run(manifest, command, publish::merge::run),
         Command::Promote(arguments) => promote::run(manifest, arguments),
         Command::Registry(RegistryCommand::List(arguments)) => registry_list::run(manifest, arguments),
         Command::Matrix(arguments) => matrix::run(manifest, arguments),

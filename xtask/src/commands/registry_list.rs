@@ -7,12 +7,12 @@ use anyhow::Result;
 use camino::Utf8Path;
 use serde::Serialize;
 
-use super::components::image_name_in;
 use super::filter::asked_names;
 use super::table::{age, bytes, table};
 use super::{Outcome, print};
 use crate::cli::ListArgs;
 use crate::errors::shown;
+use crate::gather::repositories::repository;
 use crate::gather::workspace::Workspace;
 use crate::image::platform::Platform;
 use crate::image::reference::{Digest, ImageReference, Tag};
@@ -58,7 +58,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &ListArgs) -> Result<O
     let repositories: Vec<(String, ImageReference)> = chosen
         .into_iter()
         .map(|component| {
-            let repository = image_name_in(&workspace, &component.name, arguments.registry.registry.as_ref())?;
+            let repository = repository(&workspace, &component.name, arguments.registry.registry.as_ref())?;
             Ok((component.name.clone(), repository))
         })
         .collect::<Result<_>>()?;

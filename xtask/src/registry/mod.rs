@@ -15,6 +15,7 @@ mod error;
 mod inspect;
 mod pull;
 mod push;
+pub(crate) mod tagging;
 mod tags;
 mod token;
 mod transfer;

@@ -7,13 +7,13 @@ use anyhow::{Context, Result, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use self::plan::{Plan, PlannedTag};
-use super::components::own_registry;
 use super::filter::asked_names;
 use super::table::{bytes, table};
 use super::{Outcome, print};
 use crate::cli::PromoteArgs;
 use crate::errors::hinted;
 use crate::gather::record;
+use crate::gather::repositories::own_registry;
 use crate::gather::workspace::Workspace;
 use crate::image::promotion::{LOCAL, record_path};
 use crate::image::record::DigestRecord;

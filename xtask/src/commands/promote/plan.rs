@@ -6,8 +6,8 @@ use anyhow::{Context, Result, bail, ensure};
 use camino::Utf8PathBuf;
 
 use super::Place;
-use crate::commands::components::repository_owner;
 use crate::errors::{hinted_cause, joined};
+use crate::gather::repositories::owner;
 use crate::gather::workspace::Workspace;
 use crate::image::manifest::Descriptor;
 use crate::image::promotion::tags;
@@ -109,12 +109,9 @@ impl Questions<'_> {
     fn image(&self, name: String, recorded: RecordedImage, extra: &[Tag]) -> Result<PlannedImage> {
         let source = &recorded.image;
         let repository = match &self.to.repository {
-            Some(template) => {
-                let owner = repository_owner();
-                repository_name(template, &name, owner.as_deref())
-                    .parse()
-                    .with_context(|| format!("`repository` of environment `{}` gives no valid name", self.to.name))?
-            }
+            Some(template) => repository_name(template, &name, owner().as_deref())
+                .parse()
+                .with_context(|| format!("`repository` of environment `{}` gives no valid name", self.to.name))?,
             None => source.repository.clone(),
         };
         let target = ImageReference::new(self.to.registry.clone(), repository);

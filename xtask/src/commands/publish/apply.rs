@@ -8,9 +8,9 @@ use anyhow::{Context, Result};
 use super::lookup::Decision;
 use super::plan::PlannedComponent;
 use crate::assemble::layout::Layout;
-use crate::commands::docker_build;
-use crate::commands::docker_build::apply::Built;
-use crate::commands::docker_build::plan::BuildPlan;
+use crate::commands::build;
+use crate::commands::build::apply::Built;
+use crate::commands::build::plan::BuildPlan;
 use crate::commands::table::bytes;
 use crate::image::platform::Platform;
 use crate::image::record::RecordedPlatform;
@@ -94,7 +94,7 @@ pub(crate) fn apply(
         return Ok(outcomes);
     }
     build.images = to_build;
-    let (layout, results) = docker_build::apply::apply(&build, progress)?;
+    let (layout, results) = build::apply::apply(&build, progress)?;
     let mut work = Vec::new();
     for (component, (_, built)) in to_push.into_iter().zip(results) {
         match built {

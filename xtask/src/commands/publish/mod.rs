@@ -4,11 +4,11 @@
 pub(crate) mod apply;
 pub(crate) mod finish;
 pub(crate) mod lookup;
+pub(crate) mod merge;
 pub(crate) mod plan;
 mod rehearse;
 mod report;
 mod summary;
-pub(crate) mod tagging;
 
 use std::collections::BTreeMap;
 
@@ -16,9 +16,8 @@ use anyhow::{Context, Result, bail, ensure};
 use camino::Utf8Path;
 
 use self::apply::Published;
-use super::components::image_name_in;
-use super::docker_build::plan::BuildPlan;
-use super::docker_build::{self, options};
+use super::build::plan::BuildPlan;
+use super::build::{self, options};
 use super::filter::choose;
 use super::manifests;
 use super::{Outcome, print};
@@ -26,6 +25,7 @@ use crate::cli::{DockerBuildArgs, PublishArgs, RegistryOptions};
 use crate::errors::hinted;
 use crate::gather::ci::CiState;
 use crate::gather::record;
+use crate::gather::repositories::repositories;
 use crate::gather::workspace::Workspace;
 use crate::image::part::{Part, PartImage, PartPlatform};
 use crate::image::record::{DigestRecord, RecordedImage};
@@ -57,14 +57,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &PublishArgs) -> Resul
         progress.say(&format!("{name}: affected ({reason})"));
     }
     let names: Vec<String> = chosen.components.iter().map(|component| component.name.clone()).collect();
-    let repositories: Vec<(String, ImageReference)> = workspace
-        .components
-        .iter()
-        .map(|component| {
-            let repository = image_name_in(&workspace, &component.name, arguments.registry.registry.as_ref())?;
-            Ok((component.name.clone(), repository))
-        })
-        .collect::<Result<_>>()?;
+    let repositories = repositories(&workspace, arguments.registry.registry.as_ref())?;
     let (published, others): (Vec<_>, Vec<_>) = repositories.into_iter().partition(|(name, _)| names.contains(name));
     if workspace.components.is_empty() {
         eprintln!("nothing to publish: this workspace has no binary that could be a component");
@@ -77,8 +70,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &PublishArgs) -> Resul
         return rehearse::from_plan(&workspace, &rehearsed, arguments.dry_run);
     }
     let why_not = why_not_pushed(&ci)?;
-    let mut build =
-        docker_build::plan::plan(&workspace, chosen.components, &arguments.options, false, machine, &progress)?;
+    let mut build = build::plan::plan(&workspace, chosen.components, &arguments.options, false, machine, &progress)?;
     build.is_strict = true;
     if let Some(why) = why_not {
         return rehearse::build_only(build, &why, &rehearsed, arguments.dry_run, &progress);

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, bail};
 
 use super::lookup::{Decision, Wanted, look_up};
-use crate::commands::components::image_name_in;
-use crate::commands::docker_build::plan::{BuildPlan, PlannedImage};
+use crate::commands::build::plan::{BuildPlan, PlannedImage};
 use crate::errors::{hinted, joined};
+use crate::gather::repositories::repository;
 use crate::image::platform::Platform;
 use crate::image::record::{DigestRecord, RecordedImage};
 use crate::image::reference::{Digest, ImageReference, Registry, Tag};
@@ -47,7 +47,7 @@ pub(crate) fn plan(
 ) -> Result<Vec<PlannedComponent>> {
     let planned = parallel::map(build.images.iter().collect(), LOOKUPS, |image: &PlannedImage<'_>| {
         let name = image.component.name.clone();
-        let repository = image_name_in(build.workspace, &name, registry)?;
+        let repository = repository(build.workspace, &name, registry)?;
         let hashes: BTreeMap<Platform, String> =
             image.platforms.iter().map(|planned| (planned.platform.clone(), planned.input_hash.to_string())).collect();
         let inputs_tag = inputs_tag(&joint_hash(hashes.values()));

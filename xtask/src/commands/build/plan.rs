@@ -2,14 +2,14 @@
 
 use anyhow::{Context, Result};
 
-use super::assets::check_assets;
 use super::builder::{Builder, EngineBuilder};
 use super::options::{Machine, build_args, choose_engines, tags};
 use crate::assemble::base::BaseReference;
 use crate::assemble::identity::assembler_identity;
 use crate::cli::BuildOptions;
-use crate::commands::components::image_name;
 use crate::compile::engine::Engine;
+use crate::gather::assets::check_assets;
+use crate::gather::repositories::repository;
 use crate::gather::revision::{Revision, Revisions};
 use crate::gather::workspace::Workspace;
 use crate::image::platform::Platform;
@@ -184,6 +184,6 @@ fn base(workspace: &Workspace) -> Result<Option<(BaseReference, Digest)>> {
 
 /// `REGISTRY/REPOSITORY:TAG` for each tag.
 fn references(workspace: &Workspace, component: &Component, tags: &[Tag]) -> Result<Vec<ImageReference>> {
-    let name = image_name(workspace, &component.name)?;
+    let name = repository(workspace, &component.name, None)?;
     Ok(tags.iter().map(|tag| name.with_tag(tag.clone())).collect())
 }

@@ -5,16 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result, bail, ensure};
 use camino::Utf8Path;
 
+use super::apply::Published;
+use super::lookup::{Decision, Wanted, look_up};
+use super::plan::{LOOKUPS, all_or_all_errors, carried, joint_hash};
+use super::{Release, ci_state, client, finish, tags};
 use crate::cli::MergeArgs;
-use crate::commands::components::image_name_in;
-use crate::commands::docker_build::options;
-use crate::commands::publish::apply::Published;
-use crate::commands::publish::lookup::{Decision, Wanted, look_up};
-use crate::commands::publish::plan::{LOOKUPS, all_or_all_errors, carried, joint_hash};
-use crate::commands::publish::{Release, ci_state, client, finish, tags};
+use crate::commands::build::options;
 use crate::commands::{Outcome, print};
 use crate::errors::hinted;
 use crate::gather::record;
+use crate::gather::repositories::repositories;
 use crate::gather::workspace::Workspace;
 use crate::image::manifest::{DOCKER_INDEX, DOCKER_MANIFEST, Descriptor, Index, OCI_INDEX, to_json};
 use crate::image::part::{Part, PartImage, join};
@@ -40,11 +40,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &MergeArgs) -> Result<
         )
     );
     let registry = arguments.registry.registry.as_ref();
-    let repositories: BTreeMap<String, ImageReference> = workspace
-        .components
-        .iter()
-        .map(|component| Ok((component.name.clone(), image_name_in(&workspace, &component.name, registry)?)))
-        .collect::<Result<_>>()?;
+    let repositories: BTreeMap<String, ImageReference> = repositories(&workspace, registry)?.into_iter().collect();
     check(&joined, &repositories)?;
 
     let client = client(&arguments.registry)?;
