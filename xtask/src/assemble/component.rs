@@ -16,13 +16,11 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 pub(crate) struct ComponentImage<'a> {
     /// The component, with its settings.
     pub(crate) component: &'a Component,
-    /// What it runs on.
     pub(crate) platform: Platform,
     /// What it builds on; `None` is `scratch`.
     pub(crate) base: Option<BaseImage>,
     /// Declared files.
     pub(crate) assets: Vec<Entry>,
-    /// The executable.
     pub(crate) program: Source,
     /// VERSION, COMMIT_SHA and BUILD_DATE as the image says them.
     pub(crate) version: &'a str,

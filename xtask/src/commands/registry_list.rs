@@ -22,9 +22,6 @@ use crate::registry::{Client, Credentials, RemoteImage};
 use crate::system::parallel;
 use crate::workspace::components::select;
 
-/// Requests at once: registries answer slowly, not with much.
-const AT_ONCE: usize = 8;
-
 /// One component's repository.
 #[derive(Debug, Serialize)]
 struct Listed {
@@ -85,7 +82,8 @@ fn list(
     repositories: &[(String, ImageReference)],
     with_hidden: bool,
 ) -> Result<(Vec<Listed>, Vec<anyhow::Error>)> {
-    let tags = parallel::map(repositories.iter().collect(), AT_ONCE, |(_, repository)| client.tags(repository));
+    let tags =
+        parallel::map(repositories.iter().collect(), parallel::REQUESTS, |(_, repository)| client.tags(repository));
     let tags = tags.into_iter().collect::<Result<Vec<_>>>()?;
     let wanted = |tag: &Tag| with_hidden || !(is_inputs_tag(tag) || tag.as_str().starts_with("sha256-"));
     let references: Vec<ImageReference> = repositories
@@ -95,7 +93,7 @@ fn list(
             tags.into_iter().filter(wanted).map(|tag| repository.with_tag(tag)).collect::<Vec<_>>()
         })
         .collect();
-    let heads = parallel::map(references, AT_ONCE, |reference| {
+    let heads = parallel::map(references, parallel::REQUESTS, |reference| {
         let head = client.head_manifest(&reference);
         (reference, head)
     });
@@ -113,7 +111,7 @@ fn list(
     let images: BTreeSet<ImageReference> =
         found.iter().map(|(reference, digest)| reference.with_digest(digest.clone())).collect();
     let mut inspected: BTreeMap<ImageReference, RemoteImage> = BTreeMap::new();
-    for (image, result) in parallel::map(images.into_iter().collect(), AT_ONCE, |image| {
+    for (image, result) in parallel::map(images.into_iter().collect(), parallel::REQUESTS, |image| {
         let result = client.inspect_if_there(&image);
         (image, result)
     }) {

@@ -27,17 +27,11 @@ pub(crate) struct CargoConfig {
 
 impl CargoConfig {
     /// The workspace's own files alone.
-    ///
-    /// # Errors
-    /// A file that cannot be read.
     pub(crate) fn of_workspace(root: &Utf8Path) -> Result<Self> {
         Self::read(file_in(root))
     }
 
     /// All that cargo reads when it runs in `root`: its folder's, those of the folders above, CARGO_HOME's.
-    ///
-    /// # Errors
-    /// A file that cannot be read.
     pub(crate) fn of_machine(root: &Utf8Path) -> Result<Self> {
         let home = cargo_home()?;
         let mut paths: Vec<_> = root.ancestors().filter_map(file_in).collect();

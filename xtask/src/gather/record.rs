@@ -58,9 +58,6 @@ pub(crate) fn read_entries(path: &Utf8Path) -> Result<BTreeMap<String, Value>> {
 }
 
 /// Writes the record, whole or not at all.
-///
-/// # Errors
-/// It cannot be written.
 pub(crate) fn write(path: &Utf8Path, record: &DigestRecord) -> Result<()> {
     write_durably(path, record.to_text().as_bytes())
 }

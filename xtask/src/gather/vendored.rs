@@ -21,9 +21,6 @@ pub(crate) struct Vendored {
 
 impl Vendored {
     /// Reads the packages in `folders` (absolute); one that is not there is cargo's to complain of.
-    ///
-    /// # Errors
-    /// Files that cannot be read.
     pub(crate) fn read(folders: &[Utf8PathBuf], memory: &FileMemory) -> Result<Self> {
         let mut vendored = Vendored::default();
         for folder in folders.iter().filter(|folder| folder.is_dir()) {

@@ -36,7 +36,6 @@ pub(crate) struct Workspace {
     pub(crate) selection: Selection,
     /// Platforms asked for.
     pub(crate) platforms: Vec<Platform>,
-    /// The lock file.
     pub(crate) lock: LockFile,
     /// Its text, for those who look for kinds of sources.
     pub(crate) lock_text: String,
@@ -80,17 +79,11 @@ impl Workspace {
     }
 
     /// The workspace in `root` as a past commit had it.
-    ///
-    /// # Errors
-    /// As [`Workspace::load`].
     pub(crate) fn load_past(root: &Utf8Path, platforms: &[Platform]) -> Result<Self> {
         Self::gather(Some(&root.join("Cargo.toml")), platforms, State::Past, |_| ()).map(|(workspace, ())| workspace)
     }
 
     /// As [`Workspace::load`], with `beside` running at the root while cargo resolves.
-    ///
-    /// # Errors
-    /// As [`Workspace::load`].
     pub(crate) fn load_beside<T: Send>(
         manifest: Option<&Utf8Path>,
         platforms: &[Platform],
@@ -231,7 +224,6 @@ impl Workspace {
         &self.packages.root
     }
 
-    /// Names of all components.
     pub(crate) fn component_names(&self) -> Vec<&str> {
         self.components.iter().map(|component| component.name.as_str()).collect()
     }
@@ -395,9 +387,6 @@ impl Workspace {
 
     /// What all builds may read: manifests, the lock file, settings of cargo and rustup, packages that
     /// registry packages are replaced by, vendored sources.
-    ///
-    /// # Errors
-    /// Files that cannot be read.
     pub(crate) fn readable_by_all(&self) -> Result<Found> {
         let files = self.shared_context.files.iter().chain(&self.shared_context.manifests);
         let mut all: Found = files.map(|path| self.root().join(path)).map(|path| (path.clone(), path)).collect();

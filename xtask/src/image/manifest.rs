@@ -13,13 +13,10 @@ use serde_json::Value;
 use super::platform::{Platform, PlatformObject};
 use super::reference::Digest;
 
-/// An OCI image manifest.
 pub(crate) const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 /// An OCI image index: one manifest per platform.
 pub(crate) const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
-/// An OCI image config.
 pub(crate) const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
-/// A gzip layer.
 pub(crate) const OCI_LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 /// Docker's name for a manifest.
 pub(crate) const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
@@ -154,7 +151,6 @@ impl Index {
 /// What a manifest reference can lead to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum AnyManifest {
-    /// One platform's image.
     Image(Manifest),
     /// Several platforms' images.
     Index(Index),

@@ -73,7 +73,6 @@ pub(crate) fn read_until(cmd: Cmd<'_>, deadline: Instant) -> Result<String> {
 
 /// What a child left: its exit status and both outputs.
 pub(crate) struct Output {
-    /// Exit status.
     pub(crate) status: ExitStatus,
     /// Standard output.
     pub(crate) stdout: Vec<u8>,

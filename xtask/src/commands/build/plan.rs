@@ -24,7 +24,6 @@ use crate::workspace::components::Component;
 use crate::workspace::inputs::{Input, InputHash, Inputs, SourceFile};
 use crate::workspace::settings::Asset;
 
-/// The whole build, planned.
 pub(crate) struct BuildPlan<'a> {
     pub(crate) workspace: &'a Workspace,
     pub(crate) builder: Builder,
@@ -77,7 +76,7 @@ pub(crate) fn plan<'a>(
     progress: &Progress,
 ) -> Result<BuildPlan<'a>> {
     let mut build_args = build_args(options)?;
-    let said = Said {
+    let labels = LabelArgs {
         version: build_args.remove("VERSION"),
         commit: build_args.remove("COMMIT_SHA"),
         build_date: build_args.remove("BUILD_DATE"),
@@ -92,7 +91,7 @@ pub(crate) fn plan<'a>(
     let assembler = assembler_identity(base.is_some()).into_iter();
     let of_all: Vec<Input> = assembler
         .map(|(name, version)| Input::tool(&name, version))
-        .chain(said.inputs())
+        .chain(labels.inputs())
         .chain(build_args.iter().map(|(name, value)| Input::variable(&format!("argument {name}"), value)))
         .chain(base.iter().map(|(_, digest)| Input::tool("base", digest.to_string())))
         .collect();
@@ -103,7 +102,7 @@ pub(crate) fn plan<'a>(
     let of_builder = inputs.iter().map(|(component, _)| builder.plan(workspace, component));
     let of_builder = of_builder.collect::<Result<Vec<_>>>()?;
 
-    let mut revisions = Revisions::new(workspace, said.epoch.as_deref(), progress)?;
+    let mut revisions = Revisions::new(workspace, labels.epoch.as_deref(), progress)?;
     let commit_tag = match revisions.head() {
         Some((commit, is_dirty)) => commit_tag(&workspace.packages.settings.sha_tag, commit, is_dirty)?,
         None => "local".parse()?,
@@ -117,7 +116,7 @@ pub(crate) fn plan<'a>(
             let inputs = inputs.for_build(&platform, builder);
             PlannedPlatform { sources, platform, input_hash: inputs.hash(), inputs }
         });
-        images.push(said.image(workspace, component, revision, platforms.collect(), &tags)?);
+        images.push(labels.image(workspace, component, revision, platforms.collect(), &tags)?);
     }
     workspace.keep_memory();
     let jobs = options.jobs.map_or_else(parallel::processors, usize::from);
@@ -125,7 +124,7 @@ pub(crate) fn plan<'a>(
 }
 
 /// What `--build-arg` makes all images say of themselves.
-struct Said {
+struct LabelArgs {
     version: Option<String>,
     commit: Option<String>,
     build_date: Option<String>,
@@ -133,7 +132,7 @@ struct Said {
     epoch: Option<String>,
 }
 
-impl Said {
+impl LabelArgs {
     /// What of it decides images.
     fn inputs(&self) -> impl Iterator<Item = Input> {
         let all = [("VERSION", &self.version), ("COMMIT_SHA", &self.commit), ("BUILD_DATE", &self.build_date)];

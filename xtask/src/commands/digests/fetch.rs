@@ -27,8 +27,6 @@ use crate::system::parallel;
 const ENTRY: &str = "docker-image-digests.json";
 /// Ten thousand components' record.
 const MAX_RECORD: u64 = 1024 * 1024;
-/// Images asked for at once.
-const AT_ONCE: usize = 8;
 /// The commit an image's content is from (OCI image-spec, annotations).
 const REVISION: &str = "org.opencontainers.image.revision";
 
@@ -93,7 +91,7 @@ fn from_tag(manifest: Option<&Utf8Path>, tag: &Tag, insecure: &[Registry]) -> Re
     let client = Client::new(Credentials::from_environment()).allowing_plain_http(insecure.to_vec());
     let names = repositories(&workspace, None)?;
     let template = &workspace.packages.settings.sha_tag;
-    let images = parallel::map(names, AT_ONCE, |(component, name)| {
+    let images = parallel::map(names, parallel::REQUESTS, |(component, name)| {
         let reference = name.with_tag(tag.clone());
         let image = client.inspect(&reference).with_context(|| format!("no image of `{component}` can be recorded"))?;
         let sha_tag = commit_tag(&client, &name, &image, template)?;

@@ -16,9 +16,6 @@ use crate::image::verdict::{Verdict, difference};
 use crate::registry::{Client, Credentials, WrongContent};
 use crate::system::parallel;
 
-/// Components asked for at once: registries answer slowly, not with much.
-const AT_ONCE: usize = 8;
-
 /// One line of the table.
 #[derive(Debug, Serialize)]
 struct Finding {
@@ -36,7 +33,8 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &VerifyArgs) -> Result
     // Entry by entry: one that is wrong does not hide what the others are.
     let entries = record::read_entries(&path)?;
     let client = Client::new(Credentials::from_environment()).allowing_plain_http(arguments.insecure_registry.clone());
-    let findings = parallel::map(entries.into_iter().collect(), AT_ONCE, |(name, entry)| finding(&client, name, entry));
+    let findings =
+        parallel::map(entries.into_iter().collect(), parallel::REQUESTS, |(name, entry)| finding(&client, name, entry));
     if arguments.json {
         print(&(serde_json::to_string_pretty(&findings)? + "\n"))?;
     } else {

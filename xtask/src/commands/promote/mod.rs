@@ -22,8 +22,7 @@ use crate::registry::{Client, Credentials};
 use crate::system::progress::Progress;
 use crate::workspace::names::did_you_mean;
 
-/// An environment.
-struct Place {
+struct Environment {
     name: String,
     registry: Registry,
     /// Repository template, where it has its own.
@@ -33,13 +32,13 @@ struct Place {
 /// Copies, tags, records.
 pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &PromoteArgs) -> Result<Outcome> {
     let workspace = Workspace::load(manifest, &[])?;
-    let (from, to) = (place(&workspace, &arguments.from)?, place(&workspace, &arguments.to)?);
+    let (from, to) = (environment(&workspace, &arguments.from)?, environment(&workspace, &arguments.to)?);
     ensure!(from.name != to.name, "`--from` and `--to` are both `{}`", from.name);
     let path = source_record_path(&workspace, &from, arguments.digests.as_deref())?;
     let images = record::read_of(&path, &asked_names(&arguments.components))?.images;
     ensure!(!images.is_empty(), record::empty(&path));
     for (name, image) in &images {
-        let (found, Place { name: environment, registry, .. }) = (&image.image.registry, &from);
+        let (found, Environment { name: environment, registry, .. }) = (&image.image.registry, &from);
         ensure!(
             found == registry,
             hinted(
@@ -53,8 +52,8 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &PromoteArgs) -> Resul
     let previous = record::read_if_there(&target_path)?.unwrap_or_default();
     let source = client(&from, arguments);
     let target = client(&to, arguments);
-    let questions = plan::Questions { workspace: &workspace, source: &source, target: &target, to: &to };
-    let plan = questions.plan(images, previous, &arguments.tag, target_path)?;
+    let planner = plan::Planner { workspace: &workspace, source: &source, target: &target, to: &to };
+    let plan = planner.plan(images, previous, &arguments.tag, target_path)?;
     if arguments.dry_run {
         print(&shown_plan(&plan))?;
         return Ok(Outcome::Done);
@@ -73,15 +72,15 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &PromoteArgs) -> Resul
 ///
 /// # Errors
 /// There is none, or its registry is no registry.
-fn place(workspace: &Workspace, name: &str) -> Result<Place> {
+fn environment(workspace: &Workspace, name: &str) -> Result<Environment> {
     let environments = &workspace.packages.settings.environments;
     if let Some(environment) = environments.get(name) {
         let registry =
             environment.registry.parse().with_context(|| format!("environment `{name}` has no valid `registry`"))?;
-        return Ok(Place { name: name.to_owned(), registry, repository: environment.repository.clone() });
+        return Ok(Environment { name: name.to_owned(), registry, repository: environment.repository.clone() });
     }
     if name == LOCAL {
-        return Ok(Place { name: name.to_owned(), registry: own_registry(workspace)?, repository: None });
+        return Ok(Environment { name: name.to_owned(), registry: own_registry(workspace)?, repository: None });
     }
     let mut known: Vec<&str> = environments.keys().map(String::as_str).chain([LOCAL]).collect();
     known.sort_unstable();
@@ -95,7 +94,7 @@ fn place(workspace: &Workspace, name: &str) -> Result<Place> {
 
 /// The record of the images: `--digests`, else that of the environment, else that of the last
 /// publication.
-fn source_record_path(workspace: &Workspace, from: &Place, asked: Option<&Utf8Path>) -> Result<Utf8PathBuf> {
+fn source_record_path(workspace: &Workspace, from: &Environment, asked: Option<&Utf8Path>) -> Result<Utf8PathBuf> {
     if let Some(path) = asked {
         return Ok(path.to_owned());
     }
@@ -109,7 +108,7 @@ fn source_record_path(workspace: &Workspace, from: &Place, asked: Option<&Utf8Pa
 }
 
 /// Speaks as whoever may there: each environment has its own credentials.
-fn client(place: &Place, arguments: &PromoteArgs) -> Client {
+fn client(place: &Environment, arguments: &PromoteArgs) -> Client {
     let credentials = Credentials::from_environment().for_environment(&place.name, &place.registry);
     Client::new(credentials).allowing_plain_http(arguments.insecure_registry.clone())
 }

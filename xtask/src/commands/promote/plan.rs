@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, bail, ensure};
 use camino::Utf8PathBuf;
 
-use super::Place;
+use super::Environment;
 use crate::errors::{hinted_cause, joined};
 use crate::gather::repositories::owner;
 use crate::gather::workspace::Workspace;
@@ -18,12 +18,9 @@ use crate::registry::{Client, Found, RemoteImage};
 use crate::system::parallel;
 use crate::workspace::settings::repository_name;
 
-/// Images asked about at once.
-const AT_ONCE: usize = 8;
 /// How to learn more of an image that is not there.
 const VERIFY: &str = "`cargo xtask digests verify` checks a record";
 
-/// A promotion.
 pub(super) struct Plan {
     /// The images that are promoted.
     pub(super) images: Vec<PlannedImage>,
@@ -35,7 +32,6 @@ pub(super) struct Plan {
 
 /// One image's promotion.
 pub(super) struct PlannedImage {
-    /// The component.
     pub(super) name: String,
     /// As the source's record has it.
     pub(super) recorded: RecordedImage,
@@ -45,20 +41,17 @@ pub(super) struct PlannedImage {
     pub(super) target: ImageReference,
     /// Whether the repository has all of it, under whatever tag.
     pub(super) is_there: bool,
-    /// The tags it gets.
     pub(super) tags: Vec<PlannedTag>,
 }
 
 /// A tag in the target's repository.
 pub(super) struct PlannedTag {
-    /// The tag.
     pub(super) tag: ImageTag,
     /// What it names now.
     pub(super) now: Option<Digest>,
 }
 
-/// Who is asked.
-pub(super) struct Questions<'a> {
+pub(super) struct Planner<'a> {
     /// For templates and settings.
     pub(super) workspace: &'a Workspace,
     /// Reads where the images are.
@@ -66,10 +59,10 @@ pub(super) struct Questions<'a> {
     /// Reads where they go.
     pub(super) target: &'a Client,
     /// The environment they go to.
-    pub(super) to: &'a Place,
+    pub(super) to: &'a Environment,
 }
 
-impl Questions<'_> {
+impl Planner<'_> {
     /// Asks both registries. Nothing is changed.
     ///
     /// # Errors
@@ -85,11 +78,11 @@ impl Questions<'_> {
         for (name, _) in &images {
             previous.images.remove(name);
         }
-        let planned = parallel::map(images, AT_ONCE, |(name, recorded)| {
+        let planned = parallel::map(images, parallel::REQUESTS, |(name, recorded)| {
             let failed = format!("cannot promote `{name}`");
             self.image(name, recorded, extra).context(failed)
         });
-        let carried = parallel::map(previous.images.iter().collect(), AT_ONCE, |(name, recorded)| {
+        let carried = parallel::map(previous.images.iter().collect(), parallel::REQUESTS, |(name, recorded)| {
             self.still_there(recorded).map_err(|cause| {
                 let error = format!("`{name}` in `{path}` is not what `{}` has", self.to.name);
                 hinted_cause(cause, error, "promote it as well, or delete the file")

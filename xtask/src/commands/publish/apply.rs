@@ -24,9 +24,7 @@ pub(crate) const UPLOADS: usize = 4;
 
 /// A component's image, whole in the registry.
 pub(crate) struct Published {
-    /// The component.
     pub(crate) name: String,
-    /// Its repository.
     pub(crate) repository: ImageReference,
     /// Its manifest or index.
     pub(crate) manifest: FetchedManifest,
@@ -42,9 +40,6 @@ pub(crate) struct Published {
 
 impl Published {
     /// Gives it a tag, unless it has it.
-    ///
-    /// # Errors
-    /// As [`Client::tag`].
     pub(crate) fn tag(&self, client: &Client, tag: &Tag, is_immutable: bool) -> Result<()> {
         if self.named_by.contains(tag) {
             return Ok(());

@@ -6,7 +6,6 @@ use anyhow::{Context, Result, bail};
 use camino::Utf8Path;
 
 use super::apply::{Outcomes, Published};
-use super::plan::LOOKUPS;
 use super::summary;
 use crate::errors::{hinted, shown};
 use crate::gather::record;
@@ -19,8 +18,8 @@ use crate::registry::Client;
 use crate::registry::tagging::{Untagged, tag_all};
 use crate::system::environment::variable;
 use crate::system::files::{append, write_durably};
-use crate::system::interrupt;
 use crate::system::progress::Progress;
+use crate::system::{interrupt, parallel};
 
 /// The images of all components, or an error once all failures and all that was pushed are named.
 ///
@@ -51,9 +50,6 @@ pub(crate) fn all_or_what_was_pushed(outcomes: Outcomes, progress: &Progress) ->
 }
 
 /// Gives all images all tags.
-///
-/// # Errors
-/// As [`tag_all`].
 pub(crate) fn tag(client: &Client, published: &[Published], tags: &Tags, progress: &Progress) -> Result<()> {
     let images: Vec<_> = published
         .iter()
@@ -63,7 +59,7 @@ pub(crate) fn tag(client: &Client, published: &[Published], tags: &Tags, progres
             tags: tags.all.iter().filter(|tag| !image.named_by.contains(&tag.tag)).collect(),
         })
         .collect();
-    tag_all(client, &images, LOOKUPS, progress).map(drop)
+    tag_all(client, &images, parallel::REQUESTS, progress).map(drop)
 }
 
 /// What an interrupt says until the record is written.
@@ -121,9 +117,6 @@ pub(crate) fn write(
 }
 
 /// Writes the service manifest.
-///
-/// # Errors
-/// A file that cannot be written.
 pub(crate) fn write_service_manifest(workspace: &Workspace, manifest: &ServiceManifest) -> Result<()> {
     write_durably(&workspace.root().join(SERVICE_MANIFEST_PATH), manifest.to_text().as_bytes())
 }

@@ -7,7 +7,7 @@ use camino::Utf8Path;
 
 use super::apply::Published;
 use super::lookup::{Decision, Wanted, look_up};
-use super::plan::{LOOKUPS, all_or_all_errors, carried, joint_hash};
+use super::plan::{all_or_all_errors, carried, joint_hash};
 use super::{Release, ci_state, client, finish, tags};
 use crate::cli::MergeArgs;
 use crate::commands::build::options;
@@ -62,7 +62,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &MergeArgs) -> Result<
         return Ok(Outcome::Done);
     }
     finish::note_unwritten(&path);
-    let merged = parallel::map(work, LOOKUPS, |(name, image, repository)| {
+    let merged = parallel::map(work, parallel::REQUESTS, |(name, image, repository)| {
         merge(&client, name, image, repository, &tags).with_context(|| format!("cannot merge `{name}`"))
     });
     let release = Release {

@@ -43,7 +43,6 @@ use crate::workspace::settings::Latest;
 /// Where `publish` writes; changes there leave the tree clean.
 const OUTPUT: &str = "artifacts/docker";
 
-/// Publishes the chosen components.
 pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &PublishArgs) -> Result<Outcome> {
     let progress = Progress::new();
     let platforms = options::platforms(&arguments.options.platform)?;
@@ -84,9 +83,6 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &PublishArgs) -> Resul
 
 /// `docker-build --push`: what was asked for is built, pushed, and tagged with the commit and `asked`; nothing is
 /// recorded.
-///
-/// # Errors
-/// As [`run`].
 pub(crate) fn push(mut build: BuildPlan<'_>, arguments: &DockerBuildArgs, progress: &Progress) -> Result<Outcome> {
     let workspace = build.workspace;
     let mut ci = ci_state(workspace)?;
@@ -174,13 +170,11 @@ impl Run<'_> {
 
 /// What the end of a publication needs.
 pub(crate) struct Release<'a> {
-    /// The workspace.
     pub(crate) workspace: &'a Workspace,
     /// Tags of this build.
     pub(crate) tags: &'a Tags,
     /// Tags of `--tag` and `CI_IMAGE_TAG`.
     pub(crate) asked: &'a [Tag],
-    /// Where the record goes.
     pub(crate) path: &'a Utf8Path,
     /// The record so far.
     pub(crate) previous: DigestRecord,

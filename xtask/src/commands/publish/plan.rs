@@ -15,14 +15,8 @@ use crate::image::tags::{Tags, inputs_tag};
 use crate::registry::{Client, Found};
 use crate::system::parallel;
 
-/// Requests to the registry at once, where nothing else bounds them.
-pub(crate) const LOOKUPS: usize = 8;
-
-/// One component's publication.
 pub(crate) struct PlannedComponent {
-    /// The component.
     pub(crate) name: String,
-    /// Its repository.
     pub(crate) repository: ImageReference,
     /// The tag under which an image of these inputs is found.
     pub(crate) inputs_tag: Tag,
@@ -45,7 +39,7 @@ pub(crate) fn plan(
     rebuild: bool,
     is_push: bool,
 ) -> Result<Vec<PlannedComponent>> {
-    let planned = parallel::map(build.images.iter().collect(), LOOKUPS, |image: &PlannedImage<'_>| {
+    let planned = parallel::map(build.images.iter().collect(), parallel::REQUESTS, |image: &PlannedImage<'_>| {
         let name = image.component.name.clone();
         let repository = repository(build.workspace, &name, registry)?;
         let hashes: BTreeMap<Platform, String> =
@@ -95,7 +89,7 @@ pub(crate) fn carried(
 ) -> Result<BTreeMap<String, RecordedImage>> {
     let entries: Vec<_> =
         others.iter().filter_map(|(name, repository)| Some((name, repository, previous.images.get(name)?))).collect();
-    let checked = parallel::map(entries, LOOKUPS, |(name, repository, entry)| {
+    let checked = parallel::map(entries, parallel::REQUESTS, |(name, repository, entry)| {
         let mend = "publish all components to begin a new record";
         if entry.repository != repository.name() {
             let (had, has) = (&entry.repository, repository.name());
