@@ -55,8 +55,8 @@ pub(crate) fn select<'a>(components: &'a [Component], names: &[String]) -> Resul
 /// with one that is no component.
 pub(crate) fn discover(packages: &Packages, selection: &Selection, resolves: &Resolves) -> Result<Vec<Component>> {
     let mut components = Vec::new();
-    for folder in &selection.folders {
-        let package = packages.member_in(folder).context("a selected package is no member")?;
+    for package in packages.members.iter().filter(|member| selection.folders.contains(&member.folder)) {
+        let folder = &package.folder;
         let mut nodes = BTreeSet::new();
         let mut binaries: Vec<&Target> = Vec::new();
         for resolve in resolves.values() {

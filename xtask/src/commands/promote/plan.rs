@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use camino::Utf8PathBuf;
 
 use super::Environment;
-use crate::errors::{hinted_cause, joined};
+use crate::errors::{all, hinted_cause};
 use crate::gather::repositories::owner;
 use crate::gather::workspace::Workspace;
 use crate::image::manifest::Descriptor;
@@ -88,15 +88,9 @@ impl Planner<'_> {
                 hinted_cause(cause, error, "promote it as well, or delete the file")
             })
         });
-        let mut images = Vec::new();
-        let mut errors: Vec<anyhow::Error> = carried.into_iter().filter_map(Result::err).collect();
-        for result in planned {
-            match result {
-                Ok(image) => images.push(image),
-                Err(error) => errors.push(error),
-            }
-        }
-        joined(errors).map_or(Ok(Plan { images, carried: previous.images, path }), Err)
+        let carried = carried.into_iter().map(|result| result.map(|()| None));
+        let images = all(carried.chain(planned.into_iter().map(|result| result.map(Some))))?;
+        Ok(Plan { images: images.into_iter().flatten().collect(), carried: previous.images, path })
     }
 
     fn image(&self, name: String, recorded: RecordedImage, extra: &[Tag]) -> Result<PlannedImage> {

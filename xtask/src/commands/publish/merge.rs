@@ -7,12 +7,12 @@ use camino::Utf8Path;
 
 use super::apply::Published;
 use super::lookup::{Decision, Wanted, look_up};
-use super::plan::{all_or_all_errors, carried, joint_hash};
+use super::plan::{carried, joint_hash};
 use super::{Release, ci_state, client, finish, tags};
 use crate::cli::MergeArgs;
 use crate::commands::build::options;
 use crate::commands::{Outcome, print};
-use crate::errors::hinted;
+use crate::errors::{all, hinted};
 use crate::gather::record;
 use crate::gather::repositories::repositories;
 use crate::gather::workspace::Workspace;
@@ -75,7 +75,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &MergeArgs) -> Result<
         with_manifests: !arguments.no_manifests,
         as_json: arguments.json,
     };
-    release.finish(&client, all_or_all_errors(merged)?, &progress)
+    release.finish(&client, all(merged)?, &progress)
 }
 
 fn read(arguments: &MergeArgs) -> Result<Vec<(String, Part)>> {

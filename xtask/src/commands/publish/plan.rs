@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 
 use super::lookup::{Decision, Wanted, look_up};
 use crate::commands::build::plan::{BuildPlan, PlannedImage};
-use crate::errors::{hinted, joined};
+use crate::errors::{all, hinted};
 use crate::gather::repositories::repository;
 use crate::image::platform::Platform;
 use crate::image::record::{DigestRecord, RecordedImage};
@@ -53,7 +53,7 @@ pub(crate) fn plan(
         }
         Ok(PlannedComponent { name, repository, inputs_tag, hashes, decision })
     });
-    all_or_all_errors(planned)
+    all(planned)
 }
 
 /// The hash of an image: its platform's, or one over those of its platforms (in their order).
@@ -62,19 +62,6 @@ pub(crate) fn joint_hash<'a>(mut hashes: impl ExactSizeIterator<Item = &'a Strin
         1 => hashes.next().cloned().unwrap_or_default(),
         _ => Digest::of(hashes.map(|hash| format!("{hash}\n")).collect::<String>().as_bytes()).hex().to_owned(),
     }
-}
-
-/// The results, or one error that tells all that went wrong.
-pub(crate) fn all_or_all_errors<T>(results: Vec<Result<T>>) -> Result<Vec<T>> {
-    let mut good = Vec::new();
-    let mut errors = Vec::new();
-    for result in results {
-        match result {
-            Ok(value) => good.push(value),
-            Err(error) => errors.push(error),
-        }
-    }
-    joined(errors).map_or(Ok(good), Err)
 }
 
 /// The entries of the previous record for components that are not published now, checked: the
@@ -108,5 +95,5 @@ pub(crate) fn carried(
             }
         }
     });
-    Ok(all_or_all_errors(checked)?.into_iter().collect())
+    Ok(all(checked)?.into_iter().collect())
 }
