@@ -154,7 +154,6 @@ impl BaseImage {
         &self.config
     }
 
-    /// Its layers, lowest first.
     pub(crate) fn layers(&self) -> &[Descriptor] {
         &self.layers
     }

@@ -19,7 +19,6 @@ pub(crate) struct ComponentImage<'a> {
     pub(crate) platform: Platform,
     /// What it builds on; `None` is `scratch`.
     pub(crate) base: Option<BaseImage>,
-    /// Declared files.
     pub(crate) assets: Vec<Entry>,
     pub(crate) program: Source,
     /// VERSION, COMMIT_SHA and BUILD_DATE as the image says them.
@@ -35,7 +34,6 @@ pub(crate) struct ComponentImage<'a> {
 }
 
 impl ComponentImage<'_> {
-    /// The image's specification.
     pub(crate) fn spec(self) -> ImageSpec {
         let root_files = if self.base.is_none() { root_files() } else { Vec::new() };
         self.spec_with(root_files)

@@ -179,9 +179,6 @@ impl Layout {
     }
 
     /// Keeps only the images whose names `keep` accepts, and their blobs.
-    ///
-    /// # Errors
-    /// Files that cannot be written or removed.
     pub(crate) fn retain(&self, mut keep: impl FnMut(&str) -> bool) -> Result<()> {
         let mut state = self.state();
         state.images.retain(|name, _| keep(name));

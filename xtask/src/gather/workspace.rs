@@ -353,9 +353,6 @@ impl Workspace {
 
     /// What the build of `component` may read beyond what all may: where each file is read from, by
     /// absolute path.
-    ///
-    /// # Errors
-    /// A declared path that does not exist.
     pub(crate) fn readable(&self, component: &Component) -> Result<Found> {
         let sources = component.closure.iter().filter_map(|folder| self.sources.get(folder));
         let mut all: Found = sources.flat_map(|sources| sources.found.clone()).collect();
@@ -364,9 +361,6 @@ impl Workspace {
     }
 
     /// Where the files that settings declare for `component` are in the context.
-    ///
-    /// # Errors
-    /// A declared path that does not exist.
     pub(crate) fn declared_places(&self, component: &Component) -> Result<BTreeSet<Utf8PathBuf>> {
         let files = self.declared_files(component)?.into_iter().flat_map(|(_, found)| found.into_keys());
         Ok(files.map(|path| self.top.place(&path)).collect())

@@ -45,9 +45,7 @@ pub(crate) fn oci_layer_type(media_type: &str) -> &str {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Descriptor {
-    /// What the content is.
     pub(crate) media_type: String,
-    /// The content's digest.
     pub(crate) digest: Digest,
     /// The content's size in bytes.
     pub(crate) size: u64,
@@ -96,7 +94,6 @@ pub(crate) struct Manifest {
     /// The manifest's own media type; OCI lets writers leave it out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) media_type: Option<String>,
-    /// The image's config.
     pub(crate) config: Descriptor,
     /// The layers, lowest first.
     pub(crate) layers: Vec<Descriptor>,
@@ -106,7 +103,6 @@ pub(crate) struct Manifest {
 }
 
 impl Manifest {
-    /// An OCI manifest.
     pub(crate) fn new(config: Descriptor, layers: Vec<Descriptor>) -> Self {
         Manifest {
             schema_version: 2,
@@ -134,7 +130,6 @@ pub(crate) struct Index {
     /// The index's own media type; OCI lets writers leave it out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) media_type: Option<String>,
-    /// What it points to.
     pub(crate) manifests: Vec<Descriptor>,
     /// Notes, sorted.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -142,7 +137,6 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    /// An OCI index.
     pub(crate) fn new(manifests: Vec<Descriptor>) -> Self {
         Index { schema_version: 2, media_type: Some(OCI_INDEX.to_owned()), manifests, annotations: BTreeMap::new() }
     }
@@ -152,7 +146,6 @@ impl Index {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum AnyManifest {
     Image(Manifest),
-    /// Several platforms' images.
     Index(Index),
 }
 
@@ -194,14 +187,10 @@ pub(crate) struct ConfigFile {
     /// When the image was made, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) created: Option<String>,
-    /// The processor family.
     pub(crate) architecture: String,
-    /// The processor's variant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) variant: Option<String>,
-    /// The operating system.
     pub(crate) os: String,
-    /// How a container starts.
     #[serde(default)]
     pub(crate) config: ContainerConfig,
     /// The layers' digests, uncompressed.
@@ -270,10 +259,8 @@ pub(crate) struct History {
     /// When, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) created: Option<String>,
-    /// By which step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) created_by: Option<String>,
-    /// A note.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) comment: Option<String>,
     /// Whether the step made no layer.

@@ -74,9 +74,6 @@ impl DigestRecord {
     }
 
     /// The entries as they are, by component.
-    ///
-    /// # Errors
-    /// The text is no JSON object.
     pub(crate) fn entries(text: &str) -> Result<BTreeMap<String, Value>> {
         serde_json::from_str(text).context("the digest record is no JSON object")
     }

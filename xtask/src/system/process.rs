@@ -81,9 +81,6 @@ pub(crate) struct Output {
 }
 
 /// Runs `cmd` to its end, whatever its exit status.
-///
-/// # Errors
-/// The program cannot be started.
 pub(crate) fn output(cmd: Cmd<'_>) -> Result<Output> {
     let mut command = prepared(cmd);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

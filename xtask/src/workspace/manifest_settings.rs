@@ -43,7 +43,6 @@ pub(crate) enum ValueKind {
 }
 
 impl ManifestSource {
-    /// The file or folder.
     pub(crate) fn path(&self) -> &Utf8Path {
         match self {
             ManifestSource::Path(path) => path,

@@ -36,7 +36,6 @@ pub(crate) struct BuildPlan<'a> {
     pub(crate) is_strict: bool,
 }
 
-/// One component's image.
 pub(crate) struct PlannedImage<'a> {
     pub(crate) component: &'a Component,
     /// VERSION, COMMIT_SHA and BUILD_DATE as the image says them.

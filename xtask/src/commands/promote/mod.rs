@@ -29,7 +29,6 @@ struct Environment {
     repository: Option<String>,
 }
 
-/// Copies, tags, records.
 pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &PromoteArgs) -> Result<Outcome> {
     let workspace = Workspace::load(manifest, &[])?;
     let (from, to) = (environment(&workspace, &arguments.from)?, environment(&workspace, &arguments.to)?);
@@ -135,7 +134,6 @@ fn shown_plan(plan: &Plan) -> String {
     text + &format!("write  {}\n", plan.path)
 }
 
-/// What is there now.
 fn shown_result(plan: &Plan, record: &DigestRecord) -> String {
     let rows: Vec<_> = plan
         .images

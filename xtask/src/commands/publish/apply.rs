@@ -48,7 +48,6 @@ impl Published {
     }
 }
 
-/// Results by component.
 pub(crate) type Outcomes = BTreeMap<String, Result<Published>>;
 
 /// Carries the plan out, tags apart. A component's failure does not stop the others.
@@ -104,7 +103,6 @@ pub(crate) fn apply(
     Ok(outcomes)
 }
 
-/// Pushes one built image.
 fn push(
     client: &Client,
     layout: &Layout,

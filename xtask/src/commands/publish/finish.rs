@@ -22,9 +22,6 @@ use crate::system::progress::Progress;
 use crate::system::{interrupt, parallel};
 
 /// The images of all components, or an error once all failures and all that was pushed are named.
-///
-/// # Errors
-/// One component failed.
 pub(crate) fn all_or_what_was_pushed(outcomes: Outcomes, progress: &Progress) -> Result<Vec<Published>> {
     let mut published = Vec::new();
     let mut failed = Vec::new();
@@ -116,7 +113,6 @@ pub(crate) fn write(
     Ok(())
 }
 
-/// Writes the service manifest.
 pub(crate) fn write_service_manifest(workspace: &Workspace, manifest: &ServiceManifest) -> Result<()> {
     write_durably(&workspace.root().join(SERVICE_MANIFEST_PATH), manifest.to_text().as_bytes())
 }

@@ -180,7 +180,6 @@ pub(crate) struct Release<'a> {
     pub(crate) previous: DigestRecord,
     /// Entries of components that are not published now.
     pub(crate) carried: BTreeMap<String, RecordedImage>,
-    /// Whether manifests are pinned.
     pub(crate) with_manifests: bool,
     /// Whether the record is printed as JSON.
     pub(crate) as_json: bool,
