@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt::{self, Display};
 
-use anyhow::Error;
+use anyhow::{Error, Result};
 
 /// What to do about an error. It is a cause of the error, and is printed after all causes.
 #[derive(Debug)]
@@ -42,6 +42,15 @@ pub(crate) fn hinted_cause(
 pub(crate) fn changed_meanwhile(path: impl Display) -> Error {
     let error = format!("`{path}` changed while this ran, so what would be built is not what was planned");
     hinted(error, "run it again")
+}
+
+/// All values, or one error of all errors.
+pub(crate) fn all<T>(results: impl IntoIterator<Item = Result<T>>) -> Result<Vec<T>> {
+    let (mut values, mut errors) = (Vec::new(), Vec::new());
+    for result in results {
+        result.map_or_else(|error| errors.push(error), |value| values.push(value));
+    }
+    joined(errors).map_or(Ok(values), Err)
 }
 
 /// One error of several: a line for each, then what to do about them.

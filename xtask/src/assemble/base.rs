@@ -39,7 +39,6 @@ pub(crate) enum BaseReference {
 pub(crate) enum LayoutSelector {
     /// By the annotation `org.opencontainers.image.ref.name`.
     Name(String),
-    /// By digest.
     Digest(Digest),
 }
 
@@ -141,7 +140,6 @@ impl BaseImage {
         &self.name
     }
 
-    /// What it runs on.
     pub(crate) fn platform(&self) -> &Platform {
         &self.platform
     }
@@ -152,12 +150,10 @@ impl BaseImage {
         &self.manifest
     }
 
-    /// Its config.
     pub(crate) fn config(&self) -> &ConfigFile {
         &self.config
     }
 
-    /// Its layers, lowest first.
     pub(crate) fn layers(&self) -> &[Descriptor] {
         &self.layers
     }
@@ -189,7 +185,6 @@ impl BaseImage {
     }
 }
 
-/// Where content comes from.
 enum Origin<'a> {
     Registry { client: &'a Client, image: ImageReference, cache: &'a Utf8Path },
     Layout(&'a Utf8Path),
@@ -201,7 +196,6 @@ impl Origin<'_> {
         self.cached(digest, |client, image| Ok(client.get_manifest(&image.with_digest(digest.clone()))?.bytes))
     }
 
-    /// A config.
     fn config(&self, descriptor: &Descriptor) -> Result<Vec<u8>> {
         let bytes = self.cached(&descriptor.digest, |client, image| {
             let mut bytes = Vec::new();

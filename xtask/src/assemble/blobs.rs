@@ -68,7 +68,6 @@ impl Blobs {
         Blobs { folder, memory, checked: Mutex::new(checked.collect()) }
     }
 
-    /// The folder.
     pub(super) fn folder(&self) -> &Utf8Path {
         &self.folder
     }
@@ -150,9 +149,6 @@ fn check(mut file: File, path: &Utf8Path, digest: &Digest, size: u64) -> Result<
 }
 
 /// Opens a blob of the layout in `dir` for once, hashing it first.
-///
-/// # Errors
-/// As [`Blobs::open`].
 pub(crate) fn open_blob(dir: &Utf8Path, digest: &Digest, size: u64) -> Result<File> {
     let path = dir.join("blobs/sha256").join(digest.hex());
     let file = File::open(&path).with_context(|| format!("cannot read `{path}`"))?;

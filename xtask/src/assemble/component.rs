@@ -16,13 +16,10 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 pub(crate) struct ComponentImage<'a> {
     /// The component, with its settings.
     pub(crate) component: &'a Component,
-    /// What it runs on.
     pub(crate) platform: Platform,
     /// What it builds on; `None` is `scratch`.
     pub(crate) base: Option<BaseImage>,
-    /// Declared files.
     pub(crate) assets: Vec<Entry>,
-    /// The executable.
     pub(crate) program: Source,
     /// VERSION, COMMIT_SHA and BUILD_DATE as the image says them.
     pub(crate) version: &'a str,
@@ -37,7 +34,6 @@ pub(crate) struct ComponentImage<'a> {
 }
 
 impl ComponentImage<'_> {
-    /// The image's specification.
     pub(crate) fn spec(self) -> ImageSpec {
         let root_files = if self.base.is_none() { root_files() } else { Vec::new() };
         self.spec_with(root_files)

@@ -18,20 +18,16 @@ const OPAQUE: &str = ".wh..wh..opq";
 pub(crate) struct LayerEntry {
     /// The path as the tar file has it.
     pub(crate) path: String,
-    /// What it is.
     pub(crate) kind: LayerEntryKind,
 }
 
-/// What a [`LayerEntry`] is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LayerEntryKind {
-    /// A directory.
     Directory,
     /// A symlink to this target.
     Symlink(String),
     /// A file that [`FileTree::keeps_text_of`] names, with its text.
     Text(String),
-    /// Anything else.
     Other,
 }
 

@@ -19,7 +19,6 @@ use crate::image::time::rfc3339;
 /// What decides an image of one platform: the same specification and files give the same digest.
 #[derive(Clone, Debug)]
 pub(crate) struct ImageSpec {
-    /// What it runs on.
     pub(crate) platform: Platform,
     /// What it builds on; `None` is `scratch`.
     pub(crate) base: Option<BaseImage>,

@@ -17,7 +17,6 @@ use crate::image::reference::Digest;
 pub(crate) struct LayerSpec {
     /// What the layer is called in size breakdowns and in the image's history.
     pub(crate) name: String,
-    /// The files.
     pub(crate) entries: Vec<Entry>,
 }
 

@@ -80,9 +80,6 @@ impl Layout {
     }
 
     /// As [`Layout::open`]; calls `waiting` once before it waits.
-    ///
-    /// # Errors
-    /// As [`Layout::open`].
     pub(crate) fn open_or_wait(dir: &Utf8Path, waiting: impl FnOnce()) -> Result<Self> {
         Layout::open_locked(dir, waiting).with_context(|| format!("cannot open the image layout `{dir}`"))
     }
@@ -183,9 +180,6 @@ impl Layout {
     }
 
     /// Keeps only the images whose names `keep` accepts, and their blobs.
-    ///
-    /// # Errors
-    /// Files that cannot be written or removed.
     pub(crate) fn retain(&self, mut keep: impl FnMut(&str) -> bool) -> Result<()> {
         let mut state = self.state();
         state.images.retain(|name, _| keep(name));
@@ -235,9 +229,6 @@ impl Layout {
     }
 
     /// Writes a blob of these bytes, and gives its digest and size.
-    ///
-    /// # Errors
-    /// Files that cannot be written.
     pub(crate) fn write_bytes(&self, bytes: &[u8]) -> Result<(Digest, u64)> {
         let digest = Digest::of(bytes);
         self.state().in_use.insert(digest.clone());
@@ -254,9 +245,6 @@ impl Layout {
     }
 
     /// Remembers what a layer was compressed to.
-    ///
-    /// # Errors
-    /// A file that cannot be written.
     pub(crate) fn remember_layer(&self, diff_id: &Digest, digest: &Digest, size: u64) -> Result<()> {
         let mut state = self.state();
         let known = KnownBlob { digest: digest.clone(), size };

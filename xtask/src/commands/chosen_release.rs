@@ -2,10 +2,10 @@
 
 use anyhow::{Context, Result, ensure};
 
-use super::components::image_name_in;
 use super::environment::{client_of, environment};
 use crate::errors::hinted;
 use crate::gather::ci::CiState;
+use crate::gather::repositories::repository;
 use crate::gather::workspace::Workspace;
 use crate::image::promotion::LOCAL;
 use crate::image::reference::{Digest, ImageReference, Registry, Tag};
@@ -23,7 +23,7 @@ pub(crate) fn releases<'a>(
     client: &'a Client,
     registry: Option<&Registry>,
 ) -> Result<Releases<'a>> {
-    releases_in(workspace, client, image_name_in(workspace, RELEASES, registry)?)
+    releases_in(workspace, client, repository(workspace, RELEASES, registry)?)
 }
 
 /// As [`releases`], in this repository.

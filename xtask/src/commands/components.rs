@@ -2,7 +2,7 @@
 
 mod inputs;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use camino::Utf8Path;
 use serde_json::json;
 
@@ -10,11 +10,8 @@ use super::filter::choose;
 use super::table::table;
 use super::{Outcome, print};
 use crate::cli::ComponentsArgs;
-use crate::gather::ci::repository_owner;
+use crate::gather::repositories::repository;
 use crate::gather::workspace::Workspace;
-use crate::image::reference::{ImageReference, Registry};
-use crate::system::environment::variable;
-use crate::workspace::settings::{WorkspaceSettings, repository_name};
 
 /// Lists the chosen components.
 pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &ComponentsArgs) -> Result<Outcome> {
@@ -26,8 +23,11 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &ComponentsArgs) -> Re
         return inputs::differences(&workspace, arguments, from, to);
     }
     let chosen = choose(&workspace, &arguments.filter)?;
-    let images: Vec<_> =
-        chosen.components.iter().map(|component| image_name(&workspace, &component.name)).collect::<Result<_>>()?;
+    let images: Vec<_> = chosen
+        .components
+        .iter()
+        .map(|component| repository(&workspace, &component.name, None))
+        .collect::<Result<_>>()?;
     if arguments.json {
         let list: Vec<_> = chosen
             .components
@@ -82,31 +82,4 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &ComponentsArgs) -> Re
 
 fn folder_name(folder: &Utf8Path) -> &str {
     if folder.as_str().is_empty() { "." } else { folder.as_str() }
-}
-
-/// Registry and repository of a component's images: `CI_REGISTRY` and the owner that CI
-/// tells win over the settings.
-pub(crate) fn image_name(workspace: &Workspace, component: &str) -> Result<ImageReference> {
-    image_name_in(workspace, component, None)
-}
-
-/// As [`image_name`], in `registry` when one is given.
-pub(crate) fn image_name_in(
-    workspace: &Workspace,
-    component: &str,
-    registry: Option<&Registry>,
-) -> Result<ImageReference> {
-    let settings = &workspace.packages.settings;
-    let wrong = || format!("`registry` and `repository` give no valid image name for `{component}`");
-    let registry = match registry {
-        Some(registry) => registry.clone(),
-        None => own_registry(settings).with_context(wrong)?,
-    };
-    let repository = repository_name(&settings.repository, component, repository_owner().as_deref());
-    Ok(ImageReference::new(registry, repository.parse().with_context(wrong)?))
-}
-
-/// The registry of the workspace's images: `CI_REGISTRY` wins over the settings.
-pub(crate) fn own_registry(settings: &WorkspaceSettings) -> Result<Registry> {
-    variable("CI_REGISTRY").unwrap_or_else(|| settings.registry.clone()).parse()
 }

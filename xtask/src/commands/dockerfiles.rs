@@ -4,11 +4,11 @@ use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 use similar::TextDiff;
 
-use super::docker_build::check_assets;
 use super::{Outcome, print};
 use crate::cli::DockerfilesArgs;
 use crate::dockerfile::{MARK, ignore, text};
 use crate::errors::hinted;
+use crate::gather::assets::check_assets;
 use crate::gather::dockerfiles::{by_package, plan};
 use crate::gather::workspace::Workspace;
 use crate::system::files::write_atomically;

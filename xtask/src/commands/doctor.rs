@@ -5,12 +5,12 @@ use camino::Utf8Path;
 use serde::Serialize;
 use xshell::{Shell, cmd};
 
-use super::components::image_name;
 use super::table::table;
 use super::{Outcome, print};
 use crate::cli::DoctorArgs;
 use crate::compile::engine::Engine;
 use crate::errors::first_line;
+use crate::gather::repositories::repository;
 use crate::gather::workspace::Workspace;
 use crate::http::RetryPolicy;
 use crate::registry::{Client, Credentials};
@@ -176,7 +176,7 @@ fn system_needs(workspace: &Workspace, findings: &mut Vec<Finding>) -> Result<()
 /// would use: any answer but a refusal will do.
 fn registry(workspace: &Workspace, findings: &mut Vec<Finding>) -> Result<()> {
     let Some(component) = workspace.components.first() else { return Ok(()) };
-    let name = image_name(workspace, &component.name)?;
+    let name = repository(workspace, &component.name, None)?;
     let credentials = Credentials::from_environment();
     let who = credentials.describe(&name.registry, &name.repository);
     let client = Client::with_policy(credentials, RetryPolicy { tries: 1, ..RetryPolicy::default() });

@@ -2,9 +2,9 @@
 
 use anyhow::{Context, Result, bail};
 
-use super::components::own_registry;
 use crate::errors::hinted;
-use crate::gather::ci::repository_owner;
+use crate::gather::repositories::own_registry;
+use crate::gather::repositories::owner;
 use crate::gather::workspace::Workspace;
 use crate::image::promotion::LOCAL;
 use crate::image::reference::{ImageReference, Registry};
@@ -74,7 +74,7 @@ impl Environment {
     /// The template gives no valid name.
     pub(crate) fn repository_of(&self, workspace: &Workspace, component: &str) -> Result<ImageReference> {
         let template = self.repository.as_ref().unwrap_or(&workspace.packages.settings.repository);
-        let repository = repository_name(template, component, repository_owner().as_deref());
+        let repository = repository_name(template, component, owner().as_deref());
         let repository = repository
             .parse()
             .with_context(|| format!("`repository` of environment `{}` gives no valid name", self.name))?;

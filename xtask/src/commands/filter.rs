@@ -12,9 +12,9 @@ use crate::system::environment::variable;
 use crate::system::files::TemporaryFolder;
 use crate::system::git::Git;
 use crate::workspace::affected::{Reason, affected};
-use crate::workspace::components::Component;
+use crate::workspace::components::{Component, select};
 use crate::workspace::inputs::Inputs;
-use crate::workspace::selection::{select, split_list};
+use crate::workspace::names::split_list;
 
 /// Variables that name components when no argument does; the first one set wins.
 const VARIABLES: &[&str] = &["CI_SERVICES", "CI_SERVICE_FILTER", "SERVICES"];

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use camino::Utf8Path;
 
-use super::docker_build::options::platforms;
+use super::build::options::platforms;
 use super::{Outcome, print};
 use crate::cli::MatrixArgs;
 use crate::gather::workspace::Workspace;

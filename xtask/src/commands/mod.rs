@@ -1,5 +1,6 @@
 //! One file per command: gather, plan, apply, report.
 
+mod build;
 mod chosen_release;
 mod components;
 mod deploy;
@@ -51,7 +52,7 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::DockerBuild(arguments) => docker_build::run(manifest, arguments, publish::push),
         Command::Publish(arguments) => publish::run(manifest, arguments),
         Command::Manifests(arguments) => manifests::run(manifest, arguments),
-        Command::Digests(command) => digests::run(manifest, command),
+        Command::Digests(command) => digests::run(manifest, command, publish::merge::run),
         Command::Promote(arguments) => promote::run(manifest, arguments),
         Command::Deploy(arguments) => deploy::run(manifest, arguments),
         Command::Rollback(arguments) => deploy::rollback(manifest, arguments),

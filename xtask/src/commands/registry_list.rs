@@ -7,20 +7,20 @@ use anyhow::Result;
 use camino::Utf8Path;
 use serde::Serialize;
 
-use super::components::image_name_in;
 use super::filter::asked_names;
 use super::table::{age, bytes, table};
 use super::{Outcome, print};
 use crate::cli::ListArgs;
 use crate::errors::shown;
+use crate::gather::repositories::repository;
 use crate::gather::workspace::Workspace;
 use crate::image::platform::Platform;
 use crate::image::reference::{Digest, ImageReference, Tag};
 use crate::image::tags::is_inputs_tag;
 use crate::image::time::parse_rfc3339;
-use crate::registry::{Client, Credentials, PARALLEL_REQUESTS, RemoteImage};
+use crate::registry::{Client, Credentials, RemoteImage};
 use crate::system::parallel;
-use crate::workspace::selection::select;
+use crate::workspace::components::select;
 
 /// One component's repository.
 #[derive(Debug, Serialize)]
@@ -55,7 +55,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &ListArgs) -> Result<O
     let repositories: Vec<(String, ImageReference)> = chosen
         .into_iter()
         .map(|component| {
-            let repository = image_name_in(&workspace, &component.name, arguments.registry.registry.as_ref())?;
+            let repository = repository(&workspace, &component.name, arguments.registry.registry.as_ref())?;
             Ok((component.name.clone(), repository))
         })
         .collect::<Result<_>>()?;
@@ -83,7 +83,7 @@ fn list(
     with_hidden: bool,
 ) -> Result<(Vec<Listed>, Vec<anyhow::Error>)> {
     let tags =
-        parallel::map(repositories.iter().collect(), PARALLEL_REQUESTS, |(_, repository)| client.tags(repository));
+        parallel::map(repositories.iter().collect(), parallel::REQUESTS, |(_, repository)| client.tags(repository));
     let tags = tags.into_iter().collect::<Result<Vec<_>>>()?;
     let wanted = |tag: &Tag| with_hidden || !(is_inputs_tag(tag) || tag.as_str().starts_with("sha256-"));
     let references: Vec<ImageReference> = repositories
@@ -93,7 +93,7 @@ fn list(
             tags.into_iter().filter(wanted).map(|tag| repository.with_tag(tag)).collect::<Vec<_>>()
         })
         .collect();
-    let heads = parallel::map(references, PARALLEL_REQUESTS, |reference| {
+    let heads = parallel::map(references, parallel::REQUESTS, |reference| {
         let head = client.head_manifest(&reference);
         (reference, head)
     });
@@ -111,7 +111,7 @@ fn list(
     let images: BTreeSet<ImageReference> =
         found.iter().map(|(reference, digest)| reference.with_digest(digest.clone())).collect();
     let mut inspected: BTreeMap<ImageReference, RemoteImage> = BTreeMap::new();
-    for (image, result) in parallel::map(images.into_iter().collect(), PARALLEL_REQUESTS, |image| {
+    for (image, result) in parallel::map(images.into_iter().collect(), parallel::REQUESTS, |image| {
         let result = client.inspect_if_there(&image);
         (image, result)
     }) {

@@ -100,7 +100,6 @@ pub(crate) struct EngineBuild<'a> {
     pub(crate) dockerfile: Utf8PathBuf,
     /// Stage that holds the executable alone.
     pub(crate) stage: String,
-    /// Platform compiled for.
     pub(crate) platform: &'a Platform,
     /// What all builds have in common.
     pub(crate) options: &'a EngineOptions,

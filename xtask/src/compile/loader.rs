@@ -8,7 +8,6 @@ use crate::assemble::file_tree::FileTree;
 pub(crate) struct Needs {
     /// The loader, an absolute path.
     pub(crate) interpreter: String,
-    /// Names of libraries (`DT_NEEDED`).
     pub(crate) libraries: Vec<String>,
     /// Folders to look in (`DT_RPATH`).
     pub(crate) rpath: Vec<String>,

@@ -357,9 +357,6 @@ impl NativeBuild {
 
     /// Compiles what can be compiled for `components` from `readable` and what all may read; the rest is no error.
     /// Nothing is said of packages that are `hidden`.
-    ///
-    /// # Errors
-    /// Cargo cannot be run.
     pub(crate) fn try_compile(
         &self,
         workspace: &Workspace,

@@ -21,9 +21,6 @@ use crate::workspace::settings::tidy;
 const USUAL: &[&str] = &["HOME", "LANG", "LC_ALL", "PWD", "SHELL", "TMPDIR", "USER"];
 
 /// What builds of one component read though it is none of its inputs.
-///
-/// # Errors
-/// What cargo left cannot be read.
 pub(crate) fn undeclared(
     workspace: &Workspace,
     stage: &Stage,

@@ -151,9 +151,6 @@ impl<'a> SharedCode<'a> {
 
     /// Looks at what was compiled for some components, among their files. Such a package that only compiles there
     /// is a failure of theirs; one that cargo always compiles again is not left to the next.
-    ///
-    /// # Errors
-    /// Files that cannot be written.
     pub(crate) fn check(&self, compiled: &mut Compiled, progress: &Progress) -> Result<()> {
         let again = self.packages.iter().filter(|(manifest, _)| compiled.libraries.get(*manifest) == Some(&false));
         let again: Vec<_> = again.map(|(_, package)| package).collect();

@@ -6,8 +6,8 @@ use anyhow::{Context, Result};
 use camino::{Utf8Path, Utf8PathBuf};
 use toml::Table;
 
-use super::workspace::read_manifest;
 use crate::system::environment::variable;
+use crate::system::files::read_toml;
 use crate::workspace::cargo_config::{includes, merged, vendored};
 use crate::workspace::settings::tidy;
 
@@ -27,17 +27,11 @@ pub(crate) struct CargoConfig {
 
 impl CargoConfig {
     /// The workspace's own files alone.
-    ///
-    /// # Errors
-    /// A file that cannot be read.
     pub(crate) fn of_workspace(root: &Utf8Path) -> Result<Self> {
         Self::read(file_in(root))
     }
 
     /// All that cargo reads when it runs in `root`: its folder's, those of the folders above, CARGO_HOME's.
-    ///
-    /// # Errors
-    /// A file that cannot be read.
     pub(crate) fn of_machine(root: &Utf8Path) -> Result<Self> {
         let home = cargo_home()?;
         let mut paths: Vec<_> = root.ancestors().filter_map(file_in).collect();
@@ -53,7 +47,7 @@ impl CargoConfig {
         open.reverse();
         while let Some(path) = open.pop() {
             let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read `{path}`"))?;
-            let table = read_manifest(&path)?;
+            let table = read_toml(&path)?;
             let folder = path.parent().unwrap_or(&path);
             // Paths of sources are relative to the folder that holds `.cargo`.
             let base = folder.parent().unwrap_or(folder);

@@ -84,13 +84,6 @@ fn gitlab(git: Option<&Git>) -> Option<GitReference> {
     variable("CI_COMMIT_BRANCH").map(|name| branch(&name, variable("CI_DEFAULT_BRANCH"), git))
 }
 
-/// What `{owner}` in a repository template stands for: the owner part of `GITHUB_REPOSITORY`, or all groups of
-/// `CI_PROJECT_PATH`.
-pub(crate) fn repository_owner() -> Option<String> {
-    let repository = variable("GITHUB_REPOSITORY").or_else(|| variable("CI_PROJECT_PATH"))?;
-    repository.rsplit_once('/').map(|(owner, _)| owner.to_owned())
-}
-
 fn local(git: Option<&Git>) -> GitReference {
     let Some(git) = git else { return GitReference::Detached };
     match (git.branch(), git.version_tag()) {

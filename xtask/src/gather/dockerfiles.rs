@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, bail};
 
-use super::workspace::{Workspace, read_manifest};
+use super::workspace::Workspace;
 use crate::compile::flags::workspace_rustflags;
 use crate::dockerfile::stages::{BuilderStage, DockerfilePlan};
 use crate::image::platform::Platform;
+use crate::system::files::read_toml;
 use crate::workspace::components::Component;
 use crate::workspace::settings::BuilderImage;
 use crate::workspace::target::RustTarget;
@@ -79,7 +80,7 @@ fn toolchain_version(workspace: &Workspace) -> Result<String> {
             continue;
         }
         // The old file without an ending may hold the channel alone.
-        channel = match read_manifest(&path) {
+        channel = match read_toml(&path) {
             Ok(table) => table
                 .get("toolchain")
                 .and_then(|toolchain| toolchain.get("channel"))

@@ -69,18 +69,12 @@ impl Surroundings<'_> {
     }
 
     /// A file that a source names, or all files of such a folder.
-    ///
-    /// # Errors
-    /// It cannot be read.
     pub(crate) fn named(&self, path: &Utf8Path) -> Result<Found> {
         // Who names an ignored folder (what a bundler wrote, say) means what is in it.
         self.whole(path, self.ignored.iter().any(|ignored| path.starts_with(ignored)))
     }
 
     /// A file, or all files of a folder.
-    ///
-    /// # Errors
-    /// It cannot be read.
     pub(crate) fn whole(&self, path: &Utf8Path, with_ignored: bool) -> Result<Found> {
         let mut found = Found::new();
         if path.is_file() {
@@ -150,9 +144,6 @@ impl Surroundings<'_> {
     }
 
     /// Digests of what was found, with the paths that inputs have.
-    ///
-    /// # Errors
-    /// A file that cannot be read.
     pub(crate) fn describe(&self, found: &Found) -> Result<Vec<SourceFile>> {
         let describe = |(path, real): (&Utf8PathBuf, &Utf8PathBuf)| {
             let (kind, digest) = self.memory.digest(real)?;

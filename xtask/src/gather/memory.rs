@@ -63,9 +63,6 @@ impl FileMemory {
     }
 
     /// The kind of a file (links are followed), and the SHA-256 of its content in hex.
-    ///
-    /// # Errors
-    /// It cannot be read.
     pub(crate) fn digest(&self, path: &Utf8Path) -> Result<(FileKind, String)> {
         let metadata = fs::metadata(path).with_context(|| format!("cannot read `{path}`"))?;
         let is_executable = metadata.permissions().mode() & 0o111 != 0;
@@ -75,9 +72,6 @@ impl FileMemory {
     }
 
     /// What a Rust source names.
-    ///
-    /// # Errors
-    /// It cannot be read.
     pub(crate) fn named(&self, path: &Utf8Path, is_build_script: bool) -> Result<NamedPaths> {
         let metadata = fs::metadata(path).with_context(|| format!("cannot read `{path}`"))?;
         let mut known = self.known(path, &stamp(&metadata))?;

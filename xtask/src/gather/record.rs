@@ -11,7 +11,7 @@ use crate::errors::{hinted, hinted_cause};
 use crate::image::promotion::record_path;
 use crate::image::record::{DigestRecord, RECORD_PATH};
 use crate::system::files::write_durably;
-use crate::workspace::selection::known_names;
+use crate::workspace::names::known_names;
 
 /// The file that `--digests` names, else the usual one of the workspace at `root`.
 pub(crate) fn path(root: &Utf8Path, named: Option<&Utf8Path>) -> Utf8PathBuf {
@@ -71,9 +71,6 @@ pub(crate) fn read_entries(path: &Utf8Path) -> Result<BTreeMap<String, Value>> {
 }
 
 /// Writes the record, whole or not at all.
-///
-/// # Errors
-/// It cannot be written.
 pub(crate) fn write(path: &Utf8Path, record: &DigestRecord) -> Result<()> {
     write_durably(path, record.to_text().as_bytes())
 }

@@ -26,11 +26,11 @@ pub(crate) struct Revision {
 /// Answers for all components of a workspace; remembers what past commits resolved to.
 pub(crate) struct Revisions<'a> {
     workspace: &'a Workspace,
-    git: Option<Git>,
+    /// Nothing without git, or before the first commit.
+    history: Option<History<'a>>,
     epoch: Option<i64>,
     /// Paths that differ from HEAD.
-    pub(crate) changed: BTreeSet<Utf8PathBuf>,
-    past: Past<'a>,
+    changed: BTreeSet<Utf8PathBuf>,
 }
 
 impl<'a> Revisions<'a> {
@@ -39,10 +39,11 @@ impl<'a> Revisions<'a> {
     /// # Errors
     /// `epoch` is no number; git refuses the repository.
     pub(crate) fn new(workspace: &'a Workspace, epoch: Option<&str>, progress: &Progress) -> Result<Self> {
-        let git = Git::open(workspace.root())?.filter(|git| git.head.is_some());
-        match &git {
+        let git = Git::open(workspace.root())?;
+        let history = git.and_then(|git| History::new(workspace, git));
+        match &history {
             None => progress.say("warning: no git history here: images say revision `unknown`"),
-            Some(git) if git.is_shallow => progress.warn(&hinted(
+            Some(history) if history.git.is_shallow => progress.warn(&hinted(
                 "this clone is shallow, so images say HEAD's revision",
                 "fetch all history: `git fetch --unshallow`",
             )),
@@ -52,23 +53,18 @@ impl<'a> Revisions<'a> {
             |text: &str| text.parse().with_context(|| format!("SOURCE_DATE_EPOCH `{text}` is no number of seconds"));
         let epoch = epoch.map(seconds).transpose()?;
         let folders = workspace.components.iter().flat_map(|component| &component.closure);
-        let changed = match &git {
-            Some(git) => git.changed_paths(&folders.filter(|folder| git.holds(folder)).cloned().collect())?,
+        let changed = match &history {
+            Some(History { git, .. }) => {
+                git.changed_paths(&folders.filter(|folder| git.holds(folder)).cloned().collect())?
+            }
             None => BTreeSet::new(),
         };
-        Ok(Revisions {
-            workspace,
-            git: git.clone(),
-            epoch,
-            changed,
-            past: Past { workspace, git, folder: None, memory: BTreeMap::new(), keys: BTreeMap::new() },
-        })
+        Ok(Revisions { workspace, history, epoch, changed })
     }
 
     /// HEAD, and whether the tree differs from it; nothing without git.
     pub(crate) fn head(&self) -> Option<(&str, bool)> {
-        let head = self.git.as_ref()?.head.as_ref()?;
-        Some((&head.hash, !self.changed.is_empty()))
+        Some((&self.history.as_ref()?.head.hash, !self.changed.is_empty()))
     }
 
     /// The revision of each component, whose inputs come with it.
@@ -77,32 +73,42 @@ impl<'a> Revisions<'a> {
     }
 
     fn of(&mut self, component: &Component, inputs: &Inputs) -> Result<Revision> {
-        let Some(git) = self.git.clone() else {
+        let Some(history) = &mut self.history else {
             return Ok(Revision { commit: "unknown".into(), time: self.epoch.unwrap_or(0) });
         };
-        let head = git.head.clone().context("a repository without a commit")?;
         let context = self.workspace.context(component);
-        let commit = match git.is_shallow {
-            true => head,
-            false => self.newest_input_commit(&git, &head, component, &context, inputs)?,
+        let commit = match history.git.is_shallow {
+            true => history.head.clone(),
+            false => history.newest_input_commit(component, &context, inputs)?,
         };
         let is_input = |path: &Utf8PathBuf| context.holds(path) || context.shared.files.contains(path);
         let mark = if self.changed.iter().any(is_input) { "-dirty" } else { "" };
         Ok(Revision { commit: format!("{}{mark}", commit.hash), time: self.epoch.unwrap_or(commit.time) })
     }
+}
+
+/// What git knows, and what past commits resolve to.
+struct History<'a> {
+    workspace: &'a Workspace,
+    git: Git,
+    head: Commit,
+    folder: Option<TemporaryFolder>,
+    memory: BTreeMap<String, BTreeMap<String, String>>,
+    /// Of each commit, the name of its memory.
+    keys: BTreeMap<String, String>,
+}
+
+impl<'a> History<'a> {
+    fn new(workspace: &'a Workspace, git: Git) -> Option<Self> {
+        let head = git.head.clone()?;
+        Some(History { workspace, git, head, folder: None, memory: BTreeMap::new(), keys: BTreeMap::new() })
+    }
 
     /// The newest commit that changed an input, remembered: history does not change, and what is looked for
     /// is in the name of the memory.
-    fn newest_input_commit(
-        &mut self,
-        git: &Git,
-        head: &Commit,
-        component: &Component,
-        context: &Context,
-        inputs: &Inputs,
-    ) -> Result<Commit> {
+    fn newest_input_commit(&mut self, component: &Component, context: &Context, inputs: &Inputs) -> Result<Commit> {
         let derived = inputs.derived_hash();
-        let about = format!("1\n{}\n{}\n{derived}\n{context:?}", head.hash, component.name);
+        let about = format!("1\n{}\n{}\n{derived}\n{context:?}", self.head.hash, component.name);
         let key = crate::image::reference::Digest::of(about.as_bytes()).hex().to_owned();
         let remembered = self.workspace.output().join("past").join(format!("{key}.json"));
         let known =
@@ -111,10 +117,11 @@ impl<'a> Revisions<'a> {
             return Ok(Commit { hash, time });
         }
         let files = &self.workspace.shared_inputs.files;
-        let newest = git.newest_commit(&self.paths(component), |path| context.holds(path) || files.contains(path))?;
+        let newest =
+            self.git.newest_commit(&self.paths(component), |path| context.holds(path) || files.contains(path))?;
         let commit = match newest {
-            Some(newest) if newest != *head => self.input_commit(git, component, derived, newest)?,
-            _ => head.clone(),
+            Some(newest) if newest != self.head => self.input_commit(component, derived, newest)?,
+            _ => self.head.clone(),
         };
         write_atomically(&remembered, &serde_json::to_vec(&(&commit.hash, commit.time))?)?;
         Ok(commit)
@@ -123,7 +130,7 @@ impl<'a> Revisions<'a> {
     /// Files and folders that hold what are inputs by themselves, as far as git knows them.
     fn paths(&self, component: &Component) -> BTreeSet<Utf8PathBuf> {
         // Of path packages outside the workspace, git knows those in the same repository.
-        let is_known = |path: &Utf8PathBuf| path.is_relative() || self.git.as_ref().is_some_and(|git| git.holds(path));
+        let is_known = |path: &Utf8PathBuf| path.is_relative() || self.git.holds(path);
         let named = self.workspace.named(component);
         let files = self.workspace.shared_inputs.files.iter().cloned();
         component.closure.iter().cloned().chain(named).chain(files).filter(is_known).collect()
@@ -131,14 +138,14 @@ impl<'a> Revisions<'a> {
 
     /// Files answer through `git log`. Manifests and the lock file are shared by all components:
     /// whether a commit of theirs mattered to this one is seen by resolving before and after it.
-    fn input_commit(&mut self, git: &Git, component: &Component, derived: String, base: Commit) -> Result<Commit> {
+    fn input_commit(&mut self, component: &Component, derived: String, base: Commit) -> Result<Commit> {
         let mut after = Some(derived);
-        for commit in git.manifest_commits_since(&base, &self.workspace.vendored_folders())? {
-            let Some(parent) = git.parent(&commit.hash)? else { return Ok(commit) };
-            let before = self.past.derived_hash(&parent, &component.name)?;
+        for commit in self.git.manifest_commits_since(&base, &self.workspace.vendored_folders())? {
+            let Some(parent) = self.git.parent(&commit.hash)? else { return Ok(commit) };
+            let before = self.derived_hash(&parent, &component.name)?;
             if before != after {
                 // Uncommitted changes may be what differs; the commit itself tells.
-                after = self.past.derived_hash(&commit.hash, &component.name)?;
+                after = self.derived_hash(&commit.hash, &component.name)?;
                 if before != after {
                     return Ok(commit);
                 }
@@ -146,29 +153,16 @@ impl<'a> Revisions<'a> {
         }
         Ok(base)
     }
-}
 
-/// What past commits resolve to.
-struct Past<'a> {
-    workspace: &'a Workspace,
-    git: Option<Git>,
-    folder: Option<TemporaryFolder>,
-    memory: BTreeMap<String, BTreeMap<String, String>>,
-    /// Of each commit, the name of its memory.
-    keys: BTreeMap<String, String>,
-}
-
-impl Past<'_> {
     /// Hash over what cargo resolved for the component at `commit`; nothing when it did not exist
     /// or that state cannot be read.
     fn derived_hash(&mut self, commit: &str, component: &str) -> Result<Option<String>> {
-        let git = self.git.clone().context("no git")?;
         let key = match self.keys.get(commit) {
             Some(key) => key.clone(),
             None => {
                 let platforms: Vec<_> = self.workspace.platforms.iter().map(ToString::to_string).collect();
                 let folders = self.workspace.vendored_folders();
-                let about = format!("2\n{}\n{}", platforms.join(" "), git.manifests_key(commit, &folders)?);
+                let about = format!("2\n{}\n{}", platforms.join(" "), self.git.manifests_key(commit, &folders)?);
                 let key = crate::image::reference::Digest::of(about.as_bytes()).hex().to_owned();
                 self.keys.insert(commit.to_owned(), key.clone());
                 key
@@ -179,7 +173,7 @@ impl Past<'_> {
             let state = match std::fs::read(&remembered).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
                 Some(state) => state,
                 None => {
-                    let state = self.resolve(&git, commit)?;
+                    let state = self.resolve(commit)?;
                     write_atomically(&remembered, &serde_json::to_vec(&state)?)?;
                     state
                 }
@@ -189,12 +183,12 @@ impl Past<'_> {
         Ok(self.memory[&key].get(component).cloned())
     }
 
-    fn resolve(&mut self, git: &Git, commit: &str) -> Result<BTreeMap<String, String>> {
-        if self.folder.is_none() {
-            self.folder = Some(TemporaryFolder::create_in(&self.workspace.output().join("tmp"), "past")?);
-        }
-        let folder = &self.folder.as_ref().context("just created")?.0;
-        let root = git.check_out(commit, folder)?;
+    fn resolve(&mut self, commit: &str) -> Result<BTreeMap<String, String>> {
+        let folder = match &mut self.folder {
+            Some(folder) => folder,
+            none => none.insert(TemporaryFolder::create_in(&self.workspace.output().join("tmp"), "past")?),
+        };
+        let root = self.git.check_out(commit, &folder.0)?;
         // A state that cargo cannot read differs from every other.
         let Ok(inputs) = all_inputs(&root, self.workspace) else { return Ok(BTreeMap::new()) };
         Ok(inputs.into_iter().map(|(name, inputs)| (name, inputs.derived_hash())).collect())

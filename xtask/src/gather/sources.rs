@@ -26,9 +26,6 @@ pub(crate) struct PackageSources {
 }
 
 /// Reads the package in `folder` (below the root, or absolute when outside it), `member` if it is one.
-///
-/// # Errors
-/// Files that cannot be read.
 pub(crate) fn package_sources(
     folder: &Utf8Path,
     member: Option<&Package>,
@@ -70,9 +67,6 @@ pub(crate) fn package_sources(
 
 /// Takes what is in the stage for one package as an input of each other that may list the folder it lies in, its own or
 /// one that it names: code that lists a folder would find it there. `declared` is there by the settings.
-///
-/// # Errors
-/// Files that cannot be read.
 pub(crate) fn share(
     packages: &mut BTreeMap<Utf8PathBuf, PackageSources>,
     declared: Found,

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use walkdir::WalkDir;
 
 use super::memory::FileMemory;
-use super::workspace::read_manifest;
+use crate::system::files::read_toml;
 use crate::workspace::inputs::{Input, hex};
 use crate::workspace::resolve::Node;
 
@@ -21,9 +21,6 @@ pub(crate) struct Vendored {
 
 impl Vendored {
     /// Reads the packages in `folders` (absolute); one that is not there is cargo's to complain of.
-    ///
-    /// # Errors
-    /// Files that cannot be read.
     pub(crate) fn read(folders: &[Utf8PathBuf], memory: &FileMemory) -> Result<Self> {
         let mut vendored = Vendored::default();
         for folder in folders.iter().filter(|folder| folder.is_dir()) {
@@ -33,7 +30,7 @@ impl Vendored {
                 if !package.join(".cargo-checksum.json").is_file() || !manifest.is_file() {
                     continue;
                 }
-                let manifest = read_manifest(&manifest)?;
+                let manifest = read_toml(&manifest)?;
                 let field = |key: &str| manifest.get("package")?.get(key)?.as_str().map(str::to_owned);
                 if let (Some(name), Some(version)) = (field("name"), field("version")) {
                     vendored.packages.insert((name, version), digest(&package, memory)?);

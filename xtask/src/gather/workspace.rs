@@ -11,6 +11,7 @@ use super::memory::FileMemory;
 use super::sources::{PackageSources, join, package_sources, share};
 use super::vendored::Vendored;
 use crate::image::platform::Platform;
+use crate::system::files::read_toml;
 use crate::system::git::Git;
 use crate::system::{cargo, parallel, process};
 use crate::workspace::cargo_config;
@@ -35,7 +36,6 @@ pub(crate) struct Workspace {
     pub(crate) selection: Selection,
     /// Platforms asked for.
     pub(crate) platforms: Vec<Platform>,
-    /// The lock file.
     pub(crate) lock: LockFile,
     /// Its text, for those who look for kinds of sources.
     pub(crate) lock_text: String,
@@ -79,17 +79,11 @@ impl Workspace {
     }
 
     /// The workspace in `root` as a past commit had it.
-    ///
-    /// # Errors
-    /// As [`Workspace::load`].
     pub(crate) fn load_past(root: &Utf8Path, platforms: &[Platform]) -> Result<Self> {
         Self::gather(Some(&root.join("Cargo.toml")), platforms, State::Past, |_| ()).map(|(workspace, ())| workspace)
     }
 
     /// As [`Workspace::load`], with `beside` running at the root while cargo resolves.
-    ///
-    /// # Errors
-    /// As [`Workspace::load`].
     pub(crate) fn load_beside<T: Send>(
         manifest: Option<&Utf8Path>,
         platforms: &[Platform],
@@ -115,7 +109,7 @@ impl Workspace {
         let manifests = metadata
             .workspace_packages()
             .into_iter()
-            .map(|package| Ok((package.manifest_path.clone(), read_manifest(&package.manifest_path)?)))
+            .map(|package| Ok((package.manifest_path.clone(), read_toml(&package.manifest_path)?)))
             .collect::<Result<BTreeMap<_, _>>>()?;
         let packages = Packages::new(&metadata, &manifests)?;
         let root = packages.root.clone();
@@ -141,7 +135,7 @@ impl Workspace {
         let (resolves, (beside, ignored)) = (resolves?, beside);
         let components = discover(&packages, &selection, &resolves)?;
 
-        let root_manifest = read_manifest(&root.join("Cargo.toml"))?;
+        let root_manifest = read_toml(&root.join("Cargo.toml"))?;
         let existing = |names: &[&str]| -> BTreeSet<Utf8PathBuf> {
             names.iter().map(Utf8PathBuf::from).filter(|name| root.join(name).is_file()).collect()
         };
@@ -230,7 +224,6 @@ impl Workspace {
         &self.packages.root
     }
 
-    /// Names of all components.
     pub(crate) fn component_names(&self) -> Vec<&str> {
         self.components.iter().map(|component| component.name.as_str()).collect()
     }
@@ -360,9 +353,6 @@ impl Workspace {
 
     /// What the build of `component` may read beyond what all may: where each file is read from, by
     /// absolute path.
-    ///
-    /// # Errors
-    /// A declared path that does not exist.
     pub(crate) fn readable(&self, component: &Component) -> Result<Found> {
         let sources = component.closure.iter().filter_map(|folder| self.sources.get(folder));
         let mut all: Found = sources.flat_map(|sources| sources.found.clone()).collect();
@@ -371,9 +361,6 @@ impl Workspace {
     }
 
     /// Where the files that settings declare for `component` are in the context.
-    ///
-    /// # Errors
-    /// A declared path that does not exist.
     pub(crate) fn declared_places(&self, component: &Component) -> Result<BTreeSet<Utf8PathBuf>> {
         let files = self.declared_files(component)?.into_iter().flat_map(|(_, found)| found.into_keys());
         Ok(files.map(|path| self.top.place(&path)).collect())
@@ -394,9 +381,6 @@ impl Workspace {
 
     /// What all builds may read: manifests, the lock file, settings of cargo and rustup, packages that
     /// registry packages are replaced by, vendored sources.
-    ///
-    /// # Errors
-    /// Files that cannot be read.
     pub(crate) fn readable_by_all(&self) -> Result<Found> {
         let files = self.shared_context.files.iter().chain(&self.shared_context.manifests);
         let mut all: Found = files.map(|path| self.root().join(path)).map(|path| (path.clone(), path)).collect();
@@ -436,12 +420,6 @@ fn ignored(root: &Utf8Path, state: State) -> Result<BTreeSet<Utf8PathBuf>> {
     Ok(if is_all { BTreeSet::new() } else { ignored.into_iter().map(absolute).collect() })
 }
 
-/// Reads and parses a `Cargo.toml` or a cargo config.
-pub(crate) fn read_manifest(path: &Utf8Path) -> Result<toml::Table> {
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read `{path}`"))?;
-    toml::from_str(&text).with_context(|| format!("cannot read `{path}`"))
-}
-
 /// Adds path packages that are no members: cargo reads them to resolve, and registry packages may
 /// use them through `[patch]`, so they stay whole everywhere.
 fn add_path_packages(packages: &Packages, root_manifest: &toml::Table, context: &mut SharedContext) -> Result<()> {
@@ -462,7 +440,7 @@ fn add_path_packages(packages: &Packages, root_manifest: &toml::Table, context: 
             continue;
         }
         let absolute = root.join(&folder);
-        let manifest = read_manifest(&absolute.join("Cargo.toml"))?;
+        let manifest = read_toml(&absolute.join("Cargo.toml"))?;
         for key in ["dependencies", "build-dependencies", "target"] {
             let tables = manifest.get(key).into_iter();
             open.extend(tables.flat_map(paths_in).map(|path| normal(root, &absolute.join(path))));
@@ -479,7 +457,7 @@ fn add_path_packages(packages: &Packages, root_manifest: &toml::Table, context: 
 }
 
 fn is_workspace(manifest: &Utf8Path) -> bool {
-    manifest.is_file() && read_manifest(manifest).is_ok_and(|manifest| manifest.contains_key("workspace"))
+    manifest.is_file() && read_toml(manifest).is_ok_and(|manifest| manifest.contains_key("workspace"))
 }
 
 /// All values of keys `path` below `value`.

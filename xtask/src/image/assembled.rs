@@ -7,9 +7,7 @@ use super::reference::Digest;
 /// An image of one platform that lies in the layout, without a name as yet.
 #[derive(Clone, Debug)]
 pub(crate) struct AssembledPlatform {
-    /// What it runs on.
     pub(crate) platform: Platform,
-    /// The manifest.
     pub(crate) manifest: Descriptor,
     /// The config's digest: what engines without a registry call the image id.
     pub(crate) config: Digest,

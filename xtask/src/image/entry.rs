@@ -13,7 +13,6 @@ pub(crate) struct Entry {
     pub(crate) mode: u32,
     /// The numbers of its user and group.
     pub(crate) owner: (u32, u32),
-    /// What it is.
     pub(crate) kind: EntryKind,
 }
 
@@ -24,12 +23,9 @@ impl Entry {
     }
 }
 
-/// What an [`Entry`] is.
 #[derive(Clone, Debug)]
 pub(crate) enum EntryKind {
-    /// A directory.
     Directory,
-    /// A regular file.
     File(Source),
     /// A symlink to this target.
     Symlink(String),

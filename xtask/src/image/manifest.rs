@@ -13,13 +13,10 @@ use serde_json::Value;
 use super::platform::{Platform, PlatformObject};
 use super::reference::Digest;
 
-/// An OCI image manifest.
 pub(crate) const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 /// An OCI image index: one manifest per platform.
 pub(crate) const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
-/// An OCI image config.
 pub(crate) const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
-/// A gzip layer.
 pub(crate) const OCI_LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 /// Docker's name for a manifest.
 pub(crate) const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
@@ -48,9 +45,7 @@ pub(crate) fn oci_layer_type(media_type: &str) -> &str {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Descriptor {
-    /// What the content is.
     pub(crate) media_type: String,
-    /// The content's digest.
     pub(crate) digest: Digest,
     /// The content's size in bytes.
     pub(crate) size: u64,
@@ -102,7 +97,6 @@ pub(crate) struct Manifest {
     /// What it is when it is no image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) artifact_type: Option<String>,
-    /// The image's config.
     pub(crate) config: Descriptor,
     /// The layers, lowest first.
     pub(crate) layers: Vec<Descriptor>,
@@ -112,7 +106,6 @@ pub(crate) struct Manifest {
 }
 
 impl Manifest {
-    /// An OCI manifest.
     pub(crate) fn new(config: Descriptor, layers: Vec<Descriptor>) -> Self {
         Manifest {
             schema_version: 2,
@@ -141,7 +134,6 @@ pub(crate) struct Index {
     /// The index's own media type; OCI lets writers leave it out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) media_type: Option<String>,
-    /// What it points to.
     pub(crate) manifests: Vec<Descriptor>,
     /// Notes, sorted.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -149,7 +141,6 @@ pub(crate) struct Index {
 }
 
 impl Index {
-    /// An OCI index.
     pub(crate) fn new(manifests: Vec<Descriptor>) -> Self {
         Index { schema_version: 2, media_type: Some(OCI_INDEX.to_owned()), manifests, annotations: BTreeMap::new() }
     }
@@ -158,9 +149,7 @@ impl Index {
 /// What a manifest reference can lead to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum AnyManifest {
-    /// One platform's image.
     Image(Manifest),
-    /// Several platforms' images.
     Index(Index),
 }
 
@@ -202,14 +191,10 @@ pub(crate) struct ConfigFile {
     /// When the image was made, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) created: Option<String>,
-    /// The processor family.
     pub(crate) architecture: String,
-    /// The processor's variant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) variant: Option<String>,
-    /// The operating system.
     pub(crate) os: String,
-    /// How a container starts.
     #[serde(default)]
     pub(crate) config: ContainerConfig,
     /// The layers' digests, uncompressed.
@@ -278,10 +263,8 @@ pub(crate) struct History {
     /// When, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) created: Option<String>,
-    /// By which step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) created_by: Option<String>,
-    /// A note.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) comment: Option<String>,
     /// Whether the step made no layer.

@@ -15,11 +15,9 @@ use crate::errors::hinted;
 pub(crate) struct Part {
     /// The commit that was built, 40 hex digits.
     pub(crate) commit: String,
-    /// The images by component.
     pub(crate) images: BTreeMap<String, PartImage>,
 }
 
-/// A component's images.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PartImage {
@@ -29,7 +27,6 @@ pub(crate) struct PartImage {
     pub(crate) platforms: BTreeMap<Platform, PartPlatform>,
 }
 
-/// One platform's image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PartPlatform {
@@ -49,7 +46,6 @@ impl Part {
         serde_json::from_str(text).context("it is no part of a publication; `publish --by-digest` writes them")
     }
 
-    /// The file's text.
     pub(crate) fn to_text(&self) -> String {
         serde_json::to_string_pretty(self).expect("text keys and no failing parts") + "\n"
     }

@@ -17,7 +17,6 @@ pub(crate) struct Platform {
 }
 
 impl Platform {
-    /// The operating system, `linux`.
     pub(crate) fn os(&self) -> &str {
         &self.os
     }

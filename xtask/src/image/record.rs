@@ -41,7 +41,6 @@ pub(crate) struct RecordedImage {
     pub(crate) platforms: BTreeMap<Platform, RecordedPlatform>,
 }
 
-/// One platform's image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct RecordedPlatform {
     /// The platform's manifest.
@@ -83,14 +82,10 @@ impl DigestRecord {
     }
 
     /// The entries as they are, by component.
-    ///
-    /// # Errors
-    /// The text is no JSON object.
     pub(crate) fn entries(text: &str) -> Result<BTreeMap<String, Value>> {
         serde_json::from_str(text).context("the digest record is no JSON object")
     }
 
-    /// The file's text.
     pub(crate) fn to_text(&self) -> String {
         serde_json::to_string_pretty(self).expect("text keys and no failing parts") + "\n"
     }

@@ -206,7 +206,6 @@ pub(crate) struct Digest(String);
 text_type!(Digest);
 
 impl Digest {
-    /// The digest of `bytes`.
     pub(crate) fn of(bytes: &[u8]) -> Self {
         Digest::finish(Sha256::new_with_prefix(bytes))
     }
@@ -250,7 +249,6 @@ impl FromStr for Digest {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub(crate) struct ImageReference {
-    /// Where the repository is.
     pub(crate) registry: Registry,
     /// The path within the registry.
     pub(crate) repository: Repository,

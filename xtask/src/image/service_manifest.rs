@@ -33,7 +33,6 @@ impl ServiceManifest {
         }
     }
 
-    /// The file's text.
     pub(crate) fn to_text(&self) -> String {
         serde_json::to_string_pretty(self).expect("text keys and no failing parts") + "\n"
     }

@@ -38,7 +38,6 @@ pub(crate) struct TagRules<'a> {
     pub(crate) commit: &'a str,
     /// Whether the tree differs from it.
     pub(crate) is_dirty: bool,
-    /// What is built.
     pub(crate) reference: &'a GitReference,
     /// `sha-{short}`.
     pub(crate) sha_template: &'a str,
@@ -53,7 +52,6 @@ pub(crate) struct TagRules<'a> {
 /// A tag, and whether it may name another digest later.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ImageTag {
-    /// The tag.
     pub(crate) tag: Tag,
     /// Whether it stays with its digest forever.
     pub(crate) is_immutable: bool,
@@ -62,7 +60,6 @@ pub(crate) struct ImageTag {
 /// The tags of one build.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Tags {
-    /// The commit's.
     pub(crate) commit: Tag,
     /// All, the commit's first, none twice.
     pub(crate) all: Vec<ImageTag>,

@@ -28,7 +28,6 @@ pub(crate) enum Verdict {
 }
 
 impl Verdict {
-    /// As it is shown.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Verdict::Ok => "ok",

@@ -22,8 +22,6 @@ pub(crate) struct Client {
     requests: AtomicU64,
 }
 
-/// Images, or tags, asked about at once: registries answer slowly, not with much.
-pub(crate) const PARALLEL_REQUESTS: usize = 8;
 /// What pushing asks a token for: one for all requests of an image, reading ones included.
 pub(super) const PUSH: &str = "pull,push";
 

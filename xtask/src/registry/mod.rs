@@ -19,11 +19,12 @@ mod inspect;
 mod pull;
 mod push;
 mod releases;
+pub(crate) mod tagging;
 mod tags;
 mod token;
 mod transfer;
 
-pub(crate) use client::{Client, PARALLEL_REQUESTS};
+pub(crate) use client::Client;
 pub(crate) use complete::Found;
 pub(crate) use credentials::Credentials;
 pub(crate) use error::WrongContent;

@@ -20,9 +20,6 @@ pub(crate) struct Background {
 
 impl Background {
     /// Starts `cmd`; its standard error goes to `errors`.
-    ///
-    /// # Errors
-    /// The program cannot be started.
     pub(crate) fn start(cmd: Cmd<'_>, errors: std::fs::File) -> Result<Self> {
         let mut command = prepared(cmd);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors);
@@ -37,9 +34,6 @@ impl Background {
     }
 
     /// Whether it has ended by itself.
-    ///
-    /// # Errors
-    /// The system does not say.
     pub(crate) fn has_ended(&mut self) -> Result<bool> {
         Ok(self.child.try_wait().context("cannot ask for a child process")?.is_some())
     }

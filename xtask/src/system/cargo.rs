@@ -106,9 +106,6 @@ pub(crate) fn version_line(cmd: Cmd<'_>) -> Option<String> {
 }
 
 /// Makes cargo compile the packages called `names` again, whatever it finds in the target folder `folder`.
-///
-/// # Errors
-/// A fingerprint that cannot be removed.
 pub(crate) fn forget_compiled(folder: &Utf8Path, names: &BTreeSet<&str>) -> Result<()> {
     // `PROFILE/.fingerprint/NAME-HASH`, below a folder of the target's name or not.
     let folders = walkdir::WalkDir::new(folder).max_depth(3).into_iter().flatten();

@@ -70,6 +70,12 @@ pub(crate) fn write_atomically(path: &Utf8Path, contents: &[u8]) -> Result<()> {
     pending(path, contents)?.0.commit(path)
 }
 
+/// Reads and parses a TOML file.
+pub(crate) fn read_toml(path: &Utf8Path) -> Result<toml::Table> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read `{path}`"))?;
+    toml::from_str(&text).with_context(|| format!("cannot read `{path}`"))
+}
+
 /// As [`write_atomically`], and it stays: contents and name are on the disk when this returns, which takes
 /// some milliseconds more.
 pub(crate) fn write_durably(path: &Utf8Path, contents: &[u8]) -> Result<()> {

@@ -166,9 +166,6 @@ impl Git {
     }
 
     /// The commit that `reference` names.
-    ///
-    /// # Errors
-    /// It names none.
     pub(crate) fn commit(&self, reference: &str) -> Result<String> {
         let shell = process::shell_in(&self.root)?;
         let spec = format!("{reference}^{{commit}}");

@@ -24,6 +24,9 @@ pub(crate) fn map<T: Send, R: Send>(items: Vec<T>, jobs: usize, work: impl Fn(T)
     done.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
 }
 
+/// Requests to a registry at once, where nothing else bounds them: registries answer slowly, not with much.
+pub(crate) const REQUESTS: usize = 8;
+
 /// Work that goes on by itself.
 pub(crate) struct Later<T>(Receiver<T>);
 

@@ -73,7 +73,6 @@ pub(crate) fn read_until(cmd: Cmd<'_>, deadline: Instant) -> Result<String> {
 
 /// What a child left: its exit status and both outputs.
 pub(crate) struct Output {
-    /// Exit status.
     pub(crate) status: ExitStatus,
     /// Standard output.
     pub(crate) stdout: Vec<u8>,
@@ -82,9 +81,6 @@ pub(crate) struct Output {
 }
 
 /// Runs `cmd` to its end, whatever its exit status.
-///
-/// # Errors
-/// The program cannot be started.
 pub(crate) fn output(cmd: Cmd<'_>) -> Result<Output> {
     let mut command = prepared(cmd);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -55,9 +55,6 @@ impl Started {
     }
 
     /// How it ended, when it has.
-    ///
-    /// # Errors
-    /// The system does not say.
     pub(crate) fn ended(&mut self) -> Result<Option<ExitStatus>> {
         self.child.try_wait().context("cannot ask for a child process")
     }

@@ -9,7 +9,6 @@ use super::inputs::Inputs;
 pub(crate) enum Reason {
     /// It did not exist before.
     New,
-    /// What differs.
     Changed(Vec<String>),
     /// The old state could not be read, so all count.
     Unsure(String),

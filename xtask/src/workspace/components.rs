@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
 
+use super::names::known_names;
 use super::packages::{Package, Packages, Target};
 use super::resolve::{Node, Resolve};
 use super::selection::Selection;
@@ -37,6 +38,16 @@ impl Component {
 /// The resolved graph of each platform.
 pub(crate) type Resolves = BTreeMap<Platform, Resolve>;
 
+/// The components called `names`, in the workspace's order; all of them when `names` is empty.
+///
+/// # Errors
+/// `Unknown service(s) requested: …`, with the nearest names.
+pub(crate) fn select<'a>(components: &'a [Component], names: &[String]) -> Result<Vec<&'a Component>> {
+    known_names(names, components.iter().map(|component| component.name.as_str()), "this workspace")?;
+    let names: BTreeSet<_> = names.iter().map(String::as_str).collect();
+    Ok(components.iter().filter(|component| names.is_empty() || names.contains(component.name.as_str())).collect())
+}
+
 /// Finds the components of the selected packages.
 ///
 /// # Errors
@@ -44,8 +55,8 @@ pub(crate) type Resolves = BTreeMap<Platform, Resolve>;
 /// with one that is no component.
 pub(crate) fn discover(packages: &Packages, selection: &Selection, resolves: &Resolves) -> Result<Vec<Component>> {
     let mut components = Vec::new();
-    for folder in &selection.folders {
-        let package = packages.member_in(folder).context("a selected package is no member")?;
+    for package in packages.members.iter().filter(|member| selection.folders.contains(&member.folder)) {
+        let folder = &package.folder;
         let mut nodes = BTreeSet::new();
         let mut binaries: Vec<&Target> = Vec::new();
         for resolve in resolves.values() {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::components::{Component, Resolves};
-use super::lockfile::LockFile;
+use super::lockfile::{LockEntry, LockFile};
 use super::packages::Packages;
 use super::settings::{SandboxMode, WorkspaceSettings};
 use crate::image::platform::Platform;
@@ -81,6 +81,11 @@ pub(crate) enum Input {
 const ENCODING: &str = "xtask inputs 1\n";
 
 impl Input {
+    fn lock(platform: &Platform, entry: &LockEntry) -> Self {
+        let LockEntry { name, version, source, checksum } = entry.clone();
+        Input::Lock { platform: platform.to_string(), name, version, source, checksum }
+    }
+
     /// A variable with its value hidden.
     pub(crate) fn variable(name: &str, value: &str) -> Self {
         Input::Variable { name: name.to_owned(), digest: hex(&Sha256::digest(value)) }
@@ -207,7 +212,7 @@ impl Inputs {
                 };
                 all.insert(dependency, "cargo resolved it".to_owned());
                 if node.path.is_none() {
-                    let entries = lock.inputs(&node.locked(), platform).into_iter();
+                    let entries = lock.entries(&node.locked()).iter().map(|entry| Input::lock(platform, entry));
                     all.extend(entries.map(|entry| (entry, "a dependency".to_owned())));
                 }
             }

@@ -5,21 +5,18 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
-use super::inputs::Input;
-use crate::image::platform::Platform;
-
 /// A locked package's name and version.
 pub(crate) type NameVersion = (String, String);
 
 /// What the lock file says of one package: its source and checksum; both empty for path packages.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(crate) struct LockEntry {
-    name: String,
-    version: String,
+    pub(super) name: String,
+    pub(super) version: String,
     #[serde(default)]
-    source: String,
+    pub(super) source: String,
     #[serde(default)]
-    checksum: String,
+    pub(super) checksum: String,
 }
 
 /// The entries of a lock file by name and version; several sources may hold the same two.
@@ -52,16 +49,8 @@ impl LockFile {
     }
 
     /// One per source that holds `package`: what must stay the same for a build to stay the same.
-    pub(crate) fn inputs(&self, package: &NameVersion, platform: &Platform) -> Vec<Input> {
-        let entries = self.entries.get(package).into_iter().flatten();
-        let input = |entry: &LockEntry| Input::Lock {
-            platform: platform.to_string(),
-            name: entry.name.clone(),
-            version: entry.version.clone(),
-            source: entry.source.clone(),
-            checksum: entry.checksum.clone(),
-        };
-        entries.map(input).collect()
+    pub(crate) fn entries(&self, package: &NameVersion) -> &[LockEntry] {
+        self.entries.get(package).map_or(&[], Vec::as_slice)
     }
 
     /// Whether more than one package has this name, so that the name alone is ambiguous for `-p`.
@@ -90,10 +79,10 @@ mod tests {
             "#,
         )
         .unwrap();
-        let inputs = |name: &str| lock.inputs(&(name.into(), "1.0.0".into()), &"linux/amd64".parse().unwrap());
-        let encoded: Vec<_> = inputs("a").iter().map(Input::encoded).collect();
-        assert_eq!(encoded, [r#"["lock","linux/amd64","a","1.0.0","registry+x","abc"]"#]);
-        assert!(inputs("b").is_empty());
+        let entries = |name: &str| lock.entries(&(name.into(), "1.0.0".into()));
+        let found: Vec<_> = entries("a").iter().map(|entry| (entry.source.as_str(), entry.checksum.as_str())).collect();
+        assert_eq!(found, [("registry+x", "abc")]);
+        assert!(entries("b").is_empty());
         assert!(lock.is_ambiguous("a"));
         assert!(!lock.is_ambiguous("b"));
     }

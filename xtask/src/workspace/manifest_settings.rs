@@ -4,8 +4,6 @@ use camino::{Utf8Path, Utf8PathBuf};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::settings::WorkspaceSettings;
-
 /// An entry of `manifests`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Value")]
@@ -45,22 +43,19 @@ pub(crate) enum ValueKind {
 }
 
 impl ManifestSource {
-    /// The file or folder.
     pub(crate) fn path(&self) -> &Utf8Path {
         match self {
             ManifestSource::Path(path) => path,
             ManifestSource::Value(value) => &value.file,
         }
     }
-}
 
-impl WorkspaceSettings {
-    /// The values that `manifests` names in files of other tools.
-    pub(crate) fn values(&self) -> impl Iterator<Item = &NamedValue> {
-        self.manifests.iter().filter_map(|source| match source {
+    /// The value, where it is one.
+    pub(crate) fn value(&self) -> Option<&NamedValue> {
+        match self {
             ManifestSource::Value(value) => Some(value),
             ManifestSource::Path(_) => None,
-        })
+        }
     }
 }
 

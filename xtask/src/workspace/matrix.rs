@@ -31,9 +31,6 @@ pub(crate) struct MatrixEntry {
 }
 
 /// The jobs for `platforms`, on the runners that the settings name, else on GitHub's.
-///
-/// # Errors
-/// A platform without a runner.
 pub(crate) fn matrix(platforms: &[Platform], runners: &BTreeMap<Platform, String>) -> Result<Matrix> {
     let include = platforms.iter().map(|platform| {
         let chosen = runners.iter().find(|(of, _)| of.accepts(platform)).map(|(_, runner)| runner.as_str());

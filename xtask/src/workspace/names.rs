@@ -1,5 +1,9 @@
 //! Names people type: the nearest valid one for an error message.
 
+use anyhow::{Result, bail};
+
+use crate::errors::hinted;
+
 /// The candidates nearest to `name`, best first, at most three; empty when none is near.
 pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
     let name = name.to_lowercase();
@@ -31,6 +35,28 @@ pub(crate) fn did_you_mean<'a>(names: &[&str], candidates: impl IntoIterator<Ite
     format!("; did you mean {}?", quoted.join(" or "))
 }
 
+/// Sees to it that all `names` are among those that `place` has.
+///
+/// # Errors
+/// `Unknown service(s) requested: …`, with the nearest names.
+pub(crate) fn known_names<'a>(names: &[String], known: impl IntoIterator<Item = &'a str>, place: &str) -> Result<()> {
+    let known: Vec<&str> = known.into_iter().collect();
+    let unknown: Vec<_> = names.iter().map(String::as_str).filter(|name| !known.contains(name)).collect();
+    if !unknown.is_empty() {
+        let meant = did_you_mean(&unknown, known.iter().copied());
+        bail!(hinted(
+            format!("Unknown service(s) requested: {}{meant}", unknown.join(", ")),
+            format!("components of {place}: {}", known.join(", "))
+        ));
+    }
+    Ok(())
+}
+
+/// Splits a comma or newline separated list, as CI systems pass it.
+pub(crate) fn split_list(text: &str) -> Vec<String> {
+    text.split([',', '\n']).map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -42,5 +68,11 @@ mod tests {
         assert_eq!(nearest("operate_ui", names), ["operate-ui"]);
         assert_eq!(nearest("zzz", names), Vec::<&str>::new());
         assert_eq!(did_you_mean(&["runtme"], names), "; did you mean `runtime`?");
+    }
+
+    #[test]
+    fn lists_are_comma_or_newline_separated() {
+        assert_eq!(split_list("a, b\nc,,\n"), ["a", "b", "c"]);
+        assert!(split_list(" \n").is_empty());
     }
 }

@@ -40,7 +40,6 @@ pub(crate) struct Package {
     pub(crate) version: String,
     /// Folder below the workspace root; empty for a root package.
     pub(crate) folder: Utf8PathBuf,
-    /// All its targets.
     pub(crate) targets: Vec<Target>,
     /// The binary that `cargo run` takes.
     pub(crate) default_run: Option<String>,

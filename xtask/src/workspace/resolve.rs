@@ -82,7 +82,6 @@ impl Resolve {
         self.roots.iter().find(|node| node.path.as_deref() == Some(folder))
     }
 
-    /// All nodes.
     pub(crate) fn nodes(&self) -> impl Iterator<Item = &Node> {
         self.children.keys()
     }

@@ -1,15 +1,9 @@
-//! What every build selects, and which components a command is about.
+//! What every build selects.
 
-use std::collections::BTreeSet;
-
-use anyhow::{Result, bail};
 use camino::Utf8PathBuf;
 
-use super::components::Component;
 use super::lockfile::LockFile;
-use super::names::did_you_mean;
 use super::packages::Packages;
-use crate::errors::hinted;
 
 /// Packages of these names are the delivery tool itself, or the workspace's own `xtask` beside a
 /// renamed one: never a component.
@@ -59,48 +53,5 @@ impl Selection {
             arguments.extend(["--features".to_owned(), self.features.join(",")]);
         }
         arguments
-    }
-}
-
-/// The components called `names`, in the workspace's order; all of them when `names` is empty.
-///
-/// # Errors
-/// `Unknown service(s) requested: …`, with the nearest names.
-pub(crate) fn select<'a>(components: &'a [Component], names: &[String]) -> Result<Vec<&'a Component>> {
-    known_names(names, components.iter().map(|component| component.name.as_str()), "this workspace")?;
-    let names: BTreeSet<_> = names.iter().map(String::as_str).collect();
-    Ok(components.iter().filter(|component| names.is_empty() || names.contains(component.name.as_str())).collect())
-}
-
-/// Sees to it that all `names` are among those that `place` has.
-///
-/// # Errors
-/// `Unknown service(s) requested: …`, with the nearest names.
-pub(crate) fn known_names<'a>(names: &[String], known: impl IntoIterator<Item = &'a str>, place: &str) -> Result<()> {
-    let known: Vec<&str> = known.into_iter().collect();
-    let unknown: Vec<_> = names.iter().map(String::as_str).filter(|name| !known.contains(name)).collect();
-    if !unknown.is_empty() {
-        let meant = did_you_mean(&unknown, known.iter().copied());
-        bail!(hinted(
-            format!("Unknown service(s) requested: {}{meant}", unknown.join(", ")),
-            format!("components of {place}: {}", known.join(", "))
-        ));
-    }
-    Ok(())
-}
-
-/// Splits a comma or newline separated list, as CI systems pass it.
-pub(crate) fn split_list(text: &str) -> Vec<String> {
-    text.split([',', '\n']).map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lists_are_comma_or_newline_separated() {
-        assert_eq!(split_list("a, b\nc,,\n"), ["a", "b", "c"]);
-        assert!(split_list(" \n").is_empty());
     }
 }

@@ -19,7 +19,6 @@ pub(crate) struct NamedPaths {
 /// A path as a source names it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(crate) struct NamedPath {
-    /// The text.
     pub(crate) text: String,
     /// The compiler itself reads it: `include!` and its kind, `#[path = …]`.
     pub(crate) is_include: bool,

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use super::resolve::Node;
 
-/// What a crate needs.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct SystemNeed {
     /// The crate, as the lock file has it.
@@ -21,7 +20,6 @@ pub(crate) struct SystemNeed {
 /// Something that is on a machine or not.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {
-    /// A library.
     Library {
         /// What `pkg-config` calls it.
         pkg_config: &'static str,

@@ -134,7 +134,9 @@ fn parts_that_do_not_fit_are_refused_and_those_that_do_are_merged() {
         shared.xtask(&format!("digests merge {} {more}", parts.join(" ")))
     };
 
-    merge(&[&amd, &arm[0]], "").fails().says("no part has `two` for `linux/arm64`\nmerge the parts of all platforms");
+    merge(&[&amd, &arm[0]], "")
+        .fails()
+        .says("no part has `two` for `linux/arm64`\nhint: merge the parts of all platforms");
     merge(&[&arm[0]], "--platform linux/arm64").fails().says("no part has two, and no previous record either");
     merge(&[&amd, &arm[0], &arm[1]], "--platform linux/amd64").fails().says("which is not among the platforms");
     let changed = |file: &str, change: &dyn Fn(&mut Value)| {

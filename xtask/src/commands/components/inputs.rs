@@ -7,7 +7,7 @@ use camino::Utf8Path;
 use serde_json::{Value, json};
 
 use crate::cli::{BuildOptions, ComponentsArgs};
-use crate::commands::docker_build::{options, plan};
+use crate::commands::build::{options, plan};
 use crate::commands::filter::choose;
 use crate::commands::table::table;
 use crate::commands::{Outcome, print};

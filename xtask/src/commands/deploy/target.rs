@@ -20,7 +20,7 @@ use crate::image::deployment::{Deployment, next_number};
 use crate::image::promotion::{LOCAL, record_path};
 use crate::image::reference::Tag;
 use crate::image::release::{RELEASES, deployed_tag, numbered_tag};
-use crate::registry::{Client, PARALLEL_REQUESTS, Releases, StoredRelease};
+use crate::registry::{Client, Releases, StoredRelease};
 use crate::system::environment::variable;
 use crate::system::progress::Progress;
 use crate::system::{interrupt, parallel};
@@ -70,7 +70,7 @@ impl Target {
     pub(super) fn history(&self) -> Result<Vec<Deployment>> {
         let releases = self.releases()?;
         let newest = numbered(&releases, &self.environment.name)?.into_iter().rev().take(HISTORY).collect();
-        let heads = parallel::map(newest, PARALLEL_REQUESTS, |(number, tag): (u64, Tag)| {
+        let heads = parallel::map(newest, parallel::REQUESTS, |(number, tag): (u64, Tag)| {
             let head = self.client.head_manifest(&releases.repository.with_tag(tag))?;
             Ok(head.map(|head| Deployment { number, release: head.digest }))
         });

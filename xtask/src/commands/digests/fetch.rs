@@ -8,10 +8,10 @@ use camino::Utf8Path;
 use super::record_path;
 use super::show::as_table;
 use crate::cli::FetchArgs;
-use crate::commands::components::image_name;
 use crate::commands::{Outcome, print};
 use crate::errors::hinted;
 use crate::gather::record;
+use crate::gather::repositories::repositories;
 use crate::gather::workspace::Workspace;
 use crate::github::api::{GitHub, Search, Wanted, token};
 use crate::github::archive::read_entry;
@@ -19,7 +19,7 @@ use crate::github::runs::WorkflowRun;
 use crate::image::record::{DigestRecord, RecordedImage};
 use crate::image::reference::{ImageReference, Registry, Tag};
 use crate::image::tags;
-use crate::registry::{Client, Credentials, PARALLEL_REQUESTS, RemoteImage};
+use crate::registry::{Client, Credentials, RemoteImage};
 use crate::system::environment::variable;
 use crate::system::parallel;
 
@@ -89,13 +89,9 @@ fn read(archive: &[u8]) -> Result<DigestRecord> {
 fn from_tag(manifest: Option<&Utf8Path>, tag: &Tag, insecure: &[Registry]) -> Result<DigestRecord> {
     let workspace = Workspace::load(manifest, &[])?;
     let client = Client::new(Credentials::from_environment()).allowing_plain_http(insecure.to_vec());
-    let names: Vec<(String, ImageReference)> = workspace
-        .components
-        .iter()
-        .map(|component| Ok((component.name.clone(), image_name(&workspace, &component.name)?)))
-        .collect::<Result<_>>()?;
+    let names = repositories(&workspace, None)?;
     let template = &workspace.packages.settings.sha_tag;
-    let images = parallel::map(names, PARALLEL_REQUESTS, |(component, name)| {
+    let images = parallel::map(names, parallel::REQUESTS, |(component, name)| {
         let reference = name.with_tag(tag.clone());
         let image = client.inspect(&reference).with_context(|| format!("no image of `{component}` can be recorded"))?;
         let sha_tag = commit_tag(&client, &name, &image, template)?;

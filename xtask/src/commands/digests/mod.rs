@@ -1,7 +1,6 @@
 //! `digests`: the record of published images.
 
 mod fetch;
-mod merge;
 mod show;
 mod verify;
 
@@ -9,16 +8,19 @@ use anyhow::Result;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::Outcome;
-use crate::cli::DigestsCommand;
+use crate::cli::{DigestsCommand, MergeArgs};
 use crate::gather::record;
 use crate::system::cargo;
 
-/// Runs one of the subcommands.
-pub(crate) fn run(manifest: Option<&Utf8Path>, command: &DigestsCommand) -> Result<Outcome> {
+/// What `digests merge` does.
+type Merge = fn(Option<&Utf8Path>, &MergeArgs) -> Result<Outcome>;
+
+/// Runs one of the subcommands; `merge` is part of publishing.
+pub(crate) fn run(manifest: Option<&Utf8Path>, command: &DigestsCommand, merge: Merge) -> Result<Outcome> {
     match command {
         DigestsCommand::Show(arguments) => show::run(manifest, arguments),
         DigestsCommand::Verify(arguments) => verify::run(manifest, arguments),
-        DigestsCommand::Merge(arguments) => merge::run(manifest, arguments),
+        DigestsCommand::Merge(arguments) => merge(manifest, arguments),
         DigestsCommand::Fetch(arguments) => fetch::run(manifest, arguments),
     }
 }

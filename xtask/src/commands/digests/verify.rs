@@ -13,7 +13,7 @@ use crate::gather::record;
 use crate::http::ApiError;
 use crate::image::record::{DigestRecord, RecordedImage};
 use crate::image::verdict::{Verdict, difference};
-use crate::registry::{Client, Credentials, PARALLEL_REQUESTS, WrongContent};
+use crate::registry::{Client, Credentials, WrongContent};
 use crate::system::parallel;
 
 /// One line of the table.
@@ -34,7 +34,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &VerifyArgs) -> Result
     let entries = record::read_entries(&path)?;
     let client = Client::new(Credentials::from_environment()).allowing_plain_http(arguments.insecure_registry.clone());
     let findings =
-        parallel::map(entries.into_iter().collect(), PARALLEL_REQUESTS, |(name, entry)| finding(&client, name, entry));
+        parallel::map(entries.into_iter().collect(), parallel::REQUESTS, |(name, entry)| finding(&client, name, entry));
     if arguments.json {
         print(&(serde_json::to_string_pretty(&findings)? + "\n"))?;
     } else {

@@ -98,7 +98,7 @@ pub(super) struct PlannedFile {
 pub(crate) fn read(root: &Utf8Path, settings: &WorkspaceSettings) -> Result<Manifests> {
     let mut reader = Reader {
         root,
-        values: settings.values().map(|value| tidy(&value.file)).collect(),
+        values: settings.manifests.iter().filter_map(ManifestSource::value).map(|value| tidy(&value.file)).collect(),
         texts: BTreeMap::new(),
         kustomizations: BTreeMap::new(),
         found: Manifests::default(),

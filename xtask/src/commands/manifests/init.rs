@@ -74,7 +74,8 @@ fn without_manifest<'a>(workspace: &'a Workspace, plan: &PinPlan) -> Vec<(&'a st
         })
         .collect();
     let settings = &workspace.packages.settings;
-    let values = settings.values().filter_map(|value| value.component.as_deref());
+    let values =
+        settings.manifests.iter().filter_map(ManifestSource::value).filter_map(|value| value.component.as_deref());
     let named: BTreeSet<&str> =
         named.into_iter().chain(values).chain(settings.undeployed.iter().map(String::as_str)).collect();
     let components = workspace.components.iter().filter(|component| !named.contains(component.name.as_str()));

@@ -17,6 +17,7 @@ use crate::kubernetes::pinning::pin::{Images, Pinned, pin};
 use crate::kubernetes::pinning::values::pin_values;
 use crate::system::files::{Replacement, replace_all};
 use crate::system::parallel;
+use crate::workspace::manifest_settings::ManifestSource;
 use crate::workspace::settings::tidy;
 
 /// The manifests, and what they become.
@@ -127,7 +128,8 @@ pub(super) fn plan_texts(
     let Manifests { files, values, unreadable, missing: mut notes, has_unseen, entries, .. } = manifests;
     let is_placeholder = matches!(images, Images::Placeholder);
     let pinned = values.into_iter().filter_map(|file| {
-        let named: Vec<_> = settings.values().filter(|value| tidy(&value.file) == file.path).collect();
+        let values = settings.manifests.iter().filter_map(ManifestSource::value);
+        let named: Vec<_> = values.filter(|value| tidy(&value.file) == file.path).collect();
         let mut result = pin_values(&file.text, &named, &repositories, record?);
         if let (true, Ok(pinned)) = (is_placeholder, &mut result) {
             notes.push(format!("`{}` is left alone: only manifests take placeholders", file.path));

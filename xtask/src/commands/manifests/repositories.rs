@@ -1,6 +1,6 @@
 //! Where images of ours may be, for this workspace.
 
-use crate::gather::ci::repository_owner;
+use crate::gather::repositories::owner;
 use crate::gather::workspace::Workspace;
 use crate::image::record::DigestRecord;
 use crate::kubernetes::image_owners::{Naming, Repositories};
@@ -19,7 +19,7 @@ pub(crate) fn repositories_of(
     components: Vec<&str>,
     record: Option<&DigestRecord>,
 ) -> Repositories {
-    let (ci_registry, owner) = (variable("CI_REGISTRY"), repository_owner());
+    let (ci_registry, owner) = (variable("CI_REGISTRY"), owner());
     let template = settings.repository.as_str();
     let environments = settings
         .environments

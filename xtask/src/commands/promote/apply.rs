@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::{Context, Result, bail};
 
 use super::plan::{Plan, PlannedImage};
-use crate::commands::publish::tagging::{Untagged, tag_all};
 use crate::commands::table::bytes;
 use crate::errors::{hinted, shown};
 use crate::gather::record;
 use crate::image::record::{DigestRecord, RecordedImage};
 use crate::image::reference::Tag;
+use crate::registry::tagging::{Untagged, tag_all};
 use crate::registry::{Client, FetchedManifest, RegistrySource, transfer};
 use crate::system::parallel;
 use crate::system::progress::Progress;

@@ -20,7 +20,6 @@ use crate::image::record::DigestRecord;
 use crate::registry::Client;
 use crate::system::progress::Progress;
 
-/// Copies, tags, records.
 pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &PromoteArgs) -> Result<Outcome> {
     let workspace = Workspace::load(manifest, &[])?;
     let (from, to) = (
@@ -46,8 +45,8 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &PromoteArgs) -> Resul
     let previous = record::read_if_there(&target_path)?.unwrap_or_default();
     let source = client_of(&from, &arguments.insecure_registry);
     let target = client_of(&to, &arguments.insecure_registry);
-    let questions = plan::Questions { workspace: &workspace, source: &source, target: &target, to: &to };
-    let plan = questions.plan(images, previous, &arguments.tag, target_path)?;
+    let planner = plan::Planner { workspace: &workspace, source: &source, target: &target, to: &to };
+    let plan = planner.plan(images, previous, &arguments.tag, target_path)?;
     if arguments.dry_run {
         print(&shown_plan(&plan))?;
         return Ok(Outcome::Done);
@@ -80,9 +79,9 @@ pub(crate) fn promotion<'a>(
     target: &'a Client,
     to: &Environment,
 ) -> Result<Promotion<'a>> {
-    let questions = plan::Questions { workspace, source, target, to };
+    let planner = plan::Planner { workspace, source, target, to };
     let path = workspace.root().join(record_path(&to.name));
-    let plan = questions.plan(record.images.into_iter().collect(), DigestRecord::default(), &[], path)?;
+    let plan = planner.plan(record.images.into_iter().collect(), DigestRecord::default(), &[], path)?;
     Ok(Promotion { plan, source, target })
 }
 
@@ -138,7 +137,6 @@ fn shown_plan(plan: &Plan) -> String {
     text + &format!("write  {}\n", plan.path)
 }
 
-/// What is there now.
 fn shown_result(plan: &Plan, record: &DigestRecord) -> String {
     let rows: Vec<_> = plan
         .images

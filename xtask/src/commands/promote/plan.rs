@@ -6,22 +6,21 @@ use anyhow::{Context, Result, bail, ensure};
 use camino::Utf8PathBuf;
 
 use crate::commands::environment::Environment;
-use crate::errors::{hinted_cause, joined};
-use crate::gather::ci::repository_owner;
+use crate::errors::{all, hinted_cause};
+use crate::gather::repositories::owner;
 use crate::gather::workspace::Workspace;
 use crate::image::manifest::Descriptor;
 use crate::image::promotion::tags;
 use crate::image::record::{DigestRecord, RecordedImage};
 use crate::image::reference::{Digest, ImageReference, Tag};
 use crate::image::tags::ImageTag;
-use crate::registry::{Client, Found, PARALLEL_REQUESTS, RemoteImage};
+use crate::registry::{Client, Found, RemoteImage};
 use crate::system::parallel;
 use crate::workspace::settings::repository_name;
 
 /// How to learn more of an image that is not there.
 const VERIFY: &str = "`cargo xtask digests verify` checks a record";
 
-/// A promotion.
 pub(super) struct Plan {
     /// The images that are promoted.
     pub(super) images: Vec<PlannedImage>,
@@ -33,7 +32,6 @@ pub(super) struct Plan {
 
 /// One image's promotion.
 pub(super) struct PlannedImage {
-    /// The component.
     pub(super) name: String,
     /// As the source's record has it.
     pub(super) recorded: RecordedImage,
@@ -43,20 +41,17 @@ pub(super) struct PlannedImage {
     pub(super) target: ImageReference,
     /// Whether the repository has all of it, under whatever tag.
     pub(super) is_there: bool,
-    /// The tags it gets.
     pub(super) tags: Vec<PlannedTag>,
 }
 
 /// A tag in the target's repository.
 pub(super) struct PlannedTag {
-    /// The tag.
     pub(super) tag: ImageTag,
     /// What it names now.
     pub(super) now: Option<Digest>,
 }
 
-/// Who is asked.
-pub(super) struct Questions<'a> {
+pub(super) struct Planner<'a> {
     /// For templates and settings.
     pub(super) workspace: &'a Workspace,
     /// Reads where the images are.
@@ -67,7 +62,7 @@ pub(super) struct Questions<'a> {
     pub(super) to: &'a Environment,
 }
 
-impl Questions<'_> {
+impl Planner<'_> {
     /// Asks both registries. Nothing is changed.
     ///
     /// # Errors
@@ -83,36 +78,27 @@ impl Questions<'_> {
         for (name, _) in &images {
             previous.images.remove(name);
         }
-        let planned = parallel::map(images, PARALLEL_REQUESTS, |(name, recorded)| {
+        let planned = parallel::map(images, parallel::REQUESTS, |(name, recorded)| {
             let failed = format!("cannot promote `{name}`");
             self.image(name, recorded, extra).context(failed)
         });
-        let carried = parallel::map(previous.images.iter().collect(), PARALLEL_REQUESTS, |(name, recorded)| {
+        let carried = parallel::map(previous.images.iter().collect(), parallel::REQUESTS, |(name, recorded)| {
             self.still_there(recorded).map_err(|cause| {
                 let error = format!("`{name}` in `{path}` is not what `{}` has", self.to.name);
                 hinted_cause(cause, error, "promote it as well, or delete the file")
             })
         });
-        let mut images = Vec::new();
-        let mut errors: Vec<anyhow::Error> = carried.into_iter().filter_map(Result::err).collect();
-        for result in planned {
-            match result {
-                Ok(image) => images.push(image),
-                Err(error) => errors.push(error),
-            }
-        }
-        joined(errors).map_or(Ok(Plan { images, carried: previous.images, path }), Err)
+        let carried = carried.into_iter().map(|result| result.map(|()| None));
+        let images = all(carried.chain(planned.into_iter().map(|result| result.map(Some))))?;
+        Ok(Plan { images: images.into_iter().flatten().collect(), carried: previous.images, path })
     }
 
     fn image(&self, name: String, recorded: RecordedImage, extra: &[Tag]) -> Result<PlannedImage> {
         let source = &recorded.image;
         let repository = match &self.to.repository {
-            Some(template) => {
-                let owner = repository_owner();
-                repository_name(template, &name, owner.as_deref())
-                    .parse()
-                    .with_context(|| format!("`repository` of environment `{}` gives no valid name", self.to.name))?
-            }
+            Some(template) => repository_name(template, &name, owner().as_deref())
+                .parse()
+                .with_context(|| format!("`repository` of environment `{}` gives no valid name", self.to.name))?,
             None => source.repository.clone(),
         };
         let target = ImageReference::new(self.to.registry.clone(), repository);

@@ -8,9 +8,9 @@ use anyhow::{Context, Result};
 use super::lookup::Decision;
 use super::plan::PlannedComponent;
 use crate::assemble::layout::Layout;
-use crate::commands::docker_build;
-use crate::commands::docker_build::apply::Built;
-use crate::commands::docker_build::plan::BuildPlan;
+use crate::commands::build;
+use crate::commands::build::apply::Built;
+use crate::commands::build::plan::BuildPlan;
 use crate::commands::table::bytes;
 use crate::image::platform::Platform;
 use crate::image::record::RecordedPlatform;
@@ -24,9 +24,7 @@ pub(crate) const PARALLEL_UPLOADS: usize = 4;
 
 /// A component's image, whole in the registry.
 pub(crate) struct Published {
-    /// The component.
     pub(crate) name: String,
-    /// Its repository.
     pub(crate) repository: ImageReference,
     /// Its manifest or index.
     pub(crate) manifest: FetchedManifest,
@@ -42,9 +40,6 @@ pub(crate) struct Published {
 
 impl Published {
     /// Gives it a tag, unless it has it.
-    ///
-    /// # Errors
-    /// As [`Client::tag`].
     pub(crate) fn tag(&self, client: &Client, tag: &Tag, is_immutable: bool) -> Result<()> {
         if self.named_by.contains(tag) {
             return Ok(());
@@ -53,7 +48,6 @@ impl Published {
     }
 }
 
-/// Results by component.
 pub(crate) type Outcomes = BTreeMap<String, Result<Published>>;
 
 /// Carries the plan out, tags apart. A component's failure does not stop the others.
@@ -94,7 +88,7 @@ pub(crate) fn apply(
         return Ok(outcomes);
     }
     build.images = to_build;
-    let (layout, results) = docker_build::apply::apply(&build, progress)?;
+    let (layout, results) = build::apply::apply(&build, progress)?;
     let mut work = Vec::new();
     for (component, (_, built)) in to_push.into_iter().zip(results) {
         match built {
@@ -109,7 +103,6 @@ pub(crate) fn apply(
     Ok(outcomes)
 }
 
-/// Pushes one built image.
 fn push(
     client: &Client,
     layout: &Layout,

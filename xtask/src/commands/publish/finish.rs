@@ -7,7 +7,6 @@ use camino::Utf8Path;
 
 use super::apply::{Outcomes, Published};
 use super::summary;
-use super::tagging::{Untagged, tag_all};
 use crate::errors::{hinted, shown};
 use crate::gather::record;
 use crate::gather::workspace::Workspace;
@@ -15,16 +14,14 @@ use crate::image::record::{DigestRecord, RecordedImage};
 use crate::image::reference::Tag;
 use crate::image::service_manifest::{SERVICE_MANIFEST_PATH, ServiceManifest};
 use crate::image::tags::Tags;
-use crate::registry::{Client, PARALLEL_REQUESTS};
+use crate::registry::Client;
+use crate::registry::tagging::{Untagged, tag_all};
 use crate::system::environment::variable;
 use crate::system::files::{append, write_durably};
-use crate::system::interrupt;
 use crate::system::progress::Progress;
+use crate::system::{interrupt, parallel};
 
 /// The images of all components, or an error once all failures and all that was pushed are named.
-///
-/// # Errors
-/// One component failed.
 pub(crate) fn all_or_what_was_pushed(outcomes: Outcomes, progress: &Progress) -> Result<Vec<Published>> {
     let mut published = Vec::new();
     let mut failed = Vec::new();
@@ -50,9 +47,6 @@ pub(crate) fn all_or_what_was_pushed(outcomes: Outcomes, progress: &Progress) ->
 }
 
 /// Gives all images all tags.
-///
-/// # Errors
-/// As [`tag_all`].
 pub(crate) fn tag(client: &Client, published: &[Published], tags: &Tags, progress: &Progress) -> Result<()> {
     let images: Vec<_> = published
         .iter()
@@ -62,7 +56,7 @@ pub(crate) fn tag(client: &Client, published: &[Published], tags: &Tags, progres
             tags: tags.all.iter().filter(|tag| !image.named_by.contains(&tag.tag)).collect(),
         })
         .collect();
-    tag_all(client, &images, PARALLEL_REQUESTS, progress).map(drop)
+    tag_all(client, &images, parallel::REQUESTS, progress).map(drop)
 }
 
 /// What an interrupt says until the record is written.
@@ -119,10 +113,6 @@ pub(crate) fn write(
     Ok(())
 }
 
-/// Writes the service manifest.
-///
-/// # Errors
-/// A file that cannot be written.
 pub(crate) fn write_service_manifest(workspace: &Workspace, manifest: &ServiceManifest) -> Result<()> {
     write_durably(&workspace.root().join(SERVICE_MANIFEST_PATH), manifest.to_text().as_bytes())
 }

@@ -13,7 +13,6 @@ use crate::registry::{Client, Found, RemoteImage};
 
 /// A component's image as it is planned.
 pub(crate) struct Wanted<'a> {
-    /// Its repository.
     pub(crate) repository: &'a ImageReference,
     /// Input hash of each platform.
     pub(crate) hashes: BTreeMap<Platform, String>,
@@ -27,18 +26,13 @@ pub(crate) struct Wanted<'a> {
 pub(crate) enum Decision {
     /// The registry has it.
     Adopt {
-        /// The image there.
         image: Box<RemoteImage>,
-        /// Why this one.
         why: String,
         /// Tags that name it already.
         named_by: BTreeSet<Tag>,
     },
     /// It has to be built.
-    Build {
-        /// Why.
-        why: String,
-    },
+    Build { why: String },
 }
 
 /// Asks the registry. Images are only adopted when they carry the input hash of each platform and

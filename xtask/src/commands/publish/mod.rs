@@ -5,12 +5,12 @@ pub(crate) mod apply;
 pub(crate) mod before;
 pub(crate) mod finish;
 pub(crate) mod lookup;
+pub(crate) mod merge;
 pub(crate) mod plan;
 mod rehearse;
 mod release;
 mod report;
 mod summary;
-pub(crate) mod tagging;
 
 use std::collections::BTreeMap;
 
@@ -20,10 +20,9 @@ use camino::Utf8Path;
 use self::apply::Published;
 use self::before::Before;
 use self::plan::PlannedComponent;
+use super::build::plan::BuildPlan;
+use super::build::{self, options};
 use super::chosen_release::{line_tag, releases};
-use super::components::image_name_in;
-use super::docker_build::plan::BuildPlan;
-use super::docker_build::{self, options};
 use super::filter::choose;
 use super::manifests;
 use super::{Outcome, print};
@@ -31,6 +30,7 @@ use crate::cli::{DockerBuildArgs, PublishArgs, RegistryOptions};
 use crate::errors::hinted;
 use crate::gather::ci::CiState;
 use crate::gather::record;
+use crate::gather::repositories::repositories;
 use crate::gather::workspace::Workspace;
 use crate::image::part::{Part, PartImage, PartPlatform};
 use crate::image::record::{DigestRecord, RecordedImage};
@@ -48,7 +48,6 @@ use crate::workspace::settings::Latest;
 /// Where `publish` writes; changes there leave the tree clean.
 const OUTPUT: &str = "artifacts/docker";
 
-/// Publishes the chosen components.
 pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &PublishArgs) -> Result<Outcome> {
     let progress = Progress::new();
     let platforms = options::platforms(&arguments.options.platform)?;
@@ -62,14 +61,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &PublishArgs) -> Resul
         progress.say(&format!("{name}: affected ({reason})"));
     }
     let names: Vec<String> = chosen.components.iter().map(|component| component.name.clone()).collect();
-    let repositories: Vec<(String, ImageReference)> = workspace
-        .components
-        .iter()
-        .map(|component| {
-            let repository = image_name_in(&workspace, &component.name, arguments.registry.registry.as_ref())?;
-            Ok((component.name.clone(), repository))
-        })
-        .collect::<Result<_>>()?;
+    let repositories = repositories(&workspace, arguments.registry.registry.as_ref())?;
     let (published, others): (Vec<_>, Vec<_>) = repositories.into_iter().partition(|(name, _)| names.contains(name));
     if workspace.components.is_empty() {
         eprintln!("nothing to publish: this workspace has no binary that could be a component");
@@ -82,8 +74,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &PublishArgs) -> Resul
         return rehearse::from_plan(&workspace, &rehearsed, arguments.dry_run);
     }
     let why_not = why_not_pushed(&ci)?;
-    let mut build =
-        docker_build::plan::plan(&workspace, chosen.components, &arguments.options, false, machine, &progress)?;
+    let mut build = build::plan::plan(&workspace, chosen.components, &arguments.options, false, machine, &progress)?;
     build.is_strict = true;
     if let Some(why) = why_not {
         return rehearse::build_only(build, &why, &rehearsed, arguments.dry_run, &progress);
@@ -97,9 +88,6 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &PublishArgs) -> Resul
 
 /// `docker-build --push`: what was asked for is built, pushed, and tagged with the commit and `asked`; nothing is
 /// recorded.
-///
-/// # Errors
-/// As [`run`].
 pub(crate) fn push(mut build: BuildPlan<'_>, arguments: &DockerBuildArgs, progress: &Progress) -> Result<Outcome> {
     let workspace = build.workspace;
     let mut ci = ci_state(workspace)?;
@@ -195,7 +183,6 @@ impl Run<'_> {
 
 /// What the end of a publication needs.
 pub(crate) struct Publication<'a> {
-    /// The workspace.
     pub(crate) workspace: &'a Workspace,
     /// What is published.
     pub(crate) ci: &'a CiState,
@@ -203,7 +190,6 @@ pub(crate) struct Publication<'a> {
     pub(crate) tags: &'a Tags,
     /// Tags of `--tag` and `CI_IMAGE_TAG`.
     pub(crate) asked: &'a [Tag],
-    /// Where the record goes.
     pub(crate) path: &'a Utf8Path,
     /// Where releases are.
     pub(crate) releases: &'a Releases<'a>,
@@ -213,7 +199,6 @@ pub(crate) struct Publication<'a> {
     pub(crate) before: Before,
     /// Entries of components that are not published now.
     pub(crate) carried: BTreeMap<String, RecordedImage>,
-    /// Whether manifests are pinned.
     pub(crate) with_manifests: bool,
     /// Whether the record is printed as JSON.
     pub(crate) as_json: bool,

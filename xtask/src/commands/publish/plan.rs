@@ -5,21 +5,18 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, bail};
 
 use super::lookup::{Decision, Wanted, look_up};
-use crate::commands::components::image_name_in;
-use crate::commands::docker_build::plan::{BuildPlan, PlannedImage};
-use crate::errors::{hinted, joined};
+use crate::commands::build::plan::{BuildPlan, PlannedImage};
+use crate::errors::{all, hinted};
+use crate::gather::repositories::repository;
 use crate::image::platform::Platform;
 use crate::image::record::{DigestRecord, RecordedImage};
 use crate::image::reference::{Digest, ImageReference, Registry, Tag};
 use crate::image::tags::{Tags, inputs_tag};
-use crate::registry::{Client, Found, PARALLEL_REQUESTS};
+use crate::registry::{Client, Found};
 use crate::system::parallel;
 
-/// One component's publication.
 pub(crate) struct PlannedComponent {
-    /// The component.
     pub(crate) name: String,
-    /// Its repository.
     pub(crate) repository: ImageReference,
     /// The tag under which an image of these inputs is found.
     pub(crate) inputs_tag: Tag,
@@ -49,9 +46,9 @@ pub(crate) fn plan(
     rebuild: bool,
     is_push: bool,
 ) -> Result<Vec<PlannedComponent>> {
-    let planned = parallel::map(build.images.iter().collect(), PARALLEL_REQUESTS, |image: &PlannedImage<'_>| {
+    let planned = parallel::map(build.images.iter().collect(), parallel::REQUESTS, |image: &PlannedImage<'_>| {
         let name = image.component.name.clone();
-        let repository = image_name_in(build.workspace, &name, registry)?;
+        let repository = repository(build.workspace, &name, registry)?;
         let hashes: BTreeMap<Platform, String> =
             image.platforms.iter().map(|planned| (planned.platform.clone(), planned.input_hash.to_string())).collect();
         let inputs_tag = inputs_tag(&joint_hash(hashes.values()));
@@ -63,7 +60,7 @@ pub(crate) fn plan(
         }
         Ok(PlannedComponent { name, repository, inputs_tag, hashes, decision })
     });
-    all_or_all_errors(planned)
+    all(planned)
 }
 
 /// The hash of an image: its platform's, or one over those of its platforms (in their order).
@@ -72,19 +69,6 @@ pub(crate) fn joint_hash<'a>(mut hashes: impl ExactSizeIterator<Item = &'a Strin
         1 => hashes.next().cloned().unwrap_or_default(),
         _ => Digest::of(hashes.map(|hash| format!("{hash}\n")).collect::<String>().as_bytes()).hex().to_owned(),
     }
-}
-
-/// The results, or one error that tells all that went wrong.
-pub(crate) fn all_or_all_errors<T>(results: Vec<Result<T>>) -> Result<Vec<T>> {
-    let mut good = Vec::new();
-    let mut errors = Vec::new();
-    for result in results {
-        match result {
-            Ok(value) => good.push(value),
-            Err(error) => errors.push(error),
-        }
-    }
-    joined(errors).map_or(Ok(good), Err)
 }
 
 /// The entries of the previous record for components that are not published now, checked: the
@@ -99,7 +83,7 @@ pub(crate) fn carried(
 ) -> Result<BTreeMap<String, RecordedImage>> {
     let entries: Vec<_> =
         others.iter().filter_map(|(name, repository)| Some((name, repository, previous.images.get(name)?))).collect();
-    let checked = parallel::map(entries, PARALLEL_REQUESTS, |(name, repository, entry)| {
+    let checked = parallel::map(entries, parallel::REQUESTS, |(name, repository, entry)| {
         let mend = "publish all components to begin a new record";
         if entry.repository != repository.name() {
             let (had, has) = (&entry.repository, repository.name());
@@ -118,5 +102,5 @@ pub(crate) fn carried(
             }
         }
     });
-    Ok(all_or_all_errors(checked)?.into_iter().collect())
+    Ok(all(checked)?.into_iter().collect())
 }

@@ -3,9 +3,9 @@
 use anyhow::Result;
 
 use super::finish::write_service_manifest;
-use crate::commands::docker_build;
-use crate::commands::docker_build::builder::{Builder, EngineBuilder};
-use crate::commands::docker_build::plan::BuildPlan;
+use crate::commands::build;
+use crate::commands::build::builder::{Builder, EngineBuilder};
+use crate::commands::build::plan::BuildPlan;
 use crate::commands::{Outcome, print};
 use crate::gather::workspace::Workspace;
 use crate::image::service_manifest::{SERVICE_MANIFEST_PATH, ServiceManifest};
@@ -32,15 +32,15 @@ pub(crate) fn build_only(
 ) -> Result<Outcome> {
     progress.say(&format!("{why}: images are built and not pushed"));
     if dry_run {
-        print(&(docker_build::report::dry_run(&build)? + &format!("write  {SERVICE_MANIFEST_PATH}\n")))?;
+        print(&(build::report::dry_run(&build)? + &format!("write  {SERVICE_MANIFEST_PATH}\n")))?;
         return Ok(Outcome::Done);
     }
     let workspace = build.workspace;
     let outcome = match &build.builder {
         Builder::Engine(builder) if builder.engine.is_silent => call_silent_engine(&build, builder, progress)?,
         _ => {
-            let (_layout, results) = docker_build::apply::apply(&build, progress)?;
-            docker_build::report::report(&build, &results, false)?
+            let (_layout, results) = build::apply::apply(&build, progress)?;
+            build::report::report(&build, &results, false)?
         }
     };
     if matches!(outcome, Outcome::Done) {

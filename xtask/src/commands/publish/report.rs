@@ -9,8 +9,8 @@ use super::apply::Published;
 use super::lookup::Decision;
 use super::plan::PlannedComponent;
 use super::summary;
-use crate::commands::docker_build;
-use crate::commands::docker_build::plan::BuildPlan;
+use crate::commands::build;
+use crate::commands::build::plan::BuildPlan;
 use crate::commands::table::{bytes, table};
 use crate::image::part::Part;
 use crate::image::record::{DigestRecord, RecordedImage};
@@ -63,7 +63,7 @@ pub(crate) fn builds(mut build: BuildPlan<'_>, planned: &[PlannedComponent]) -> 
     build.images.retain(|image| built.contains(image.component.name.as_str()));
     match build.images.is_empty() {
         true => Ok(String::new()),
-        false => docker_build::report::dry_run(&build),
+        false => build::report::dry_run(&build),
     }
 }
 

@@ -2,14 +2,14 @@
 
 use anyhow::{Context, Result};
 
-use super::assets::check_assets;
 use super::builder::{Builder, EngineBuilder};
 use super::options::{Machine, build_args, choose_engines, tags};
 use crate::assemble::base::BaseReference;
 use crate::assemble::identity::assembler_identity;
 use crate::cli::BuildOptions;
-use crate::commands::components::image_name;
 use crate::compile::engine::Engine;
+use crate::gather::assets::check_assets;
+use crate::gather::repositories::repository;
 use crate::gather::revision::{Revision, Revisions};
 use crate::gather::workspace::Workspace;
 use crate::image::platform::Platform;
@@ -24,7 +24,6 @@ use crate::workspace::components::Component;
 use crate::workspace::inputs::{Input, InputHash, Inputs, SourceFile};
 use crate::workspace::settings::Asset;
 
-/// The whole build, planned.
 pub(crate) struct BuildPlan<'a> {
     pub(crate) workspace: &'a Workspace,
     pub(crate) builder: Builder,
@@ -37,7 +36,6 @@ pub(crate) struct BuildPlan<'a> {
     pub(crate) is_strict: bool,
 }
 
-/// One component's image.
 pub(crate) struct PlannedImage<'a> {
     pub(crate) component: &'a Component,
     /// VERSION, COMMIT_SHA and BUILD_DATE as the image says them.
@@ -77,7 +75,7 @@ pub(crate) fn plan<'a>(
     progress: &Progress,
 ) -> Result<BuildPlan<'a>> {
     let mut build_args = build_args(options)?;
-    let said = Said {
+    let labels = LabelArgs {
         version: build_args.remove("VERSION"),
         commit: build_args.remove("COMMIT_SHA"),
         build_date: build_args.remove("BUILD_DATE"),
@@ -92,7 +90,7 @@ pub(crate) fn plan<'a>(
     let assembler = assembler_identity(base.is_some()).into_iter();
     let of_all: Vec<Input> = assembler
         .map(|(name, version)| Input::tool(&name, version))
-        .chain(said.inputs())
+        .chain(labels.inputs())
         .chain(build_args.iter().map(|(name, value)| Input::variable(&format!("argument {name}"), value)))
         .chain(base.iter().map(|(_, digest)| Input::tool("base", digest.to_string())))
         .collect();
@@ -103,7 +101,7 @@ pub(crate) fn plan<'a>(
     let of_builder = inputs.iter().map(|(component, _)| builder.plan(workspace, component));
     let of_builder = of_builder.collect::<Result<Vec<_>>>()?;
 
-    let mut revisions = Revisions::new(workspace, said.epoch.as_deref(), progress)?;
+    let mut revisions = Revisions::new(workspace, labels.epoch.as_deref(), progress)?;
     let commit_tag = match revisions.head() {
         Some((commit, is_dirty)) => commit_tag(&workspace.packages.settings.sha_tag, commit, is_dirty)?,
         None => "local".parse()?,
@@ -117,7 +115,7 @@ pub(crate) fn plan<'a>(
             let inputs = inputs.for_build(&platform, builder);
             PlannedPlatform { sources, platform, input_hash: inputs.hash(), inputs }
         });
-        images.push(said.image(workspace, component, revision, platforms.collect(), &tags)?);
+        images.push(labels.image(workspace, component, revision, platforms.collect(), &tags)?);
     }
     workspace.keep_memory();
     let jobs = options.jobs.map_or_else(parallel::processors, usize::from);
@@ -125,7 +123,7 @@ pub(crate) fn plan<'a>(
 }
 
 /// What `--build-arg` makes all images say of themselves.
-struct Said {
+struct LabelArgs {
     version: Option<String>,
     commit: Option<String>,
     build_date: Option<String>,
@@ -133,7 +131,7 @@ struct Said {
     epoch: Option<String>,
 }
 
-impl Said {
+impl LabelArgs {
     /// What of it decides images.
     fn inputs(&self) -> impl Iterator<Item = Input> {
         let all = [("VERSION", &self.version), ("COMMIT_SHA", &self.commit), ("BUILD_DATE", &self.build_date)];
@@ -184,6 +182,6 @@ fn base(workspace: &Workspace) -> Result<Option<(BaseReference, Digest)>> {
 
 /// `REGISTRY/REPOSITORY:TAG` for each tag.
 fn references(workspace: &Workspace, component: &Component, tags: &[Tag]) -> Result<Vec<ImageReference>> {
-    let name = image_name(workspace, &component.name)?;
+    let name = repository(workspace, &component.name, None)?;
     Ok(tags.iter().map(|tag| name.with_tag(tag.clone())).collect())
 }

@@ -23,7 +23,6 @@ use crate::workspace::ignore_patterns::IgnorePatterns;
 use crate::workspace::inputs::Input;
 use crate::workspace::target::RustTarget;
 
-/// What compiles.
 pub(crate) enum Builder {
     /// Cargo here: one build per platform.
     Native(Vec<(Platform, NativeBuild)>),
@@ -33,9 +32,6 @@ pub(crate) enum Builder {
 
 impl Builder {
     /// Plans cargo's builds.
-    ///
-    /// # Errors
-    /// As [`native::plan`].
     pub(super) fn native(
         workspace: &Workspace,
         toolchain: &HostToolchain,
@@ -49,9 +45,6 @@ impl Builder {
     }
 
     /// Adds what only `component` needs, and gives what of this builder decides its executable for each platform.
-    ///
-    /// # Errors
-    /// As [`dockerfiles::plan`].
     pub(super) fn plan(
         &mut self,
         workspace: &Workspace,

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use camino::Utf8Path;
 
-use crate::gather::workspace::Workspace;
+use super::workspace::Workspace;
 use crate::image::root_files::root_files;
 use crate::workspace::assets::{PlacedAsset, check, path_in_image};
 use crate::workspace::components::Component;

@@ -2,10 +2,10 @@
 
 use anyhow::Result;
 
+use super::{Client, FetchedManifest};
 use crate::errors::joined;
 use crate::image::reference::ImageReference;
 use crate::image::tags::ImageTag;
-use crate::registry::{Client, FetchedManifest};
 use crate::system::parallel;
 use crate::system::progress::Progress;
 

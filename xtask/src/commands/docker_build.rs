@@ -1,20 +1,10 @@
 //! `docker-build`: images of the components, compiled by an engine or by cargo here.
 
-pub(crate) mod apply;
-mod assets;
-pub(crate) mod builder;
-mod compile;
-pub(crate) mod options;
-pub(crate) mod plan;
-pub(crate) mod report;
-mod start;
-
-pub(crate) use assets::check_assets;
-
 use anyhow::Result;
 use camino::Utf8Path;
 
-use self::plan::BuildPlan;
+use super::build::plan::BuildPlan;
+use super::build::{apply, options, plan, report};
 use super::filter::choose;
 use super::{Outcome, print};
 use crate::cli::DockerBuildArgs;

@@ -15,6 +15,7 @@ use crate::assemble::base::BaseImage;
 use crate::assemble::component::ComponentImage;
 use crate::assemble::image::assemble;
 use crate::assemble::layout::{Layout, SOURCES};
+use crate::commands::table::{bytes, table};
 use crate::compile::engine::Engine;
 use crate::compile::executable::scan;
 use crate::errors::{changed_meanwhile, hinted};
@@ -180,10 +181,23 @@ fn check_size(image: &PlannedImage<'_>, assembled: &AssembledPlatform) -> Result
     bail!(
         "the image of `{}` is {} compressed, over its `max-size` of {}\n{}",
         image.component.name,
-        crate::commands::table::bytes(assembled.size),
-        crate::commands::table::bytes(budget.0),
-        super::report::layers(assembled)
+        bytes(assembled.size),
+        bytes(budget.0),
+        layers(assembled)
     )
+}
+
+/// The layers of an image with their sizes, a line each.
+fn layers(image: &AssembledPlatform) -> String {
+    let rows: Vec<_> = image
+        .layers
+        .iter()
+        .map(|layer| {
+            let uncompressed = layer.uncompressed.map_or("-".to_owned(), bytes);
+            vec![layer.name.clone(), bytes(layer.size), uncompressed]
+        })
+        .collect();
+    table(&["LAYER", "COMPRESSED", "UNCOMPRESSED"], &rows).trim_end().to_owned()
 }
 
 fn load(engine: &Engine, layout: &Layout, results: &Results<'_, '_>, progress: &Progress) -> Result<()> {

@@ -5,24 +5,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context, Result, bail, ensure};
 use camino::Utf8Path;
 
+use super::apply::Published;
+use super::before::Before;
+use super::lookup::{Decision, Wanted, look_up};
+use super::plan::{carried, joint_hash};
+use super::{Publication, ci_state, client, finish, tags};
 use crate::cli::MergeArgs;
+use crate::commands::build::options;
 use crate::commands::chosen_release::{line_tag, releases};
-use crate::commands::components::image_name_in;
-use crate::commands::docker_build::options;
-use crate::commands::publish::apply::Published;
-use crate::commands::publish::before::Before;
-use crate::commands::publish::lookup::{Decision, Wanted, look_up};
-use crate::commands::publish::plan::{all_or_all_errors, carried, joint_hash};
-use crate::commands::publish::{Publication, ci_state, client, finish, tags};
 use crate::commands::{Outcome, print};
-use crate::errors::hinted;
+use crate::errors::{all, hinted};
 use crate::gather::record;
+use crate::gather::repositories::repositories;
 use crate::gather::workspace::Workspace;
 use crate::image::manifest::{DOCKER_INDEX, DOCKER_MANIFEST, Descriptor, Index, OCI_INDEX, to_json};
 use crate::image::part::{Part, PartImage, join};
 use crate::image::reference::ImageReference;
 use crate::image::tags::{Tags, inputs_tag};
-use crate::registry::{Client, FetchedManifest, Found, PARALLEL_REQUESTS};
+use crate::registry::{Client, FetchedManifest, Found};
 use crate::system::parallel;
 use crate::system::progress::Progress;
 
@@ -42,11 +42,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &MergeArgs) -> Result<
         )
     );
     let registry = arguments.registry.registry.as_ref();
-    let repositories: BTreeMap<String, ImageReference> = workspace
-        .components
-        .iter()
-        .map(|component| Ok((component.name.clone(), image_name_in(&workspace, &component.name, registry)?)))
-        .collect::<Result<_>>()?;
+    let repositories: BTreeMap<String, ImageReference> = repositories(&workspace, registry)?.into_iter().collect();
     check(&joined, &repositories)?;
 
     let client = client(&arguments.registry)?;
@@ -71,7 +67,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &MergeArgs) -> Result<
         return Ok(Outcome::Done);
     }
     finish::note_unwritten(&path);
-    let merged = parallel::map(work, PARALLEL_REQUESTS, |(name, image, repository)| {
+    let merged = parallel::map(work, parallel::REQUESTS, |(name, image, repository)| {
         merge(&client, name, image, repository, &tags).with_context(|| format!("cannot merge `{name}`"))
     });
     let publication = Publication {
@@ -87,7 +83,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &MergeArgs) -> Result<
         with_manifests: !arguments.no_manifests,
         as_json: arguments.json,
     };
-    publication.finish(&client, all_or_all_errors(merged)?, &progress)
+    publication.finish(&client, all(merged)?, &progress)
 }
 
 fn read(arguments: &MergeArgs) -> Result<Vec<(String, Part)>> {

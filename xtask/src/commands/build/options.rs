@@ -14,7 +14,7 @@ use crate::system::cargo::{HostToolchain, host_toolchain};
 use crate::system::environment::variable;
 use crate::system::parallel;
 use crate::system::progress::Progress;
-use crate::workspace::selection::split_list;
+use crate::workspace::names::split_list;
 
 /// `--platform`, else `CI_IMAGE_PLATFORM`, else none.
 pub(crate) fn platforms(flag: &[Platform]) -> Result<Vec<Platform>> {

@@ -8,7 +8,6 @@ use super::builder::Builder;
 use super::plan::BuildPlan;
 use crate::commands::table::{bytes, table};
 use crate::commands::{Outcome, print};
-use crate::image::assembled::AssembledPlatform;
 use crate::system::process;
 
 /// Prints the images, then the failures.
@@ -67,19 +66,6 @@ pub(crate) fn report(plan: &BuildPlan<'_>, results: &Results<'_, '_>, as_json: b
     let kept = if kept.is_empty() { String::new() } else { format!("; built and kept: {kept}") };
     eprintln!("error: not built: {}{kept}", names(true));
     Ok(Outcome::Failed)
-}
-
-/// The layers of an image with their sizes, a line each.
-pub(crate) fn layers(image: &AssembledPlatform) -> String {
-    let rows: Vec<_> = image
-        .layers
-        .iter()
-        .map(|layer| {
-            let uncompressed = layer.uncompressed.map_or("-".to_owned(), bytes);
-            vec![layer.name.clone(), bytes(layer.size), uncompressed]
-        })
-        .collect();
-    table(&["LAYER", "COMPRESSED", "UNCOMPRESSED"], &rows).trim_end().to_owned()
 }
 
 /// The plan: commands and files.
