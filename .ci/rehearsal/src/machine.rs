@@ -1,7 +1,6 @@
 //! A server with a repository, the events that start workflows there, and a runner's disk.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -25,9 +24,7 @@ impl Machine {
     pub fn new(name: &str, registry: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("rehearsal-").tempdir().unwrap();
         let machine = Machine { folder, name: name.to_owned(), registry: registry.to_owned() };
-        for folder in ["origin", "work", "caches", "artifacts"] {
-            fs::create_dir(machine.path(folder)).unwrap();
-        }
+        machine.shell(".", "mkdir origin work caches artifacts");
         // A deletion that is not committed yet is listed, too.
         let list = "git ls-files -z --cached --others --exclude-standard";
         let pack = "tar --create --null --files-from=- --ignore-failed-read";

@@ -63,11 +63,11 @@ impl Step {
 
 /// All workflows of this workspace, by file name.
 pub fn workflows() -> BTreeMap<String, Workflow> {
-    let read = |path: std::path::PathBuf| {
+    let paths = fs::read_dir(root().join(".github/workflows")).unwrap().map(|entry| entry.unwrap().path());
+    let read = paths.map(|path| {
         let text = fs::read_to_string(&path).unwrap();
-        let workflow: Workflow =
-            serde_norway::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let workflow: Workflow = serde_norway::from_str(&text).unwrap_or_else(|error| panic!("{path:?}: {error}"));
         (path.file_name().unwrap().to_string_lossy().into_owned(), Workflow { text, ..workflow })
-    };
-    fs::read_dir(root().join(".github/workflows")).unwrap().map(|entry| read(entry.unwrap().path())).collect()
+    });
+    read.collect()
 }

@@ -87,9 +87,9 @@ fn tags_do_not_write_the_cache() {
 fn the_oldest_rust_is_the_one_that_the_tool_names() {
     let manifest = fs::read_to_string(root().join("xtask/Cargo.toml")).unwrap();
     let version = manifest.lines().find_map(|line| line.strip_prefix("rust-version = ")).unwrap().trim_matches('"');
-    let has = |command: String| steps().iter().any(|(_, step)| step.run == command);
-    assert!(has(format!("rustup toolchain install {version} --profile minimal")));
-    assert!(has(format!("cargo +{version} check --package xtask --locked")));
+    for command in [format!("install {version} --profile minimal"), format!("cargo +{version} check --package xtask")] {
+        assert!(steps().iter().any(|(_, step)| step.run.contains(&command)), "{command}");
+    }
 }
 
 #[test]
