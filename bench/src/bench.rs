@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
+use tempfile::TempDir;
 
 use crate::checkout::Checkout;
 use crate::child::{command, run};
@@ -12,16 +13,13 @@ use crate::cli::Cli;
 use crate::edit::Edits;
 use crate::machine::Machine;
 use crate::subject::Subject;
-use crate::work::WorkFolder;
 
 /// One run of this program.
 pub(crate) struct Bench {
     /// The options.
     pub(crate) cli: Cli,
-    /// Where the results go.
-    pub(crate) output: PathBuf,
     /// The temporary folder.
-    pub(crate) work: WorkFolder,
+    pub(crate) work: PathBuf,
     /// The user's workspace, which is only read.
     pub(crate) source: PathBuf,
     /// The copy that the xtask works on.
@@ -33,6 +31,7 @@ pub(crate) struct Bench {
     /// The host and its toolchain.
     pub(crate) machine: Machine,
     subject: OnceCell<Subject>,
+    _folder: TempDir,
 }
 
 impl Bench {
@@ -44,16 +43,15 @@ impl Bench {
         let source = manifest.parent().context("the workspace has no folder")?.canonicalize()?;
         // Before this program itself keeps the machine busy.
         let machine = Machine::find(&source)?;
-        let output = cli.output.clone().unwrap_or_else(|| source.join("target/bench"));
-        let output = std::path::absolute(&output).with_context(|| format!("wrong folder `{}`", output.display()))?;
-        let parent = cli.work.clone().unwrap_or_else(std::env::temp_dir);
-        let work = WorkFolder::create(&parent, &source, cli.keep)?;
+        let folder = tempfile::Builder::new().prefix("cargo-xtask-bench-").tempdir().context("no temporary folder")?;
+        let work = folder.path().canonicalize()?;
+        eprintln!("working in {}", work.display());
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let stamp = format!("{:x}", since.as_secs());
         let checkout = Checkout::copy(&source, work.join("workspace"), &stamp)?;
         checkout.fetch()?;
         let edits = Edits::new(&stamp);
-        Ok(Bench { cli, output, work, source, checkout, edits, stamp, machine, subject: OnceCell::new() })
+        Ok(Bench { cli, work, source, checkout, edits, stamp, machine, subject: OnceCell::new(), _folder: folder })
     }
 
     /// The copy with its components; the first call compiles its xtask.

@@ -9,33 +9,36 @@ use crate::checkout::Checkout;
 use crate::child::{command, run};
 use crate::subject::Subject;
 
+/// What changes: used by one service, not by the others, and not by the xtask.
+const NAME: &str = "tower-http";
+/// A released version that the lock file does not have.
+const OTHER: &str = "0.7.0";
+
 /// A crate with the version in the lock file and another one.
 #[derive(Debug)]
 pub(crate) struct Bump {
     /// Name of the crate.
-    pub(crate) name: String,
+    pub(crate) name: &'static str,
     versions: [String; 2],
     users: Vec<String>,
 }
 
 impl Bump {
-    /// Reads `CRATE@VERSION`, and finds the version now used and who uses it.
-    pub(crate) fn plan(subject: &Subject, spec: &str) -> Result<Self> {
-        let (name, other) =
-            spec.split_once('@').with_context(|| format!("`{spec}` is not of the form CRATE@VERSION"))?;
+    /// Finds the version now used and who uses it.
+    pub(crate) fn plan(subject: &Subject) -> Result<Self> {
         let mut now = None;
         let mut users = Vec::new();
         for component in &subject.components {
-            if let Some(version) = used_by(subject, &component.package, name)? {
+            if let Some(version) = used_by(subject, &component.package, NAME)? {
                 now = Some(version);
                 users.push(component.name.clone());
             }
         }
-        if used_by(subject, "xtask", name)?.is_some() {
-            bail!("the xtask uses `{name}` too and would be compiled as well; name another with `--bump`");
+        if used_by(subject, "xtask", NAME)?.is_some() {
+            bail!("the xtask uses `{NAME}` too and would be compiled as well");
         }
-        let now = now.with_context(|| format!("no component uses `{name}`; name another with `--bump`"))?;
-        Ok(Bump { name: name.to_owned(), versions: [now, other.to_owned()], users })
+        let now = now.with_context(|| format!("no component uses `{NAME}`"))?;
+        Ok(Bump { name: NAME, versions: [now, OTHER.to_owned()], users })
     }
 
     /// Changes the lock file to the version that it does not have.

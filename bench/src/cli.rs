@@ -1,11 +1,11 @@
 //! The command line: clap types, nothing else.
 
 use std::fmt;
-use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 
-/// Measures `cargo xtask` beside its peers, all in one run, and writes a table, JSON and a plot.
+/// Measures `cargo xtask` beside its peers, all in one run, and writes a table and JSON
+/// to `target/bench`.
 ///
 /// It works on copies in a temporary folder; the workspace itself is only read.
 #[derive(Debug, Parser)]
@@ -16,8 +16,7 @@ use clap::{Parser, ValueEnum};
         cargo run --release -p bench                                all groups; `cold` in the engine is left out\n  \
         cargo run --release -p bench -- native --runs 5             one group, medians over five runs\n  \
         cargo run --release -p bench -- engine --prune              with `cold`: deletes the engine's build cache\n  \
-        cargo run --release -p bench -- engine --peers chef --only nothing\n  \
-        cargo run --release -p bench -- sizes --sizes 1,3\n\n\
+        cargo run --release -p bench -- engine --only nothing\n\n\
         Exit code: 0 measured (whether or not the targets were reached), 1 failed, 2 wrong usage."
 )]
 pub(crate) struct Cli {
@@ -37,42 +36,10 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "TEXT")]
     pub(crate) only: Vec<String>,
 
-    /// Folder for results.md, results.json and results.svg [default: target/bench].
-    #[arg(long, value_name = "DIR")]
-    pub(crate) output: Option<PathBuf>,
-
-    /// Folder in which the temporary folder is made [default: the system's].
-    #[arg(long, value_name = "DIR")]
-    pub(crate) work: Option<PathBuf>,
-
-    /// Leave the temporary folder and the images when done.
-    #[arg(long)]
-    pub(crate) keep: bool,
-
     /// engine: measure `cold`, which needs `docker buildx prune --all` before each run: it deletes
     /// all of the engine's build cache, also that of other projects. Images stay.
     #[arg(long)]
     pub(crate) prune: bool,
-
-    /// engine: leave our images in the OCI layout; without this they are handed to the engine, as
-    /// the peers' are.
-    #[arg(long)]
-    pub(crate) no_load: bool,
-
-    /// engine: what to compare with.
-    #[arg(long, value_enum, value_delimiter = ',', value_name = "PEER",
-          default_values_t = [PeerKind::Chef, PeerKind::ChefPreinstalled, PeerKind::Naive])]
-    pub(crate) peers: Vec<PeerKind>,
-
-    /// sizes: binaries of each generated workspace.
-    #[arg(long, value_delimiter = ',', value_name = "N", default_values_t = [1, 3, 10, 30],
-          value_parser = clap::value_parser!(u16).range(1..=999))]
-    pub(crate) sizes: Vec<u16>,
-
-    /// native, engine: the dependency that changes and the released version it changes to. It
-    /// should be used by one service, not by the others, and must not be by the xtask.
-    #[arg(long, value_name = "CRATE@VERSION", default_value = "tower-http@0.7.0")]
-    pub(crate) bump: String,
 }
 
 /// What is measured together.
@@ -108,28 +75,6 @@ impl fmt::Display for Group {
     }
 }
 
-/// A Dockerfile per component, written as people write it by hand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum PeerKind {
-    /// cargo-chef as its README shows it: it installs itself in the image.
-    Chef,
-    /// The same, with cargo-chef in the builder image already.
-    ChefPreinstalled,
-    /// `COPY . .` and `cargo build`.
-    Naive,
-}
-
-impl PeerKind {
-    /// Its name in tables and image tags.
-    pub(crate) fn label(self) -> &'static str {
-        match self {
-            PeerKind::Chef => "cargo-chef",
-            PeerKind::ChefPreinstalled => "cargo-chef preinstalled",
-            PeerKind::Naive => "naive COPY",
-        }
-    }
-}
-
 impl Cli {
     /// The groups to run, each once, in the order in which they profit from each other.
     pub(crate) fn chosen_groups(&self) -> Vec<Group> {
@@ -145,8 +90,7 @@ impl Cli {
 
     /// The options that change what the numbers mean, for the report.
     pub(crate) fn describe(&self) -> String {
-        let load = if self.no_load { "kept in the OCI layout" } else { "loaded into the engine" };
-        format!("medians of {} (cold: {}); engine images are {load}", self.runs, self.cold_runs)
+        format!("medians of {} (cold: {})", self.runs, self.cold_runs)
     }
 }
 

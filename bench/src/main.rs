@@ -22,7 +22,6 @@ mod smoke;
 mod stage;
 mod subject;
 mod taken;
-mod work;
 mod xtask;
 
 use std::process::ExitCode;
@@ -50,6 +49,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
     let groups = cli.chosen_groups();
     let bench = Bench::new(cli)?;
     let mut report = Report::new(bench.machine.clone(), bench.cli.describe());
+    let output = bench.source.join("target/bench");
     let mut code = ExitCode::SUCCESS;
     for group in groups {
         eprintln!("== {group} ==");
@@ -81,14 +81,14 @@ fn run(cli: Cli) -> Result<ExitCode> {
             report.not_run(group, "the rest", &format!("failed: {error}"));
             code = ExitCode::FAILURE;
         }
-        report.write(&bench.output)?;
+        report.write(&output)?;
         if interrupt::happened() {
             break;
         }
     }
-    report.write(&bench.output)?;
+    report.write(&output)?;
     print!("{}", report::markdown::text(&report));
-    eprintln!("written: {}", bench.output.display());
+    eprintln!("written: {}", output.display());
     Ok(code)
 }
 

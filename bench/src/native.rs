@@ -124,11 +124,11 @@ fn cold(bench: &Bench, pair: &Pair<'_>) -> Result<Scenario> {
 fn bumped(bench: &Bench, pair: &Pair<'_>) -> Result<Scenario> {
     let subject = pair.subject;
     let before = bump::lock_file(&subject.root)?;
-    let bump = Bump::plan(subject, &bench.cli.bump)?;
+    let bump = Bump::plan(subject)?;
     let prepare = |run| {
         bump.apply(&bench.checkout, run)?;
         // Cargo keeps what it compiled of the version before last.
-        subject.forget_crate(&bump.name, &[&pair.target, &subject.root.join("target")])
+        subject.forget_crate(bump.name, &[&pair.target, &subject.root.join("target")])
     };
     let mut scenario = pair.measure(Group::Native, "one dependency bumped", bench.cli.cold_runs, &prepare, None)?;
     let changes = scenario.note.take().unwrap_or_default();

@@ -116,14 +116,6 @@ pub(crate) struct Scenario {
     pub(crate) note: Option<String>,
 }
 
-impl Scenario {
-    /// The smallest of all limits: whoever is under it reached every target.
-    pub(crate) fn limit(&self) -> Option<f64> {
-        let relative = self.peers.iter().filter_map(|peer| peer.bound.map(|bound| bound.limit(peer.series.median())));
-        relative.chain(self.at_most).min_by(f64::total_cmp)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,21 +129,6 @@ mod tests {
         assert_eq!(series(&[3.0, 1.0, 2.0]).median(), 2.0);
         assert_eq!(series(&[4.0, 1.0]).median(), 2.5);
         assert!(series(&[]).median().is_nan());
-    }
-
-    #[test]
-    fn the_tightest_limit_counts() {
-        let peer = |value, bound| Peer { series: series(&[value]), bound };
-        let scenario = Scenario {
-            group: Group::Engine,
-            name: "cold".into(),
-            unit: Unit::Seconds,
-            ours: series(&[1.0]),
-            peers: vec![peer(8.0, Some(Bound::Times(0.5))), peer(3.0, Some(Bound::Plus(0.5))), peer(1.0, None)],
-            at_most: Some(60.0),
-            note: None,
-        };
-        assert_eq!(scenario.limit(), Some(3.5));
     }
 
     #[test]

@@ -1,172 +1,70 @@
 //! The actions that the workflows use, as far as they use them.
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::{Duration, UNIX_EPOCH};
+use crate::machine::{Machine, Values};
 
-use anyhow::{Context, Result, bail, ensure};
-
-use crate::event::Event;
-use crate::tool;
-
-/// What actions keep beyond a job: caches, and the artifacts of one run.
-pub struct Storage {
-    folder: PathBuf,
-    /// Keys of caches, the newest last.
-    pub caches: Vec<String>,
-    /// Where the artifacts of the run are, a folder each.
-    pub artifacts: PathBuf,
-    runs: u32,
-}
-
-impl Storage {
-    /// Keeps everything below `folder`.
-    pub fn new(folder: PathBuf) -> Self {
-        Storage { artifacts: folder.join("artifacts-0"), folder, caches: Vec::new(), runs: 0 }
-    }
-
-    /// A new run begins without artifacts.
-    ///
-    /// # Errors
-    /// The disk fails.
-    pub fn begin_run(&mut self) -> Result<()> {
-        self.runs += 1;
-        self.artifacts = self.folder.join(format!("artifacts-{}", self.runs));
-        fs::create_dir_all(&self.artifacts).context("cannot make a folder for artifacts")
-    }
-
-    /// Runs the action `name` in `workspace`; gives its outputs.
-    ///
-    /// # Errors
-    /// An action or input that is not known here; the action fails.
-    pub fn run(
-        &mut self,
-        name: &str,
-        inputs: Inputs,
-        workspace: &Path,
-        origin: &Path,
-        event: &Event,
-    ) -> Result<Outputs> {
-        let mut inputs = inputs;
-        let outputs = match name {
-            "actions/checkout" => check_out(&mut inputs, workspace, origin, event).map(|()| Outputs::new()),
-            "actions/cache/restore" => self.restore(&mut inputs, workspace),
-            "actions/cache/save" => self.save(&mut inputs, workspace).map(|()| Outputs::new()),
-            "actions/upload-artifact" => self.upload(&mut inputs, workspace).map(|()| Outputs::new()),
-            "actions/download-artifact" => self.download(&mut inputs, workspace).map(|()| Outputs::new()),
-            other => bail!("the action `{other}` is not known here"),
-        }?;
-        ensure!(inputs.is_empty(), "inputs of `{name}` that are not known here: {inputs:?}");
-        Ok(outputs)
-    }
-
-    fn restore(&mut self, inputs: &mut Inputs, workspace: &Path) -> Result<Outputs> {
-        let (paths, key) = (cached_paths(&taken(inputs, "path")?), taken(inputs, "key")?);
-        let prefix = taken(inputs, "restore-keys")?;
-        let exact = self.caches.iter().find(|known| **known == key);
-        let Some(found) = exact.or_else(|| self.caches.iter().rfind(|known| known.starts_with(prefix.trim()))) else {
-            return Ok(Outputs::from([("cache-hit".into(), String::new())]));
-        };
-        for path in paths {
-            let from = self.folder.join("caches").join(found).join(&path);
-            if from.exists() {
-                copy(&from, &workspace.join(&path))?;
+impl Machine {
+    /// Runs an action; gives its outputs.
+    pub(crate) fn act(&self, action: &str, inputs: &Values, event: &Values) -> Values {
+        match action {
+            "actions/checkout" => self.check_out(exactly(inputs, ["fetch-depth", "persist-credentials"]), event),
+            "actions/cache/restore" => return self.restore(exactly(inputs, ["path", "key", "restore-keys"])),
+            "actions/cache/save" => self.save(exactly(inputs, ["path", "key"])),
+            "actions/upload-artifact" => {
+                self.upload(exactly(inputs, ["name", "path", "if-no-files-found", "retention-days"]));
             }
+            "actions/download-artifact" => self.download(exactly(inputs, ["pattern", "path", "merge-multiple"])),
+            other => panic!("the action `{other}` is not known here"),
         }
-        Ok(Outputs::from([("cache-hit".into(), (*found == key).to_string())]))
+        Values::new()
     }
 
-    fn save(&mut self, inputs: &mut Inputs, workspace: &Path) -> Result<()> {
-        let (paths, key) = (cached_paths(&taken(inputs, "path")?), taken(inputs, "key")?);
-        ensure!(!self.caches.contains(&key), "there is a cache `{key}` already");
-        for path in paths.iter().filter(|path| workspace.join(path).exists()) {
-            copy(&workspace.join(path), &self.folder.join("caches").join(&key).join(path))?;
-        }
-        self.caches.push(key);
-        Ok(())
+    /// All branches and tags, and the commit of the event, with nothing of the job before. What the tool
+    /// itself compiled to is kept, as if each job's cache had it: compiling it is not what is rehearsed.
+    fn check_out(&self, [depth, credentials]: [&str; 2], event: &Values) {
+        assert_eq!((depth, credentials), ("0", "false"));
+        let (reference, sha) = (&event["github.ref"], &event["github.sha"]);
+        let branch = reference.strip_prefix("refs/heads/").map_or("--detach".into(), |branch| format!("-B {branch}"));
+        let script = format!(
+            "git init -q; git config remote.origin.url ../origin
+             git fetch -q --prune origin '+refs/heads/*:refs/remotes/origin/*' '+refs/tags/*:refs/tags/*' {reference}
+             git checkout -q --force {branch} {sha}; git clean -ffdxq --exclude=/target/debug"
+        );
+        self.shell("work", &script);
     }
 
-    fn upload(&mut self, inputs: &mut Inputs, workspace: &Path) -> Result<()> {
-        let (name, paths) = (taken(inputs, "name")?, taken(inputs, "path")?);
-        ensure!(taken(inputs, "if-no-files-found")? == "error", "an empty artifact must be an error");
-        let days: u32 = taken(inputs, "retention-days")?.parse().context("`retention-days` is no number")?;
-        ensure!((1..=90).contains(&days), "`retention-days: {days}` is more than public repositories may have");
-        let artifact = self.artifacts.join(&name);
-        ensure!(!artifact.exists(), "there is an artifact `{name}` already");
-        fs::create_dir(&artifact)?;
-        // Files of one folder lie at the archive's top.
-        let files: Vec<PathBuf> = paths.lines().map(|line| workspace.join(line.trim())).collect();
-        let folders: Vec<_> = files.iter().filter_map(|file| file.parent()).collect();
-        ensure!(folders.windows(2).all(|pair| pair[0] == pair[1]), "files of several folders: {paths}");
-        for file in &files {
-            let to = artifact.join(file.file_name().context("a file has a name")?);
-            fs::copy(file, to).with_context(|| format!("no `{}` for artifact `{name}`", file.display()))?;
+    fn restore(&self, [_, key, prefix]: [&str; 3]) -> Values {
+        let caches = self.shell("caches", "ls -tr");
+        let is_exact = caches.lines().any(|cache| cache == key);
+        let wanted = if is_exact { key } else { prefix };
+        if let Some(found) = caches.lines().rfind(|cache| cache.starts_with(wanted)) {
+            self.shell("caches", &format!("cp -a {found}/. ../work"));
         }
-        Ok(())
+        Values::from([("cache-hit".into(), is_exact.to_string())])
     }
 
-    fn download(&mut self, inputs: &mut Inputs, workspace: &Path) -> Result<()> {
-        let (pattern, path) = (taken(inputs, "pattern")?, workspace.join(taken(inputs, "path")?));
-        ensure!(taken(inputs, "merge-multiple")? == "true", "only merged downloads are known here");
-        let start = pattern.strip_suffix('*').context("only patterns with a final `*` are known here")?;
-        fs::create_dir_all(&path)?;
-        for artifact in fs::read_dir(&self.artifacts)? {
-            let artifact = artifact?;
-            if artifact.file_name().to_string_lossy().starts_with(start) {
-                copy(&artifact.path(), &path)?;
-            }
-        }
-        Ok(())
+    /// Cargo's downloads are this machine's own, and what the tool compiled to is there: see `check_out`.
+    fn save(&self, [paths, key]: [&str; 2]) {
+        let paths: Vec<_> = paths.lines().filter(|path| !path.starts_with('~') && *path != "target/debug").collect();
+        self.shell("work", &format!("mkdir ../caches/{key}; cp -a --parents {} ../caches/{key}", paths.join(" ")));
+    }
+
+    fn upload(&self, [name, paths, missing, days]: [&str; 4]) {
+        assert_eq!(missing, "error", "an empty artifact must be an error");
+        assert!((1..=90).contains(&days.parse::<u32>().unwrap()), "{days}: more than public repositories may have");
+        let folders: Vec<_> = paths.lines().map(|path| path.rsplit_once('/').unwrap_or_default().0).collect();
+        assert!(folders.windows(2).all(|pair| pair[0] == pair[1]), "an archive of several folders keeps them: {paths}");
+        let files = paths.replace('\n', " ");
+        self.shell("work", &format!("mkdir ../artifacts/{name}; cp {files} ../artifacts/{name}"));
+    }
+
+    fn download(&self, [pattern, path, merge]: [&str; 3]) {
+        assert_eq!(merge, "true", "only merged downloads are known here");
+        self.shell("work", &format!("mkdir -p {path}; cp -t {path} ../artifacts/{pattern}/*"));
     }
 }
 
-/// Inputs of an action by name, filled in.
-pub type Inputs = BTreeMap<String, String>;
-/// Outputs of a step by name.
-pub type Outputs = BTreeMap<String, String>;
-
-fn taken(inputs: &mut Inputs, name: &str) -> Result<String> {
-    inputs.remove(name).with_context(|| format!("input `{name}` is missing"))
-}
-
-/// The paths below the workspace. The machine's cargo home is its own, and so is what the tool compiled
-/// to (see `runner`).
-fn cached_paths(list: &str) -> Vec<PathBuf> {
-    let own = |path: &&str| !path.starts_with("~/") && *path != "target/debug";
-    list.lines().map(str::trim).filter(|path| !path.is_empty()).filter(own).map(PathBuf::from).collect()
-}
-
-/// All branches and tags, and the commit of the event; no credentials are left behind.
-fn check_out(inputs: &mut Inputs, workspace: &Path, origin: &Path, event: &Event) -> Result<()> {
-    ensure!(taken(inputs, "fetch-depth")? == "0", "input commits need all history");
-    ensure!(taken(inputs, "persist-credentials")? == "false", "no later step may use the checkout's token");
-    let git = |arguments: &[&str]| {
-        let mut git = Command::new("git");
-        git.current_dir(workspace).env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
-        tool(git.args(arguments))
-    };
-    git(&["init", "--quiet"])?;
-    git(&["remote", "add", "origin", &origin.to_string_lossy()])?;
-    let (branches, tags) = ("+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*");
-    git(&["fetch", "--quiet", "origin", branches, tags, &event.reference])?;
-    match event.reference.strip_prefix("refs/heads/") {
-        Some(branch) => git(&["checkout", "--quiet", "-B", branch, &event.sha])?,
-        None => git(&["checkout", "--quiet", "--detach", &event.sha])?,
-    };
-    // The tool's sources look as old as they are, or cargo would compile it anew in each job.
-    let committed: u64 = git(&["log", "-1", "--format=%ct", "origin/main"])?.parse().context("no time of a commit")?;
-    let changed = git(&["diff", "--name-only", "origin/main", "--", "xtask"])?;
-    for file in git(&["ls-files", "--", "xtask"])?.lines().filter(|file| !changed.lines().any(|other| other == *file)) {
-        let file = fs::File::options().append(true).open(workspace.join(file))?;
-        file.set_modified(UNIX_EPOCH + Duration::from_secs(committed))?;
-    }
-    Ok(())
-}
-
-/// Copies what `from` holds into `to`, times included.
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    fs::create_dir_all(to)?;
-    tool(Command::new("cp").arg("-a").arg(from.join(".")).arg(to)).map(drop)
+/// The values of these inputs, in their order. There must be no other.
+fn exactly<'a, const N: usize>(inputs: &'a Values, names: [&str; N]) -> [&'a str; N] {
+    assert!(inputs.len() == N, "inputs {:?} where {names:?} are known", inputs.keys());
+    names.map(|name| inputs.get(name).unwrap_or_else(|| panic!("no input `{name}`")).as_str())
 }

@@ -1,15 +1,13 @@
-//! The workflows, step by step, against a real registry: a push, a tag, a manual run, pull requests.
+//! The publishing workflow, step by step, against a real registry: a push, a tag, a manual run, pull requests.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
-use workflow_rehearsal::event::Origin;
-use workflow_rehearsal::runner::{Report, Runner};
-use workflow_rehearsal::workflow::Workflow;
-use workflow_rehearsal::{root, tool};
+use workflow_rehearsal::machine::{Machine, Values};
+use workflow_rehearsal::tool;
+use workflow_rehearsal::workflow::workflows;
 
 const COMPONENTS: [&str; 3] = ["engine", "operate-ui", "runtime"];
 
@@ -25,50 +23,58 @@ impl Images {
         format!("{}/{}/demon-{component}", self.registry, self.owner)
     }
 
-    fn digest(&self, component: &str, tag: &str) -> Option<String> {
-        let image = format!("docker://{}:{tag}", self.repository(component));
-        tool(Command::new("skopeo").args(["inspect", "--tls-verify=false", "--format={{.Digest}}", &image])).ok()
+    fn skopeo(&self, command: &str, component: &str, selector: &str) -> Value {
+        let image = format!("docker://{}{selector}", self.repository(component));
+        let text = tool(Command::new("skopeo").args([command, "--tls-verify=false", &image]));
+        serde_json::from_str(&text).unwrap_or_default()
     }
 
-    /// All tags of all components, but those for machines.
-    fn tags(&self) -> BTreeMap<&'static str, Vec<String>> {
-        let list = |component| {
-            let repository = format!("docker://{}", self.repository(component));
-            let text = tool(Command::new("skopeo").args(["list-tags", "--tls-verify=false", &repository]));
-            let list: Value = text.map_or(Value::Null, |text| serde_json::from_str(&text).unwrap());
-            let tags = list["Tags"].as_array().cloned().unwrap_or_default();
-            let tags = tags.iter().map(|tag| tag.as_str().unwrap().to_owned());
-            let mut tags: Vec<_> = tags.filter(|tag| !tag.starts_with("inputs-")).collect();
-            tags.sort();
-            (component, tags)
-        };
-        COMPONENTS.into_iter().map(list).collect()
+    /// Demands that these tags of all components are the images of a record.
+    #[track_caller]
+    fn are(&self, record: &Value, tags: &[&str]) {
+        for (component, tag) in COMPONENTS.iter().flat_map(|component| tags.iter().map(move |tag| (component, tag))) {
+            let image = self.skopeo("inspect", component, &format!(":{tag}"));
+            assert_eq!(image["Digest"], record[component]["digest"], "{component}:{tag}");
+        }
+    }
+
+    /// All tags of all components.
+    fn tags(&self) -> [Value; 3] {
+        COMPONENTS.map(|component| self.skopeo("list-tags", component, "")["Tags"].clone())
     }
 }
 
 impl Drop for Images {
     fn drop(&mut self) {
-        for component in COMPONENTS {
-            let Some(digest) = self.digest(component, "main") else { continue };
-            let image = format!("docker://{}@{digest}", self.repository(component));
-            let _ = tool(Command::new("skopeo").args(["delete", "--tls-verify=false", &image]));
+        // A failed test may have pushed nothing.
+        for image in COMPONENTS.map(|component| format!("docker://{}:main", self.repository(component))) {
+            let _ = Command::new("skopeo").args(["delete", "--tls-verify=false", &image]).output();
         }
     }
 }
 
-#[track_caller]
-fn ran(report: &Report, jobs: &[&str], skipped: &[&str]) {
-    assert_eq!(report.jobs.keys().collect::<Vec<_>>(), jobs);
-    assert_eq!(report.skipped.iter().collect::<Vec<_>>(), skipped);
+/// A document that a run uploaded.
+fn document(machine: &Machine, name: &str) -> Value {
+    let file = machine.path("artifacts/docker-image-digests").join(name);
+    serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap()
 }
 
-/// The record that a run uploaded, which its output repeats.
-fn record(runner: &Runner<'_>, report: &Report) -> Value {
-    let file = runner.storage.artifacts.join("docker-image-digests/docker-image-digests.json");
-    let record: Value = serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
-    assert_eq!(serde_json::from_str::<Value>(&report.jobs["merge"].outputs["digest-json"]).unwrap(), record);
+/// Runs the workflow; gives what it said, and demands that these jobs ran and no others.
+#[track_caller]
+fn run(machine: &Machine, event: &Values, jobs: &[&str]) -> Values {
+    let values = machine.run(&workflows()["docker-build.yml"], event);
+    assert_eq!(values.keys().filter_map(|name| name.strip_prefix("logs.")).collect::<Vec<_>>(), jobs);
+    values
+}
+
+/// Runs it for what publishes; gives what it said and its record, which its output repeats.
+#[track_caller]
+fn publish(machine: &Machine, event: &Values) -> (Values, Value) {
+    let values = run(machine, event, &["merge", "plan", "publish"]);
+    let record = document(machine, "docker-image-digests.json");
+    assert_eq!(serde_json::from_str::<Value>(&values["needs.merge.outputs.digest-json"]).unwrap(), record);
     assert_eq!(record.as_object().unwrap().keys().collect::<Vec<_>>(), COMPONENTS);
-    record
+    (values, record)
 }
 
 #[test]
@@ -77,86 +83,44 @@ fn the_steps_do_what_a_runner_would_do() {
     let registry = std::env::var("LAB_REGISTRY").unwrap_or_else(|_| "localhost:5000".to_owned());
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
     let owner = format!("rehearsal-{}-{:x}", std::process::id(), now & 0xff_ffff_ffff);
-    let images = Images { registry: registry.clone(), owner: owner.clone() };
-    let origin = Origin::snapshot(&root()).unwrap();
     // GitHub's names have upper case letters where registries allow none.
-    let mut runner = Runner::new(&origin, &format!("{}/Shop", owner.to_uppercase()), &registry).unwrap();
-    let build = Workflow::read(&root(), "docker-build.yml").unwrap();
-    let ci = Workflow::read(&root(), "ci.yml").unwrap();
+    let machine = Machine::new(&format!("{}/Shop", owner.to_uppercase()), &registry);
+    let images = Images { registry, owner };
 
-    let push = origin.push().unwrap();
-    let commit = format!("sha-{}", &push.sha[..7]);
-    let report = runner.run(&build, &push, &[]).unwrap();
-    ran(&report, &["merge", "plan", "publish"], &["build"]);
-    assert!(report.jobs["publish"].used_secrets && report.jobs["merge"].used_secrets);
-    assert!(!report.jobs["plan"].used_secrets);
-    let pushed = record(&runner, &report);
+    let push = machine.event("push", "refs/heads/main", "");
+    let (_, pushed) = publish(&machine, &push);
+    let commit = format!("sha-{}", &push["github.sha"][..7]);
+    images.are(&pushed, &[&commit, "main", "latest"]);
+    let summary = fs::read_to_string(machine.path("summary")).unwrap();
     for component in COMPONENTS {
-        let entry = &pushed[component];
-        assert_eq!(entry["gitShaTag"], format!("{}:{commit}", images.repository(component)));
-        for tag in [&commit, "main", "latest"] {
-            assert_eq!(images.digest(component, tag).as_deref(), entry["digest"].as_str(), "{component}:{tag}");
-        }
-        let summary = &report.jobs["merge"].summary;
+        assert_eq!(pushed[component]["gitShaTag"], format!("{}:{commit}", images.repository(component)));
         assert!(summary.contains(&format!("| {component} |")) && summary.contains("docker pull"), "{summary}");
     }
-    let manifest = runner.storage.artifacts.join("docker-image-digests/service-image-manifest.json");
-    let manifest: Value = serde_json::from_str(&fs::read_to_string(manifest).unwrap()).unwrap();
-    assert_eq!((&manifest["push"], &manifest["tag"]), (&Value::Bool(true), &Value::String(commit.clone())));
-    assert_eq!(runner.storage.caches.len(), 1, "{:?}", runner.storage.caches);
+    let manifest = document(&machine, "service-image-manifest.json");
+    assert_eq!((&manifest["push"], &manifest["tag"]), (&Value::Bool(true), &Value::String(commit)));
+    let caches = machine.shell("caches", "ls");
+    assert_eq!(caches, format!("cargo-linux-amd64-{}", push["github.sha"]));
 
-    // A release of the same commit: everything is there, nothing is compiled, the cache stays as it is.
-    let report = runner.run(&build, &origin.tag("v1.2.3").unwrap(), &[]).unwrap();
-    ran(&report, &["merge", "plan", "publish"], &["build"]);
-    let released = record(&runner, &report);
-    assert!(!report.jobs["publish"].log.contains("compiling"), "{}", report.jobs["publish"].log);
-    for component in COMPONENTS {
-        assert_eq!(released[component]["digest"], pushed[component]["digest"]);
-        for tag in ["v1.2.3", "1.2.3", "1.2", "1"] {
-            assert_eq!(images.digest(component, tag).as_deref(), pushed[component]["digest"].as_str());
-        }
-    }
-    assert_eq!(runner.storage.caches.len(), 1);
+    // A release of the same commit: everything is there, nothing is compiled.
+    machine.shell("origin", "git tag v1.2.3 main");
+    let (values, released) = publish(&machine, &machine.event("push", "refs/tags/v1.2.3", ""));
+    assert!(!values["logs.publish"].contains("compiling"), "{}", values["logs.publish"]);
+    images.are(&released, &["v1.2.3", "1.2.3", "1.2", "1"]);
+    images.are(&pushed, &["v1.2.3"]);
 
     // By hand, with a tag.
-    let report = runner.run(&build, &origin.manual(&[("tag", "2026.11.0")]).unwrap(), &[]).unwrap();
-    record(&runner, &report);
-    for component in COMPONENTS {
-        assert_eq!(images.digest(component, "2026.11.0").as_deref(), pushed[component]["digest"].as_str());
-    }
+    publish(&machine, &machine.event("workflow_dispatch", "refs/heads/main", "2026.11.0"));
+    images.are(&pushed, &["2026.11.0"]);
 
-    // A pull request that changes a component builds, pushes nothing and knows no secret.
+    // A pull request that changes a component builds it and pushes nothing; it knows no secret, for there is
+    // none to look up.
     let tags = images.tags();
-    let change = origin.pull_request(7, "engine/src/main.rs", "// changed\n").unwrap();
-    let report = runner.run(&ci, &change, &["changes"]).unwrap();
-    assert_eq!(report.jobs["changes"].outputs["images"], "true");
-    let report = runner.run(&build, &change, &[]).unwrap();
-    ran(&report, &["build", "plan"], &["merge", "publish"]);
-    assert!(report.jobs.values().all(|job| !job.used_secrets));
-    assert_eq!(images.tags(), tags);
-    let index = fs::read_to_string(runner.workspace().join("target/docker/oci/index.json")).unwrap();
-    assert_eq!(serde_json::from_str::<Value>(&index).unwrap()["manifests"].as_array().unwrap().len(), 3);
-    assert_eq!(runner.storage.caches.len(), 1, "a pull request leaves no cache either");
-
-    // One that touches nothing that images are made of does not come so far; one of the tool does.
-    for (number, file, images) in [(8, "README.md", "false"), (9, "xtask/src/lib.rs", "true")] {
-        let change = origin.pull_request(number, file, "// changed\n").unwrap();
-        let report = runner.run(&ci, &change, &["changes"]).unwrap();
-        assert_eq!(report.jobs["changes"].outputs["images"], images, "{file}");
-    }
-    // And on a push of `main` nobody asks.
-    ran(&runner.run(&ci, &push, &["changes", "images"]).unwrap(), &[], &["changes", "images"]);
-}
-
-#[test]
-fn what_a_called_workflow_asks_for_its_caller_has() {
-    // GitHub refuses the whole run otherwise, whichever jobs would be skipped.
-    let jobs = |file: &str| Workflow::read(&root(), file).unwrap().jobs().unwrap();
-    let (_, caller) = jobs("ci.yml").into_iter().find(|(id, _)| id == "images").unwrap();
-    for (id, job) in jobs("docker-build.yml") {
-        for (name, right) in &job.permissions {
-            let given = caller.permissions.get(name).map(String::as_str);
-            assert!(given == Some(right) || given == Some("write"), "`{id}` asks for `{name}: {right}`");
-        }
-    }
+    run(&machine, &machine.pull_request(7, "engine/src/main.rs"), &["build", "plan"]);
+    let index = fs::read_to_string(machine.path("work/target/docker/oci/index.json")).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&index).unwrap()["manifests"].as_array().unwrap().len(), 1);
+    // One that touches nothing that images are made of builds nothing.
+    let values = run(&machine, &machine.pull_request(8, "README.md"), &["build", "plan"]);
+    assert!(values["logs.build"].contains("nothing to build"), "{}", values["logs.build"]);
+    assert!(!machine.path("work/target/docker/oci").exists());
+    assert_eq!((images.tags(), machine.shell("caches", "ls")), (tags, caches), "only pushes leave something");
 }

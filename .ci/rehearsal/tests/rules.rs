@@ -1,163 +1,114 @@
 //! What the workflows promise, read from the files alone.
 
-use std::io::Write;
-use std::process::{Command, Stdio};
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::Command;
 
-use serde_norway::Value;
-use workflow_rehearsal::expression::{comparisons, from_json, lookups};
-use workflow_rehearsal::root;
-use workflow_rehearsal::workflow::{Job, Workflow};
+use serde_json::{Value, json};
+use workflow_rehearsal::workflow::{Job, Step, Workflow, workflows};
+use workflow_rehearsal::{root, tool};
 
-fn jobs() -> Vec<(String, String, Job)> {
-    let workflows = Workflow::all(&root()).unwrap();
-    let jobs = workflows.iter().flat_map(|workflow| {
-        let file = workflow.path.file_name().unwrap().to_string_lossy().into_owned();
-        workflow.jobs().unwrap().into_iter().map(move |(id, job)| (file.clone(), id, job))
-    });
-    let jobs: Vec<_> = jobs.collect();
-    assert!(jobs.len() >= 7, "{jobs:?}");
-    jobs
+/// All jobs, by file and id.
+fn jobs() -> Vec<(String, Job)> {
+    let of = |(file, workflow): (String, Workflow)| {
+        workflow.jobs.into_iter().map(move |(id, job)| (format!("`{id}` of {file}"), job))
+    };
+    workflows().into_iter().flat_map(of).collect()
+}
+
+/// Their steps.
+fn steps() -> Vec<(String, Step)> {
+    jobs().into_iter().flat_map(|(place, job)| job.steps.into_iter().map(move |step| (place.clone(), step))).collect()
 }
 
 #[test]
-fn expressions_are_lookups_and_reach_no_script() {
-    for workflow in Workflow::all(&root()).unwrap() {
-        lookups(&workflow.concurrency.group).unwrap();
-        assert!(!workflow.name.contains("${{"));
+fn steps_are_one_command_each_and_expressions_are_look_ups_that_reach_no_script() {
+    for workflow in workflows().values() {
+        assert_eq!(workflow.defaults, json!({"run": {"shell": "bash"}}));
+        let expressions = workflow.text.split("${{").skip(1).map(|text| text.split("}}").next().unwrap());
+        let is_part = |c: char| c.is_ascii_alphanumeric() || " -_.()".contains(c);
+        expressions.for_each(|text| assert!(text.chars().all(is_part), "{text}"));
+        let uses = workflow.text.lines().filter(|line| line.contains("uses:"));
+        uses.for_each(|line| assert!(line.contains(" # v"), "dependabot takes the version from there: {line}"));
     }
-    for (file, id, job) in jobs() {
-        let place = format!("`{id}` of {file}");
-        for text in job.outputs.values().chain(&job.runs_on) {
-            lookups(text).unwrap_or_else(|error| panic!("{place}: {error:#}"));
-        }
-        if let Some(strategy) = &job.strategy {
-            from_json(&strategy.matrix).unwrap_or_else(|error| panic!("{place}: {error:#}"));
-        }
-        let conditions = job.condition.iter().chain(job.steps.iter().filter_map(|step| step.condition.as_ref()));
-        for condition in conditions {
-            comparisons(condition).unwrap_or_else(|error| panic!("{place}: {error:#}"));
-        }
-        for step in &job.steps {
-            let inputs: Vec<String> = step.with.keys().filter_map(|name| step.input(name)).collect();
-            for text in step.env.values().chain(&inputs) {
-                lookups(text).unwrap_or_else(|error| panic!("{place}, {}: {error:#}", step.name));
-            }
-            for text in step.run.iter().chain([&step.name]).chain(&step.uses) {
-                assert!(!text.contains("${{"), "{place}, {}: an expression in `{text}`", step.name);
-            }
-        }
-    }
-}
-
-#[test]
-fn actions_are_pinned_by_commit_and_name_their_version() {
-    for workflow in Workflow::all(&root()).unwrap() {
-        for line in workflow.text.lines().filter(|line| line.trim_start().starts_with("uses:")) {
-            let action = line.trim_start().trim_start_matches("uses:").trim();
-            if action.starts_with("./") {
-                continue;
-            }
-            let (_, pinned) = action.split_once('@').unwrap_or_else(|| panic!("{line}"));
-            let (commit, version) = pinned.split_once(" # v").unwrap_or_else(|| panic!("no version: {line}"));
-            assert!(commit.len() == 40 && commit.bytes().all(|b| b.is_ascii_hexdigit()), "no commit: {line}");
-            assert!(version.split('.').count() == 3 && version.split('.').all(|n| n.parse::<u32>().is_ok()), "{line}");
-        }
+    for (place, step) in steps() {
+        assert!(!step.run.contains(['\n', ';', '|', '&']), "{place}: {}", step.run);
+        assert!(!(step.name + &step.uses + &step.run).contains("${{"), "{place}");
     }
 }
 
 #[test]
 fn each_job_has_the_least_permissions() {
-    for workflow in Workflow::all(&root()).unwrap() {
-        assert!(workflow.permissions.is_empty(), "what no job names must be nothing");
+    assert!(workflows().values().all(|workflow| workflow.permissions.is_empty()), "what no job names is nothing");
+    let is_secret = |text: &String| text.contains("secrets.");
+    for (place, job) in jobs() {
+        let writes = ["`merge` of docker-build.yml", "`publish` of docker-build.yml"].contains(&place.as_str());
+        let packages = if writes { r#", "packages": "write""# } else { "" };
+        assert_eq!(format!("{:?}", job.permissions), format!(r#"{{"contents": "read"{packages}}}"#), "{place}");
+        let secrets = job.steps.iter().any(|step| step.env.values().any(is_secret));
+        assert_eq!(secrets, writes, "{place}: who writes has a token, nobody else");
+        assert!(!job.steps.iter().any(|step| step.inputs().values().any(is_secret)), "{place}: an action gets it");
     }
-    let mut writers = Vec::new();
-    for (file, id, job) in jobs() {
-        let writes = job.permissions.get("packages").is_some_and(|right| right == "write");
-        let rest: Vec<_> = job.permissions.iter().filter(|(name, _)| *name != "packages").collect();
-        assert_eq!(format!("{rest:?}"), r#"[("contents", "read")]"#, "`{id}` of {file}");
-        let secrets = job.steps.iter().flat_map(|step| step.env.values()).any(|text| text.contains("secrets."));
-        assert_eq!(secrets, writes && job.uses.is_none(), "`{id}` of {file}: who writes has a token, nobody else");
-        for step in job.steps.iter().filter(|step| !step.with.is_empty()) {
-            let shown = format!("{:?}", step.with);
-            assert!(!shown.contains("secrets."), "`{id}` of {file}: an action gets a secret");
-        }
-        if writes {
-            writers.push(id);
-        }
-    }
-    // `images` passes on what the jobs it calls may have; they are skipped for pull requests.
-    assert_eq!(writers, ["images", "publish", "merge"]);
 }
 
 #[test]
 fn whole_history_without_credentials() {
-    for (file, id, job) in jobs() {
-        for step in job.steps.iter().filter(|step| step.uses.as_ref().is_some_and(|uses| uses.contains("checkout"))) {
-            assert_eq!(step.input("fetch-depth").as_deref(), Some("0"), "`{id}` of {file}");
-            assert_eq!(step.input("persist-credentials").as_deref(), Some("false"), "`{id}` of {file}");
-        }
+    for (place, job) in jobs() {
+        let inputs = job.steps[0].inputs();
+        assert!(job.steps[0].uses.starts_with("actions/checkout@"), "{place} starts with something else");
+        assert_eq!(format!("{inputs:?}"), r#"{"fetch-depth": "0", "persist-credentials": "false"}"#, "{place}");
     }
 }
 
 #[test]
 fn what_starts_them() {
-    let on = |file: &str, key: &str| Workflow::read(&root(), file).unwrap().on.get(key).cloned();
-    let yaml = |text: &str| Some(serde_norway::from_str::<Value>(text).unwrap());
-    assert_eq!(on("docker-build.yml", "push"), yaml("{branches: [main, 'release/**'], tags: ['v*.*.*']}"));
-    assert!(on("docker-build.yml", "workflow_dispatch").unwrap()["inputs"]["tag"].is_mapping());
-    assert!(on("docker-build.yml", "workflow_call").is_some());
-    assert!(on("docker-build.yml", "pull_request").is_none(), "`ci.yml` calls it");
-    let callers: Vec<_> = jobs().into_iter().filter(|(_, _, job)| job.uses.is_some()).collect();
-    let called: Vec<_> = callers.iter().map(|(file, id, job)| (file.as_str(), id.as_str(), job)).collect();
-    let [("ci.yml", "images", job)] = called[..] else { panic!("{called:?}") };
-    assert_eq!(job.uses.as_deref(), Some("./.github/workflows/docker-build.yml"));
+    let on: BTreeMap<String, Value> = workflows().into_iter().map(|(file, workflow)| (file, workflow.on)).collect();
+    let build = &on["docker-build.yml"];
+    assert_eq!(build["push"], json!({"branches": ["main", "release/**"], "tags": ["v*.*.*"]}));
+    assert!(build["workflow_dispatch"]["inputs"]["tag"].is_object());
+    // Without a filter: a check that is skipped for its paths is never green.
+    assert_eq!(build.get("pull_request"), Some(&Value::Null));
+    assert_eq!(on["ci.yml"], json!({"pull_request": null, "push": {"branches": ["main"]}}));
+    // How images are made changes with the tool and the workflows: there all are built.
+    assert_eq!(on["nightly.yml"]["pull_request"]["paths"], json!(["xtask/**", ".cargo/**", ".ci/**", ".github/**"]));
 }
 
 #[test]
 fn tags_do_not_write_the_cache() {
-    let mut savers = 0;
-    for (_, id, job) in jobs() {
-        for step in &job.steps {
-            let action = step.uses.as_deref().unwrap_or_default();
-            assert!(!action.starts_with("actions/cache@"), "`{id}`: it would save at the end of every run");
-            if action.starts_with("actions/cache/save@") {
-                let condition = step.condition.as_deref().unwrap_or_default();
-                assert!(comparisons(condition).unwrap().contains(&("github.ref_type", true, "branch")), "{condition}");
-                savers += 1;
-            }
-        }
+    // `actions/cache` itself would save at the end of every run.
+    let mut savers = steps();
+    savers
+        .retain(|(_, step)| step.uses.starts_with("actions/cache") && !step.uses.starts_with("actions/cache/restore@"));
+    let [(_, saver)] = &savers[..] else { panic!("{savers:?}") };
+    assert!(saver.uses.starts_with("actions/cache/save@") && saver.r#if.starts_with("github.ref_type == 'branch' && "));
+}
+
+#[test]
+fn the_oldest_rust_is_the_one_that_the_tool_names() {
+    let manifest = fs::read_to_string(root().join("xtask/Cargo.toml")).unwrap();
+    let version = manifest.lines().find_map(|line| line.strip_prefix("rust-version = ")).unwrap().trim_matches('"');
+    for command in [format!("install {version} --profile minimal"), format!("cargo +{version} check --package xtask")] {
+        assert!(steps().iter().any(|(_, step)| step.run.contains(&command)), "{command}");
     }
-    assert_eq!(savers, 1);
 }
 
 #[test]
 #[ignore = "needs shellcheck"]
 fn shellcheck_has_nothing_to_say_of_any_script() {
-    let mut checked = 0;
-    for (file, id, job) in jobs() {
-        for step in &job.steps {
-            let Some(script) = &step.run else { continue };
-            let mut shellcheck = Command::new("shellcheck");
-            shellcheck.args(["--shell=bash", "--severity=style", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped());
-            let mut child = shellcheck.spawn().expect("shellcheck");
-            // As the runner calls it: `set -u` is not on, `-e` and `pipefail` are.
-            write!(child.stdin.take().unwrap(), "#!/usr/bin/env bash\nset -eo pipefail\n{script}").unwrap();
-            let output = child.wait_with_output().unwrap();
-            let said = String::from_utf8_lossy(&output.stdout).into_owned();
-            assert!(output.status.success(), "`{id}` of {file}, {}:\n{said}", step.name);
-            checked += 1;
-        }
-    }
-    assert!(checked >= 8, "{checked}");
+    // As the runner calls them: `set -u` is not on, `-e` and `pipefail` are.
+    let mut script = "#!/usr/bin/env bash\nset -eo pipefail\n".to_owned();
+    steps().iter().for_each(|(_, step)| script += &(step.run.clone() + "\n"));
+    let file = root().join("target/steps.sh");
+    fs::write(&file, script).unwrap();
+    tool(Command::new("shellcheck").arg("--severity=style").arg(file));
 }
 
 #[test]
 fn every_variable_that_the_tool_reads_is_documented() {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let text = std::fs::read_to_string(root.join("xtask/src/system/environment.rs")).unwrap();
+    let text = fs::read_to_string(root().join("xtask/src/system/environment.rs")).unwrap();
     let names: Vec<&str> = text.lines().filter_map(|line| line.trim().strip_prefix("(\"")?.split('"').next()).collect();
     assert!(names.len() > 40 && names.is_sorted(), "{names:?}");
-    let docs = std::fs::read_to_string(root.join("docs/configuration.md")).unwrap();
+    let docs = fs::read_to_string(root().join("docs/configuration.md")).unwrap();
     let missing: Vec<_> = names.iter().filter(|name| !docs.contains(&format!("`{name}`"))).collect();
     assert!(missing.is_empty(), "`docs/configuration.md` does not name {missing:?}");
 }

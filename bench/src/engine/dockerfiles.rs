@@ -1,7 +1,6 @@
 //! Text of the peers' Dockerfiles, one per component.
 
-use super::BUILDER_IMAGE;
-use crate::cli::PeerKind;
+use super::{BUILDER_IMAGE, PeerKind};
 
 /// The builder image with cargo-chef in it, for `ChefPreinstalled`.
 pub(super) fn chef_image() -> String {

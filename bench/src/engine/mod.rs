@@ -11,7 +11,7 @@ use crate::bench::Bench;
 use crate::bump::{self, Bump};
 use crate::checkout::write;
 use crate::child::{command, run as run_child};
-use crate::cli::{Group, PeerKind};
+use crate::cli::Group;
 use crate::digests::Images;
 use crate::measure::{Side, measure, nothing};
 use crate::native::OURS;
@@ -25,6 +25,33 @@ use peers::Peers;
 pub(crate) const BUILDER_IMAGE: &str = "rust:1.95-bookworm";
 /// Registry of the names that ours get, so that no image of the user's moves.
 const REGISTRY: &str = "bench.invalid";
+
+/// A Dockerfile per component, written as people write it by hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum PeerKind {
+    /// cargo-chef as its README shows it: it installs itself in the image.
+    Chef,
+    /// The same, with cargo-chef in the builder image already.
+    ChefPreinstalled,
+    /// `COPY . .` and `cargo build`.
+    Naive,
+}
+
+/// The peers that differ once caches are warm: how cargo-chef came into the image does not matter.
+const WARM_PEERS: [PeerKind; 2] = [PeerKind::Chef, PeerKind::Naive];
+
+impl PeerKind {
+    const ALL: [Self; 3] = [PeerKind::Chef, PeerKind::ChefPreinstalled, PeerKind::Naive];
+
+    /// Its name in tables and image tags.
+    fn label(self) -> &'static str {
+        match self {
+            PeerKind::Chef => "cargo-chef",
+            PeerKind::ChefPreinstalled => "cargo-chef preinstalled",
+            PeerKind::Naive => "naive COPY",
+        }
+    }
+}
 
 /// Why this group cannot run, if it cannot.
 pub(crate) fn availability(bench: &Bench) -> Result<(), String> {
@@ -57,9 +84,7 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     bench.checkout.reset()?;
     let engine = Engine { bench, subject, peers: Peers::create(bench, subject)?, last: RefCell::default() };
     let result = engine.all(report);
-    if !bench.cli.keep {
-        engine.peers.remove_images(engine.last.borrow().loaded());
-    }
+    engine.peers.remove_images(engine.last.borrow().loaded());
     result
 }
 
@@ -118,10 +143,7 @@ impl Engine<'_> {
     /// `cargo xtask docker-build --builder docker` of these components.
     fn ours(&self, names: &[&str]) -> Result<Taken> {
         let mut arguments = names.to_vec();
-        arguments.extend(["--builder", "docker"]);
-        if !self.bench.cli.no_load {
-            arguments.push("--load");
-        }
+        arguments.extend(["--builder", "docker", "--load"]);
         let (taken, images) = self.subject.docker_build(&arguments, &[("CI_REGISTRY", REGISTRY)])?;
         self.peers.remember(images.loaded());
         *self.last.borrow_mut() = images;
@@ -152,8 +174,7 @@ impl Engine<'_> {
                 self.peers.build(kind, all)
             }
         };
-        let kinds = &self.bench.cli.peers;
-        let runs: Vec<_> = kinds.iter().map(|kind| (*kind, peer(*kind))).collect();
+        let runs = PeerKind::ALL.map(|kind| (kind, peer(kind)));
         let sides: Vec<_> = runs
             .iter()
             .map(|(kind, run)| {
@@ -179,18 +200,11 @@ impl Engine<'_> {
             std::fs::remove_dir_all(&kept).with_context(|| format!("cannot remove `{}`", kept.display()))?;
         }
         self.ours(&all)?;
-        for kind in self.warm_peers() {
+        for kind in WARM_PEERS {
             eprintln!("engine: building once before measuring: {}", kind.label());
             self.peers.build(kind, &all)?;
         }
         Ok(())
-    }
-
-    /// The peers that differ once caches are warm: how cargo-chef came into the image does not matter.
-    fn warm_peers(&self) -> Vec<PeerKind> {
-        let asked = &self.bench.cli.peers;
-        let chef = [PeerKind::Chef, PeerKind::ChefPreinstalled].into_iter().find(|kind| asked.contains(kind));
-        chef.into_iter().chain(asked.contains(&PeerKind::Naive).then_some(PeerKind::Naive)).collect()
     }
 
     /// Measures `names` after `prepare`; the naive side so often only, or not at all.
@@ -204,7 +218,7 @@ impl Engine<'_> {
         naive_runs: Option<u16>,
     ) -> Result<Scenario> {
         let ours = || self.ours(names);
-        let kinds = self.warm_peers().into_iter().filter(|kind| *kind != PeerKind::Naive || naive_runs.is_some());
+        let kinds = WARM_PEERS.into_iter().filter(|kind| *kind != PeerKind::Naive || naive_runs.is_some());
         let runs_of: Vec<_> = kinds.map(|kind| (kind, move || self.peers.build(kind, names))).collect();
         let sides: Vec<_> = runs_of
             .iter()
@@ -218,7 +232,7 @@ impl Engine<'_> {
             })
             .collect();
         let mut scenario = measure(Group::Engine, name, runs, prepare, Side::new(OURS, &ours), &sides)?;
-        if naive_runs.is_none() && self.bench.cli.peers.contains(&PeerKind::Naive) {
+        if naive_runs.is_none() {
             scenario.note = Some("the naive Dockerfiles compile everything again, as cold".into());
         }
         Ok(scenario)
@@ -227,7 +241,7 @@ impl Engine<'_> {
     fn bumped(&self) -> Result<Scenario> {
         let (ours, peers) = (&self.bench.checkout, &self.peers.checkout);
         let before = bump::lock_file(&ours.root)?;
-        let bump = Bump::plan(self.subject, &self.bench.cli.bump).context("cannot plan the change")?;
+        let bump = Bump::plan(self.subject).context("cannot plan the change")?;
         let prepare = |run| {
             bump.apply(ours, run)?;
             write(&peers.root.join("Cargo.lock"), &bump::lock_file(&ours.root)?)

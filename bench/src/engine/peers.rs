@@ -6,11 +6,11 @@ use std::process::{Command, Stdio};
 
 use anyhow::Result;
 
+use super::PeerKind;
 use super::dockerfiles::{chef_image, dockerfile};
 use crate::bench::Bench;
 use crate::checkout::{Checkout, write};
 use crate::child::{command, run};
-use crate::cli::PeerKind;
 use crate::subject::Subject;
 use crate::taken::Taken;
 
@@ -28,21 +28,19 @@ pub(super) struct Peers<'a> {
 }
 
 impl<'a> Peers<'a> {
-    /// Writes the copy and the Dockerfiles, and makes the image with cargo-chef when it is asked for.
+    /// Writes the copy and the Dockerfiles, and makes the image with cargo-chef.
     pub(super) fn create(bench: &'a Bench, subject: &Subject) -> Result<Self> {
         let checkout = Checkout::copy(&bench.source, bench.work.join("peers"), &bench.stamp)?;
         write(&checkout.root.join(".dockerignore"), "target\n.git\n")?;
         let peers = Peers { bench, checkout, images: RefCell::default() };
         let triple = &bench.machine.triple;
-        for kind in &bench.cli.peers {
+        for kind in PeerKind::ALL {
             for component in &subject.components {
-                let text = dockerfile(*kind, CHEF_IMAGE, triple, &component.name);
-                write(&bench.work.join(&file_of(*kind, &component.name)), &text)?;
+                let text = dockerfile(kind, CHEF_IMAGE, triple, &component.name);
+                write(&bench.work.join(file_of(kind, &component.name)), &text)?;
             }
         }
-        if bench.cli.peers.contains(&PeerKind::ChefPreinstalled) {
-            peers.install_chef()?;
-        }
+        peers.install_chef()?;
         Ok(peers)
     }
 
@@ -67,7 +65,7 @@ impl<'a> Peers<'a> {
             let tag = format!("cargo-xtask-bench/{}-{name}:latest", slug(kind));
             let mut build = command("docker", &self.checkout.root);
             build.args(["buildx", "build", "--progress=plain", "--load", "--label", LABEL, "--tag", &tag, "--file"]);
-            build.arg(self.bench.work.join(&file_of(kind, name))).arg(".");
+            build.arg(self.bench.work.join(file_of(kind, name))).arg(".");
             let taken = run(&mut build)?.taken;
             self.remember([tag]);
             // The engine's work is done by its daemon.

@@ -1,9 +1,7 @@
 //! Collects what was measured, and writes it.
 
-mod axis;
 mod json;
 pub(crate) mod markdown;
-mod svg;
 
 use std::path::Path;
 
@@ -50,11 +48,10 @@ impl Report {
         self.not_run.push(NotRun { group, what: what.to_owned(), reason: reason.to_owned() });
     }
 
-    /// Writes `results.md`, `results.json` and `results.svg` into `folder`.
+    /// Writes `results.md` and `results.json` into `folder`.
     pub(crate) fn write(&self, folder: &Path) -> Result<()> {
         write(&folder.join("results.md"), &markdown::text(self))?;
-        write(&folder.join("results.json"), &json::text(self)?)?;
-        write(&folder.join("results.svg"), &svg::text(self))
+        write(&folder.join("results.json"), &json::text(self)?)
     }
 
     /// The groups that measured something, in order.

@@ -11,16 +11,15 @@ use crate::native::Pair;
 use crate::report::Report;
 use crate::scenario::Bound;
 
+/// Binaries of the workspaces.
+const SIZES: [u16; 4] = [1, 3, 10, 30];
 /// Up to this many binaries the tighter target holds.
 const SMALL: u16 = 3;
 
 /// Measures each size, from the smallest on; the workspace grows in between.
 pub(crate) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
     let group = Group::Sizes;
-    let mut sizes = bench.cli.sizes.clone();
-    sizes.sort_unstable();
-    sizes.dedup();
-    for size in sizes {
+    for size in SIZES {
         let subject = workspace::generate(bench, size)?;
         let pair = Pair::new(&subject, bench.work.join("generated-plain-target"));
         eprintln!("{group}: building {size} once before measuring");

@@ -6,9 +6,9 @@ use crate::image::platform::Platform;
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
-    cargo xtask matrix\n  \
-    echo \"matrix=$(cargo xtask matrix)\" >> \"$GITHUB_OUTPUT\"\n\n\
-    Prints JSON on one line: {\"include\":[{\"platform\":…,\"runner\":…,\"slug\":…}]}, a job per platform.")]
+    cargo xtask matrix\n\n\
+    Prints JSON on one line: {\"include\":[{\"platform\":…,\"runner\":…,\"slug\":…}]}, a job per platform. In a\n\
+    workflow on GitHub it is the step's output `matrix` too.")]
 pub(crate) struct MatrixArgs {
     /// Platforms, e.g. linux/amd64,linux/arm64; also read from CI_IMAGE_PLATFORM
     /// [default: `platforms` of the settings].

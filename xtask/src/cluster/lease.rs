@@ -31,23 +31,15 @@ pub(crate) struct Lease {
     renewing: Option<(Sender<()>, JoinHandle<()>)>,
 }
 
-/// What came of asking for it.
-pub(crate) enum Asked {
-    /// It is ours.
-    Held(Lease),
-    /// The cluster lets us hold none, and why.
-    Unknown(String),
-}
-
 impl Lease {
-    /// Takes the lease, from somebody who is gone if need be.
+    /// Takes the lease, from somebody who is gone if need be. Or says why the cluster lets us hold none.
     ///
     /// Whether its holder lives is told by the lease's changes as seen from here, since clocks differ (as client-go's
     /// leader election does).
     ///
     /// # Errors
     /// Somebody holds it; the cluster cannot be asked.
-    pub(crate) fn take(kubectl: Kubectl, namespace: &str, name: &str, holder: &str) -> Result<Asked> {
+    pub(crate) fn take(kubectl: Kubectl, namespace: &str, name: &str, holder: &str) -> Result<Result<Lease, String>> {
         let lease = Lease {
             kubectl,
             namespace: namespace.to_owned(),
@@ -59,10 +51,10 @@ impl Lease {
         loop {
             let (status, text) = lease.ask(&["create", "--filename=-"], &lease.object(None))?;
             if status.success() {
-                return Ok(Asked::Held(lease.renew()));
+                return Ok(Ok(lease.renew()));
             }
             if !text.contains("AlreadyExists") {
-                return Ok(Asked::Unknown(text.trim().to_owned()));
+                return Ok(Err(text.trim().to_owned()));
             }
             let Some(found) = lease.read()? else { continue };
             let version = found["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
@@ -76,7 +68,7 @@ impl Lease {
                     // Of two who find it abandoned, the version lets one through.
                     let object = lease.object(Some(&version));
                     if lease.ask(&["replace", "--filename=-"], &object)?.0.success() {
-                        return Ok(Asked::Held(lease.renew()));
+                        return Ok(Ok(lease.renew()));
                     }
                     seen = None;
                 }

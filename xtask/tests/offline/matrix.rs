@@ -12,6 +12,9 @@ fn one_line_of_json_with_a_job_per_platform() {
     let printed = fixture.xtask("matrix").ok();
     assert_eq!(printed.json(), json!({"include": [amd.clone()]}));
     assert_eq!(printed.stdout.lines().count(), 1, "`GITHUB_OUTPUT` takes lines");
+    fixture.write("outputs", "other=1\n");
+    let step = fixture.xtask("matrix").env("GITHUB_OUTPUT", fixture.path("outputs").to_str().unwrap()).ok();
+    assert_eq!(fixture.read("outputs"), format!("other=1\nmatrix={}", step.stdout));
 
     fixture.append(
         "Cargo.toml",

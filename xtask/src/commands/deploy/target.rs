@@ -9,7 +9,7 @@ use clap::Parser;
 use super::note_unproven;
 use crate::cli::{Cli, Command, DeployOptions};
 use crate::cluster::Kubectl;
-use crate::cluster::lease::{self, Asked, Lease};
+use crate::cluster::lease::{self, Lease};
 use crate::commands::chosen_release::{numbered, releases_in};
 use crate::commands::environment::{Environment, client_of, named_environment};
 use crate::commands::smoke::check_context;
@@ -96,8 +96,8 @@ impl Target {
         let who = variable("USER").or_else(|| variable("GITHUB_ACTOR")).unwrap_or_else(|| "somebody".to_owned());
         let holder = format!("{who} (process {}, since {})", std::process::id(), &lease::now()[..19]);
         match Lease::take(kubectl, &namespace, &lease_name, &holder)? {
-            Asked::Held(lease) => Ok(Some(lease)),
-            Asked::Unknown(why) => {
+            Ok(lease) => Ok(Some(lease)),
+            Err(why) => {
                 eprintln!(
                     "note: whether somebody else deploys there now, no lease tells: {}",
                     why.lines().next().unwrap_or_default()
