@@ -1,7 +1,7 @@
 //! Takes a Rust workspace to running pods.
 //!
 //! Planning is pure (`workspace`, `image`, `dockerfile`, `kubernetes`: data in, data out). Effects live in
-//! `gather` (what a workspace is), `stage`, `compile`, `assemble`, `http`, `registry`, `github`, `cluster` and `system`; `commands` ties
+//! `gather` (what a workspace is), `stage`, `compile`, `assemble`, `http`, `registry`, `cluster` and `system`; `commands` ties
 //! them together.
 
 /// As the standard library's, but a reader that went away (`2>&1 | head`, a closed terminal) is no reason
@@ -29,7 +29,6 @@ mod compile;
 mod dockerfile;
 mod errors;
 mod gather;
-mod github;
 mod http;
 mod image;
 mod kubernetes;

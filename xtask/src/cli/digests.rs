@@ -4,7 +4,7 @@ use camino::Utf8PathBuf;
 use clap::{Args, Subcommand};
 
 use super::MergeArgs;
-use crate::image::reference::{Registry, Tag};
+use crate::image::reference::Registry;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DigestsCommand {
@@ -14,8 +14,6 @@ pub(crate) enum DigestsCommand {
     Verify(VerifyArgs),
     /// Join parts that jobs pushed by digest: push the indexes, set the tags, write the record.
     Merge(MergeArgs),
-    /// Get the record that CI's newest successful run wrote.
-    Fetch(FetchArgs),
 }
 
 #[derive(Debug, Args)]
@@ -70,45 +68,4 @@ pub(crate) struct VerifyArgs {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  \
-    GITHUB_TOKEN=$(gh auth token) cargo xtask digests fetch --repository acme/shop\n  \
-    cargo xtask digests fetch --branch release/1.2 --output release.json\n  \
-    cargo xtask digests fetch --fallback-tag main    when all artifacts have expired\n\n\
-    Reads GITHUB_TOKEN (with `actions: read`), GITHUB_REPOSITORY and GITHUB_API_URL. Runs of pushes,\n\
-    schedules and manual starts count, runs of pull requests and forks do not.")]
-pub(crate) struct FetchArgs {
-    /// File name of the workflow.
-    #[arg(long, value_name = "FILE", default_value = "docker-build.yml")]
-    pub(crate) workflow: String,
-
-    /// Branch whose runs count.
-    #[arg(long, value_name = "NAME", default_value = "main")]
-    pub(crate) branch: String,
-
-    /// Name of the artifact that holds the record.
-    #[arg(long, value_name = "NAME", default_value = "docker-image-digests")]
-    pub(crate) artifact: String,
-
-    /// The repository on GitHub [default: GITHUB_REPOSITORY].
-    #[arg(long, value_name = "OWNER/REPO")]
-    pub(crate) repository: Option<String>,
-
-    /// When no run has the record any more, make one of the images that have this tag in the registry.
-    #[arg(long, value_name = "TAG")]
-    pub(crate) fallback_tag: Option<Tag>,
-
-    /// Speak plain http with this registry, though it is not this machine. May be repeated.
-    #[arg(long, value_name = "HOST")]
-    pub(crate) insecure_registry: Vec<Registry>,
-
-    /// Where to write it [default: artifacts/docker/docker-image-digests.json of the workspace].
-    #[arg(long, value_name = "FILE")]
-    pub(crate) output: Option<Utf8PathBuf>,
-
-    /// Say which run's record would be taken, and write nothing.
-    #[arg(long)]
-    pub(crate) dry_run: bool,
 }

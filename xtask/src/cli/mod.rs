@@ -15,7 +15,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub(crate) use build::{BuildOptions, BuilderChoice, DockerBuildArgs, RegistryOptions};
 pub(crate) use deploy::{DeployArgs, DeployOptions, RollbackArgs};
-pub(crate) use digests::{DigestsCommand, FetchArgs, ShowArgs, VerifyArgs};
+pub(crate) use digests::{DigestsCommand, ShowArgs, VerifyArgs};
 pub(crate) use manifests::ManifestsArgs;
 pub(crate) use matrix::MatrixArgs;
 pub(crate) use publish::{MergeArgs, PublishArgs};
@@ -59,7 +59,7 @@ pub(crate) enum Command {
     Publish(PublishArgs),
     /// Pin the images of the manifests to the digest record, byte for byte otherwise.
     Manifests(ManifestsArgs),
-    /// The digest record: show it, check it against the registry, get that of CI.
+    /// The digest record: show it, check it against the registry, join parts.
     #[command(subcommand)]
     Digests(DigestsCommand),
     /// What was published, from the registry: list, show, compare, fetch.

@@ -4,6 +4,7 @@ use camino::Utf8PathBuf;
 use clap::{Args, Subcommand};
 
 use super::RegistryOptions;
+use crate::image::reference::Tag;
 
 /// What names a release, for the help of each subcommand.
 const NAMES: &str = "A release is named by an environment (what it was proven to run), a tag (`main`, `v1.2.3`,\n\
@@ -102,11 +103,16 @@ pub(crate) struct ReleaseDiffArgs {
 #[derive(Debug, Args)]
 #[command(after_help = format!("Examples:\n  \
     cargo xtask releases fetch                 that of what is checked out\n  \
-    cargo xtask releases fetch production --digests production.json\n\n{NAMES}"))]
+    cargo xtask releases fetch production --digests production.json\n  \
+    cargo xtask releases fetch --fallback-tag main    where nobody published a release yet\n\n{NAMES}"))]
 pub(crate) struct ReleaseFetchArgs {
     /// The release.
     #[arg(value_name = "RELEASE", default_value = "HEAD")]
     pub(crate) release: String,
+
+    /// When there is no such release, make a record of the images that have this tag in the registry.
+    #[arg(long, value_name = "TAG")]
+    pub(crate) fallback_tag: Option<Tag>,
 
     #[command(flatten)]
     pub(crate) registry: RegistryOptions,

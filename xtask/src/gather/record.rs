@@ -79,7 +79,7 @@ pub(crate) fn write(path: &Utf8Path, record: &DigestRecord) -> Result<()> {
 pub(crate) fn missing(path: &Utf8Path) -> Error {
     hinted(
         format!("there is no digest record `{path}`"),
-        "`cargo xtask publish` writes it, `cargo xtask digests fetch` gets that of CI, `--digests` names another",
+        "`cargo xtask publish` writes it, `cargo xtask releases fetch` gets a release's, `--digests` names another",
     )
 }
 
@@ -94,7 +94,7 @@ fn read_as<T>(path: &Utf8Path, parse: impl FnOnce(&str) -> Result<T>) -> Result<
         read => read.with_context(|| format!("cannot read the digest record `{path}`"))?,
     };
     let wrong = |cause| {
-        let hint = "delete it to begin a new record, or fetch it again: `cargo xtask digests fetch`";
+        let hint = "delete it to begin a new record, or fetch it again: `cargo xtask releases fetch`";
         hinted_cause(cause, format!("the digest record `{path}` cannot be used"), hint)
     };
     parse(&text).map(Some).map_err(wrong)

@@ -2,7 +2,6 @@
 
 mod address;
 mod bounded_body;
-mod download;
 mod error;
 mod exchange;
 mod proxies;
@@ -11,7 +10,6 @@ mod secret;
 
 pub(crate) use address::{host_port, is_same_origin, next_link, percent_encoded, redacted};
 pub(crate) use bounded_body::{drain, read_whole};
-pub(crate) use download::{Answer, Downloader};
 pub(crate) use error::ApiError;
 pub(crate) use exchange::{Exchange, Http};
 pub(crate) use retry::{Attempts, Failure, RetryPolicy};

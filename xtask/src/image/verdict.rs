@@ -45,10 +45,10 @@ impl Verdict {
         Some(match self {
             Verdict::Ok => return None,
             Verdict::Missing | Verdict::TagMissing => {
-                "publish again, or take CI's newest record: `cargo xtask digests fetch`"
+                "publish again, or take that of a release: `cargo xtask releases fetch`"
             }
             Verdict::TagMoved => "find out who pushed over the tag; publish the commit again",
-            Verdict::Tampered => "restore the record, from git or by `cargo xtask digests fetch`",
+            Verdict::Tampered => "restore the record, by `cargo xtask releases fetch`",
             Verdict::Denied => "log in as somebody who may read it",
             Verdict::Unreachable => "try again when the registry answers",
         })

@@ -1,4 +1,4 @@
-//! `digests verify` and `digests fetch --fallback-tag` against a real registry, with images that
+//! `digests verify` and `releases fetch --fallback-tag` against a real registry, with images that
 //! another tool pushed.
 
 use std::fs;
@@ -8,7 +8,6 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::parts::{Cleanup, Scene, registry, run, tool};
-use crate::support::http::{Answer, Server};
 use crate::support::image::digest;
 use crate::support::{Xtask, package};
 
@@ -246,16 +245,10 @@ fn an_index_that_lost_a_platform_is_missing_something() {
 
 #[test]
 #[ignore = "needs skopeo and a registry"]
-fn without_any_artifact_left_a_tag_gives_the_record() {
+fn without_any_release_a_tag_gives_the_record() {
     let published = Published::new("fallback");
-    let github = Server::start(|_| Answer::new(200, r#"{"workflow_runs":[]}"#));
-    let fetch = |arguments: &str| {
-        let run = published.xtask(&format!("digests fetch {arguments}"));
-        run.env("GITHUB_API_URL", format!("http://127.0.0.1:{}", github.port))
-            .env("GITHUB_REPOSITORY", "acme/shop")
-            .env("GITHUB_TOKEN", "ghs_secret")
-    };
-    fetch("").fails().says("has no successful push, schedule or manual run on `main`").says("--fallback-tag");
+    let fetch = |arguments: &str| published.xtask(&format!("releases fetch main {arguments}"));
+    fetch("").fails().says("`main` names no release");
     fetch("--fallback-tag main").ok().says("the images tagged `main` instead");
     let path = "artifacts/docker/docker-image-digests.json";
     let written: Value = serde_json::from_str(&published.read(path)).unwrap();

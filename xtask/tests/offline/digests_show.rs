@@ -106,5 +106,5 @@ fn a_missing_or_wrong_record_is_said() {
         .xtask("digests show")
         .fails()
         .says("there is no digest record `")
-        .says("`cargo xtask digests fetch` gets that of CI");
+        .says("`cargo xtask releases fetch` gets a release's");
 }

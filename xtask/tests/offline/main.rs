@@ -5,7 +5,6 @@ mod assets;
 mod bad_input;
 mod closure;
 mod context;
-mod digests_fetch;
 mod digests_show;
 mod digests_verify;
 mod discovery;

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 /// Folders and files of `src` that plan.
-const PLANNING: &[&str] = &["workspace", "image", "dockerfile", "kubernetes", "github/runs.rs", "github/archive.rs"];
+const PLANNING: &[&str] = &["workspace", "image", "dockerfile", "kubernetes"];
 
 const EFFECTS: &[&str] = &[
     "std::fs",

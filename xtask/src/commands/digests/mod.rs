@@ -1,6 +1,5 @@
 //! `digests`: the record of published images.
 
-mod fetch;
 mod show;
 mod verify;
 
@@ -21,7 +20,6 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, command: &DigestsCommand, merge: 
         DigestsCommand::Show(arguments) => show::run(manifest, arguments),
         DigestsCommand::Verify(arguments) => verify::run(manifest, arguments),
         DigestsCommand::Merge(arguments) => merge(manifest, arguments),
-        DigestsCommand::Fetch(arguments) => fetch::run(manifest, arguments),
     }
 }
 

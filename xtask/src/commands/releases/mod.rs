@@ -1,16 +1,16 @@
 //! `releases`: what was published, read from the registry.
 
 mod diff;
+mod fetch;
 mod list;
 mod show;
 
 use anyhow::Result;
 use camino::Utf8Path;
 
+use super::Outcome;
 use super::chosen_release::{named, releases};
-use super::{Outcome, print};
-use crate::cli::{RegistryOptions, ReleaseFetchArgs, ReleasesCommand};
-use crate::gather::record;
+use crate::cli::{RegistryOptions, ReleasesCommand};
 use crate::gather::workspace::Workspace;
 use crate::image::reference::Digest;
 use crate::registry::{Client, Credentials, StoredRelease};
@@ -21,23 +21,8 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, command: &ReleasesCommand) -> Res
         ReleasesCommand::List(arguments) => list::run(manifest, arguments),
         ReleasesCommand::Show(arguments) => show::run(manifest, arguments),
         ReleasesCommand::Diff(arguments) => diff::run(manifest, arguments),
-        ReleasesCommand::Fetch(arguments) => fetch(manifest, arguments),
+        ReleasesCommand::Fetch(arguments) => fetch::run(manifest, arguments),
     }
-}
-
-/// `releases fetch`: the release's images as the file that other commands read.
-fn fetch(manifest: Option<&Utf8Path>, arguments: &ReleaseFetchArgs) -> Result<Outcome> {
-    let workspace = Workspace::load(manifest, &[])?;
-    let found = one(&workspace, &arguments.release, &arguments.registry)?;
-    let path = record::path(workspace.root(), arguments.digests.as_deref());
-    eprintln!("release {}, of commit {}", found.digest, found.release.short_commit());
-    if arguments.dry_run {
-        print(&format!("write  {path}\n"))?;
-        return Ok(Outcome::Done);
-    }
-    record::write(&path, &found.release.record())?;
-    eprintln!("wrote {path}");
-    Ok(Outcome::Done)
 }
 
 /// The release of this name, in the registry of the options.
