@@ -1,17 +1,20 @@
 //! Which release is meant: by name, or by what is checked out.
 
 use anyhow::{Context, Result, ensure};
+use camino::Utf8Path;
 
 use super::environment::{client_of, environment};
 use crate::errors::hinted;
 use crate::gather::ci::CiState;
+use crate::gather::record;
 use crate::gather::repositories::repository;
 use crate::gather::workspace::Workspace;
 use crate::image::promotion::LOCAL;
+use crate::image::record::DigestRecord;
 use crate::image::reference::{Digest, ImageReference, Registry, Tag};
 use crate::image::release::{RELEASES, deployed_tag};
 use crate::image::tags::{GitReference, branch_tag, commit_tag};
-use crate::registry::{Client, Releases, StoredRelease};
+use crate::registry::{Client, Credentials, Releases, StoredRelease};
 use crate::system::git::Git;
 
 /// The releases in the workspace's registry, or in `registry`.
@@ -157,4 +160,32 @@ pub(crate) fn of_checkout(
         let whose = format!("of branch `{name}`, made at {}; HEAD has none", found.release.short_commit());
         (found, whose)
     }))
+}
+
+/// The digest record of a release, since there is no file at `path`: of what is checked out, or of what an environment
+/// was proven to run. Says which.
+///
+/// # Errors
+/// There is no such release either, or the registry cannot be asked.
+pub(crate) fn instead_of(
+    path: &Utf8Path,
+    workspace: &Workspace,
+    environment: Option<&str>,
+    insecure: &[Registry],
+) -> Result<DigestRecord> {
+    let found = match environment.filter(|name| *name != LOCAL) {
+        Some(name) => deployed(workspace, name, insecure).map(|found| (found, format!("that `{name}` runs"))),
+        None => of_own_registry(workspace, insecure),
+    };
+    let (found, whose) = found.map_err(|cause| record::missing(path, Some(cause)))?;
+    eprintln!("no digest record here; taken from the release {whose}");
+    Ok(found.release.record())
+}
+
+fn of_own_registry(workspace: &Workspace, insecure: &[Registry]) -> Result<(StoredRelease, String)> {
+    let client = Client::new(Credentials::from_environment()).allowing_plain_http(insecure.to_vec());
+    let releases = releases(workspace, &client, None)?;
+    let ci = CiState::gather(workspace.root(), &[])?;
+    let name = releases.repository.name();
+    of_checkout(workspace, &releases, &ci)?.with_context(|| format!("`{name}` has no release of what is checked out"))
 }

@@ -31,7 +31,7 @@ pub(crate) fn path_in(root: &Utf8Path, named: Option<&Utf8Path>, environment: Op
 /// # Errors
 /// It is missing, cannot be read, or is none.
 pub(crate) fn read(path: &Utf8Path) -> Result<DigestRecord> {
-    read_if_there(path)?.ok_or_else(|| missing(path))
+    read_if_there(path)?.ok_or_else(|| missing(path, None))
 }
 
 /// As [`read`]; nothing when there is no such file.
@@ -49,12 +49,11 @@ pub(crate) fn read_named(
     if named.is_some() { read(&path).map(Some) } else { read_if_there(&path) }
 }
 
-/// As [`read`], and of some components alone: of all when none is named.
+/// Of a record from `path`, some components alone: all when none is named.
 ///
 /// # Errors
-/// As [`read`]; the record lacks one of them, or has none at all.
-pub(crate) fn read_of(path: &Utf8Path, names: &[String]) -> Result<DigestRecord> {
-    let mut record = read(path)?;
+/// The record lacks one of them.
+pub(crate) fn only(mut record: DigestRecord, path: &Utf8Path, names: &[String]) -> Result<DigestRecord> {
     known_names(names, record.images.keys().map(String::as_str), &format!("`{path}`"))?;
     record.images.retain(|name, _| names.is_empty() || names.contains(name));
     Ok(record)
@@ -63,10 +62,10 @@ pub(crate) fn read_of(path: &Utf8Path, names: &[String]) -> Result<DigestRecord>
 /// The entries, each to be looked at by itself.
 ///
 /// # Errors
-/// As [`read`], but for what is wrong in an entry; there is none.
-pub(crate) fn read_entries(path: &Utf8Path) -> Result<BTreeMap<String, Value>> {
-    let entries = read_as(path, DigestRecord::entries)?.ok_or_else(|| missing(path))?;
-    ensure!(!entries.is_empty(), empty(path));
+/// As [`read`], but for what is wrong in an entry; there is none. Nothing when there is no such file.
+pub(crate) fn read_entries(path: &Utf8Path) -> Result<Option<BTreeMap<String, Value>>> {
+    let entries = read_as(path, DigestRecord::entries)?;
+    ensure!(entries.as_ref().is_none_or(|entries| !entries.is_empty()), empty(path));
     Ok(entries)
 }
 
@@ -75,12 +74,15 @@ pub(crate) fn write(path: &Utf8Path, record: &DigestRecord) -> Result<()> {
     write_durably(path, record.to_text().as_bytes())
 }
 
-/// That there is no such file.
-pub(crate) fn missing(path: &Utf8Path) -> Error {
-    hinted(
-        format!("there is no digest record `{path}`"),
-        "`cargo xtask publish` writes it, `cargo xtask releases fetch` gets a release's, `--digests` names another",
-    )
+/// That there is no such file, and why nothing takes its place.
+pub(crate) fn missing(path: &Utf8Path, cause: Option<Error>) -> Error {
+    let error = format!("there is no digest record `{path}`");
+    let hint =
+        "`cargo xtask publish` writes it, `cargo xtask releases fetch` gets a release's, `--digests` names another";
+    match cause {
+        Some(cause) => hinted_cause(cause, error, hint),
+        None => hinted(error, hint),
+    }
 }
 
 /// That the record has no component.

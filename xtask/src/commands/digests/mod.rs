@@ -7,8 +7,12 @@ use anyhow::Result;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::Outcome;
+use super::chosen_release::instead_of;
 use crate::cli::{DigestsCommand, MergeArgs};
 use crate::gather::record;
+use crate::gather::workspace::Workspace;
+use crate::image::record::DigestRecord;
+use crate::image::reference::Registry;
 use crate::system::cargo;
 
 /// What `digests merge` does.
@@ -20,6 +24,22 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, command: &DigestsCommand, merge: 
         DigestsCommand::Show(arguments) => show::run(manifest, arguments),
         DigestsCommand::Verify(arguments) => verify::run(manifest, arguments),
         DigestsCommand::Merge(arguments) => merge(manifest, arguments),
+    }
+}
+
+/// The record of a release, where no file is named and there is none at `path`.
+///
+/// # Errors
+/// A file is named; there is no release either.
+fn of_release(
+    manifest: Option<&Utf8Path>,
+    path: &Utf8Path,
+    named: Option<&Utf8Path>,
+    insecure: &[Registry],
+) -> Result<DigestRecord> {
+    match named {
+        Some(_) => Err(record::missing(path, None)),
+        None => instead_of(path, &Workspace::load(manifest, &[])?, None, insecure),
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, bail};
 use camino::Utf8Path;
 
-use super::record_path;
+use super::{of_release, record_path};
 use crate::cli::ShowArgs;
 use crate::commands::table::{bytes, table};
 use crate::commands::{Outcome, print};
@@ -15,7 +15,11 @@ use crate::image::record::{DigestRecord, RecordedImage};
 /// Prints the chosen components' entries.
 pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &ShowArgs) -> Result<Outcome> {
     let path = record_path(manifest, arguments.digests.as_deref())?;
-    let record = record::read_of(&path, &arguments.components)?;
+    let record = match record::read_if_there(&path)? {
+        Some(record) => record,
+        None => of_release(manifest, &path, arguments.digests.as_deref(), &[])?,
+    };
+    let record = record::only(record, &path, &arguments.components)?;
     let text = if arguments.json {
         record.to_text()
     } else if arguments.markdown {

@@ -5,7 +5,7 @@ use camino::Utf8Path;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::record_path;
+use super::{of_release, record_path};
 use crate::cli::VerifyArgs;
 use crate::commands::table::table;
 use crate::commands::{Outcome, print};
@@ -31,8 +31,15 @@ struct Finding {
 pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &VerifyArgs) -> Result<Outcome> {
     let path = record_path(manifest, arguments.digests.as_deref())?;
     // Entry by entry: one that is wrong does not hide what the others are.
-    let entries = record::read_entries(&path)?;
-    let client = Client::new(Credentials::from_environment()).allowing_plain_http(arguments.insecure_registry.clone());
+    let insecure = arguments.insecure_registry.as_slice();
+    let entries = match record::read_entries(&path)? {
+        Some(entries) => entries,
+        None => {
+            let record = of_release(manifest, &path, arguments.digests.as_deref(), insecure)?;
+            DigestRecord::entries(&record.to_text())?
+        }
+    };
+    let client = Client::new(Credentials::from_environment()).allowing_plain_http(insecure.to_vec());
     let findings =
         parallel::map(entries.into_iter().collect(), parallel::REQUESTS, |(name, entry)| finding(&client, name, entry));
     if arguments.json {

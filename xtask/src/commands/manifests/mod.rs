@@ -19,6 +19,7 @@ pub(crate) use self::plan::{apply, plan};
 pub(crate) use self::rendered::applied_texts;
 pub(crate) use self::repositories::{repositories, repositories_of};
 use super::Outcome;
+use super::chosen_release::instead_of;
 use super::environment::named_environment;
 use crate::cli::ManifestsArgs;
 use crate::gather::record;
@@ -38,12 +39,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &ManifestsArgs) -> Res
         workspace.packages.settings = named_environment(workspace.packages.settings, name)?.0;
     }
     // Placeholders need no record, and with one they know more repositories.
-    let record = record?;
-    let images = match (&record, placeholder) {
-        (_, true) => Some(Images::Placeholder),
-        (Some(record), false) => Some(Images::Recorded(record)),
-        (None, false) => None,
-    };
+    let mut record = record?;
     let manifests = read(&workspace)?;
     if arguments.init {
         return init::run(&workspace, manifests, record.as_ref(), arguments);
@@ -52,10 +48,13 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &ManifestsArgs) -> Res
     if is_empty {
         eprintln!("{}", report::nothing_to_pin(&workspace));
     }
-    let images = match images {
-        Some(images) => images,
-        None if is_empty => Images::Placeholder,
-        None => bail!(record::missing(&record::path_in(workspace.root(), digests, environment))),
+    if record.is_none() && !placeholder && !is_empty {
+        let path = record::path_in(workspace.root(), None, environment);
+        record = Some(instead_of(&path, &workspace, environment, &[])?);
+    }
+    let images = match &record {
+        Some(record) if !placeholder => Images::Recorded(record),
+        _ => Images::Placeholder,
     };
     let mut plan = plan_texts(&workspace, manifests, record.as_ref(), images, arguments.adopt)?;
     if !(arguments.check || arguments.dry_run) {
@@ -63,8 +62,8 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &ManifestsArgs) -> Res
     }
     // What is not written cannot be rendered.
     let is_written = !(arguments.check || arguments.dry_run) || plan.changed().next().is_none();
-    if let Some(record) = record.filter(|_| is_written && !placeholder) {
-        plan.look_at_rendered(&workspace, &record);
+    if let Some(record) = record.as_ref().filter(|_| is_written && !placeholder) {
+        plan.look_at_rendered(&workspace, record);
     }
     match arguments.check {
         true => report::check(&plan, placeholder),

@@ -3,10 +3,11 @@
 mod apply;
 mod plan;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
 
 use self::plan::{Plan, PlannedTag};
+use super::chosen_release::instead_of;
 use super::environment::{Environment, client_of, environment};
 use super::filter::asked_names;
 use super::table::{bytes, table};
@@ -27,8 +28,8 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &PromoteArgs) -> Resul
         environment(&workspace.packages.settings, &arguments.to)?,
     );
     ensure!(from.name != to.name, "`--from` and `--to` are both `{}`", from.name);
-    let path = source_record_path(&workspace, &from, arguments.digests.as_deref())?;
-    let images = record::read_of(&path, &asked_names(&arguments.components))?.images;
+    let (path, record) = source_record(&workspace, &from, arguments)?;
+    let images = record::only(record, &path, &asked_names(&arguments.components))?.images;
     ensure!(!images.is_empty(), record::empty(&path));
     for (name, image) in &images {
         let (found, Environment { name: environment, registry, .. }) = (&image.image.registry, &from);
@@ -100,17 +101,23 @@ impl Promotion<'_> {
     }
 }
 
-/// The record of the images: `--digests`, else that of the environment, else that of the last
-/// publication.
-fn source_record_path(workspace: &Workspace, from: &Environment, asked: Option<&Utf8Path>) -> Result<Utf8PathBuf> {
-    if let Some(path) = asked {
-        return Ok(path.to_owned());
+/// The record of the images and where it is from: `--digests`, else that of the environment, else that of the last
+/// publication, else that of a release.
+fn source_record(
+    workspace: &Workspace,
+    from: &Environment,
+    arguments: &PromoteArgs,
+) -> Result<(Utf8PathBuf, DigestRecord)> {
+    if let Some(path) = &arguments.digests {
+        return Ok((path.clone(), record::read(path)?));
     }
     let candidates = [record_path(&from.name), record_path(LOCAL)].map(|path| workspace.root().join(path));
     match candidates.iter().find(|path| path.exists()) {
-        Some(path) => Ok(path.clone()),
+        Some(path) => Ok((path.clone(), record::read(path)?)),
         None => {
-            bail!(record::missing(&candidates[0]).context(format!("there is no record of what `{}` has", from.name)))
+            let record = instead_of(&candidates[0], workspace, Some(&from.name), &arguments.insecure_registry)
+                .with_context(|| format!("there is no record of what `{}` has", from.name))?;
+            Ok((candidates[0].clone(), record))
         }
     }
 }

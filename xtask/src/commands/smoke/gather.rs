@@ -9,12 +9,14 @@ use cargo_metadata::Metadata;
 
 use crate::cli::SmokeArgs;
 use crate::cluster::Kubectl;
+use crate::commands::chosen_release::instead_of;
 use crate::commands::environment::named_environment;
 use crate::commands::manifests::files::Manifests;
 use crate::commands::manifests::{self, placeholder_variable};
 use crate::errors::hinted;
 use crate::gather::record;
-use crate::image::record::{DigestRecord, RECORD_PATH};
+use crate::gather::workspace::Workspace;
+use crate::image::record::DigestRecord;
 use crate::kubernetes::image_owners::Repositories;
 use crate::kubernetes::smoke::expected_images::{Expectations, Place, places};
 use crate::kubernetes::smoke::selection::Selection;
@@ -67,22 +69,26 @@ pub(super) fn gather(manifest: Option<&Utf8Path>, arguments: &SmokeArgs, deadlin
         check_context(&kubectl, context.is_some(), &settings)?;
     }
     let namespaces = namespaces(&places, arguments, &kubectl)?;
-    let repositories = ours(&metadata, &settings, &record.clone().unwrap_or_default());
     // A record that is named decides alone.
     let expected = if arguments.digests.is_some() { Vec::new() } else { places };
-    let has_record = record.is_some();
-    let expectations = Expectations::new(repositories, expected, &record.unwrap_or_default());
-    if expectations.is_empty() && !placeholders_pass && !arguments.dry_run {
-        let why = match has_record {
-            true => "the digest record names no image, so nothing could be told".to_owned(),
-            false => format!(
-                "there is no digest record `{}`, and no manifest names an image of ours, so nobody knows which images \
-                 should run",
-                root.join(RECORD_PATH)
-            ),
-        };
-        let hint = "`cargo xtask publish` writes it and pins the manifests, `--digests FILE` names another";
-        bail!(hinted(why, hint));
+    let expectations = |record: Option<&DigestRecord>| {
+        let record = record.cloned().unwrap_or_default();
+        Expectations::new(ours(&metadata, &settings, &record), expected.clone(), &record)
+    };
+    let mut expected_images = expectations(record.as_ref());
+    if expected_images.is_empty() && !placeholders_pass && !arguments.dry_run {
+        // Without pins and without a record, a release says what should run.
+        ensure!(
+            record.is_none(),
+            hinted(
+                "the digest record names no image, so nothing could be told",
+                "`cargo xtask publish` writes it and pins the manifests, `--digests FILE` names another"
+            )
+        );
+        let path = record::path_in(&root, None, arguments.env.as_deref());
+        let record = instead_of(&path, &Workspace::load(manifest, &[])?, arguments.env.as_deref(), &[])
+            .context("no manifest names an image of ours, so nobody knows which images should run")?;
+        expected_images = expectations(Some(&record));
     }
     let exclude = settings.smoke.exclude.iter().chain(&arguments.exclude).cloned().collect();
     let plan = Plan {
@@ -92,7 +98,7 @@ pub(super) fn gather(manifest: Option<&Utf8Path>, arguments: &SmokeArgs, deadlin
             [one] => Some(one.clone()),
             _ => None,
         },
-        expectations,
+        expectations: expected_images,
         undeployed: settings.undeployed,
         selection: Selection { selector: arguments.selector.clone(), exclude },
         manifests,
