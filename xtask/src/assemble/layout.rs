@@ -210,11 +210,9 @@ impl Layout {
 
     /// Whether a blob of this size is here, undamaged; if so, it stays while this layout is open.
     pub(crate) fn has_blob(&self, digest: &Digest, size: u64) -> bool {
-        let here = self.open_blob(digest, size).is_ok();
-        if here {
-            self.state().in_use.insert(digest.clone());
-        }
-        here
+        // In use before it is looked for: no other thread's clean-up takes it in between.
+        self.state().in_use.insert(digest.clone());
+        self.open_blob(digest, size).is_ok()
     }
 
     /// Writes a blob with what `fill` writes, and gives its digest and size.

@@ -243,3 +243,23 @@ fn the_next_one_waits() {
     drop(first);
     assert_eq!(second.join().unwrap(), 1);
 }
+
+#[test]
+fn what_was_found_is_not_cleaned_up() {
+    let (_guard, dir) = folder();
+    let names = 0..400_u32;
+    let left = {
+        let layout = Layout::open(&dir).unwrap();
+        names.map(|number| layout.write_bytes(&number.to_le_bytes()).unwrap()).collect::<Vec<_>>()
+    };
+    // Nothing names these any more, and another thread cleans up while they are asked for.
+    let layout = Layout::open(&dir).unwrap();
+    let found = std::thread::scope(|scope| {
+        let found =
+            scope.spawn(|| left.iter().filter(|(digest, size)| layout.has_blob(digest, *size)).collect::<Vec<_>>());
+        layout.retain(|_| true).unwrap();
+        found.join().unwrap()
+    });
+    println!("{} of {} were there", found.len(), left.len());
+    assert!(found.iter().all(|(digest, size)| layout.open_blob(digest, *size).is_ok()));
+}
