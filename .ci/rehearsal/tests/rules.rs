@@ -117,7 +117,7 @@ fn every_variable_that_the_tool_reads_is_documented() {
 fn the_example_for_gitlab_has_jobs_of_its_stages_and_commands_that_there_are() {
     let text = fs::read_to_string(root().join("docs/examples/gitlab-ci.yml")).unwrap();
     let example: BTreeMap<String, Value> = serde_norway::from_str(&text).unwrap();
-    let help = tool(Command::new("cargo").args(["xtask", "--help"]).current_dir(root())).unwrap();
+    let help = tool(Command::new("cargo").args(["xtask", "--help"]).current_dir(root()));
     let jobs = example.iter().filter(|(name, _)| !["stages", "variables", "default"].contains(&name.as_str()));
     let mut commands = 0;
     for (name, job) in jobs {

@@ -4,10 +4,11 @@ use super::base::BaseImage;
 use super::image::{ImageConfig, ImageSpec};
 use super::layer::LayerSpec;
 use crate::image::entry::{Entry, EntryKind, Source};
-use crate::image::labels;
+use crate::image::labels::{INPUT_HASH, NETWORK};
 use crate::image::platform::Platform;
 use crate::image::root_files::{NONROOT, root_files, with_parents};
 use crate::workspace::components::Component;
+use crate::workspace::labels::labels;
 
 /// Where `PATH` leads on `scratch`: what engines and shells take by themselves.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -60,10 +61,10 @@ impl ComponentImage<'_> {
         env.extend(settings.env.clone());
         let said = [("VERSION", self.version), ("COMMIT_SHA", self.commit), ("BUILD_DATE", self.build_date)];
         env.extend(said.map(|(name, value)| (name.to_owned(), value.to_owned())));
-        let mut labels = labels::labels(self.component, self.version, self.commit, self.build_date);
-        labels.insert(labels::INPUT_HASH.into(), self.input_hash);
+        let mut labels = labels(self.component, self.version, self.commit, self.build_date);
+        labels.insert(INPUT_HASH.into(), self.input_hash);
         if self.had_network {
-            labels.insert(labels::NETWORK.into(), "allowed".into());
+            labels.insert(NETWORK.into(), "allowed".into());
         }
         ImageSpec {
             platform: self.platform,

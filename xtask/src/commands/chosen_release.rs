@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use camino::Utf8Path;
 
-use super::environment::{client_of, environment};
+use super::environments::{client_of, environment};
 use crate::errors::hinted;
 use crate::gather::ci::CiState;
 use crate::gather::record;

@@ -17,9 +17,9 @@ use crate::registry::{Client, Credentials};
 use crate::stage::confine::landlock_version;
 use crate::stage::sandbox::is_confined;
 use crate::system::cargo::{self, version_line};
+use crate::workspace::rust_target::RustTarget;
 use crate::workspace::settings::{Linkage, SandboxMode};
 use crate::workspace::system_needs::{Wanted, mend, needs_of};
-use crate::workspace::target::RustTarget;
 
 /// One line of the table.
 #[derive(Debug, Serialize)]

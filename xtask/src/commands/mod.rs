@@ -8,7 +8,7 @@ mod digests;
 mod docker_build;
 mod dockerfiles;
 mod doctor;
-mod environment;
+mod environments;
 mod filter;
 mod manifests;
 mod matrix;

@@ -1,44 +1,9 @@
-//! Compiler flags: the user's own by cargo's precedence, then ours.
+//! Compiler flags: the user's own, then ours.
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result, bail};
-use camino::Utf8Path;
-use cargo_config2::{Config, ResolveOptions};
-
+use crate::workspace::rust_target::RustTarget;
 use crate::workspace::settings::Linkage;
-use crate::workspace::target::RustTarget;
-
-/// The rustflags that cargo would use for `triple` here: environment, then config files.
-pub(crate) fn host_rustflags(root: &Utf8Path, triple: &str) -> Result<Vec<String>> {
-    rustflags(Config::load_with_cwd(root), triple)
-}
-
-/// The rustflags of the workspace's own config files; nothing of this machine's.
-///
-/// # Errors
-/// A flag with a space in it, which no Dockerfile can say.
-pub(crate) fn workspace_rustflags(root: &Utf8Path, triple: &str) -> Result<Vec<String>> {
-    let nothing: [(&str, &str); 0] = [];
-    let options = ResolveOptions::default().env(nothing).cargo_home(None);
-    let flags = rustflags(Config::load_with_options(root, options), triple)?;
-    if let Some(flag) = flags.iter().find(|flag| flag.contains(char::is_whitespace)) {
-        bail!("rustflag `{flag}` of the cargo config has a space in it, which a Dockerfile cannot pass on");
-    }
-    Ok(flags)
-}
-
-fn rustflags(config: Result<Config, cargo_config2::Error>, triple: &str) -> Result<Vec<String>> {
-    let config = config.context("cannot read the cargo configuration")?;
-    let flags = config.rustflags(triple).context("cannot read rustflags from the cargo configuration")?;
-    Ok(flags.map(|flags| flags.flags).unwrap_or_default())
-}
-
-/// The linker that the cargo configuration names for `triple`.
-pub(crate) fn configured_linker(root: &Utf8Path, triple: &str) -> Result<bool> {
-    let config = Config::load_with_cwd(root).context("cannot read the cargo configuration")?;
-    Ok(config.linker(triple).context("cannot read the linker from the cargo configuration")?.is_some())
-}
 
 /// Folders whose paths must not reach an executable, and what stands there instead. Later ones win.
 #[derive(Debug, Clone)]

@@ -15,7 +15,7 @@ use super::explain::explain;
 use super::flags::{self, Remap};
 use super::tools::tools;
 use crate::errors::hinted;
-use crate::gather::cargo_config::{CargoConfig, cargo_home};
+use crate::gather::cargo_config::{CargoConfig, cargo_home, configured_linker, host_rustflags};
 use crate::gather::files::Found;
 use crate::gather::workspace::Workspace;
 use crate::stage::Stage;
@@ -25,12 +25,12 @@ use crate::system::environment;
 use crate::system::files::Scratch;
 use crate::system::process::{self, Shown};
 use crate::system::progress::Progress;
+use crate::workspace::build_variables::{Passage, passage};
 use crate::workspace::cargo_config;
 use crate::workspace::components::Component;
-use crate::workspace::environment::{Passage, passage};
 use crate::workspace::inputs::{Input, hex};
+use crate::workspace::rust_target::RustTarget;
 use crate::workspace::settings::Linkage;
-use crate::workspace::target::RustTarget;
 
 /// One native `cargo build`, planned: everything that decides the executables of one platform.
 #[derive(Debug, Clone)]
@@ -127,7 +127,7 @@ pub(crate) fn plan(
         outer.entry((*name).to_owned()).and_modify(|value| *value = without_own_folders(value, &toolchain.sysroot));
     }
     let config = CargoConfig::of_machine(root)?;
-    let user_flags = flags::host_rustflags(root, &target.triple)?;
+    let user_flags = host_rustflags(root, &target.triple)?;
 
     let declared = workspace.pass_env();
     let mut environment = BTreeMap::new();
@@ -254,7 +254,7 @@ fn foreign_linker(
 ) -> Result<&'static str> {
     let machine = |triple: &str| triple.split('-').next().unwrap_or_default().to_owned();
     let is_native = machine(&toolchain.host) == machine(&target.triple) && toolchain.host.contains("linux");
-    if is_native || flags::configured_linker(root, &target.triple)? {
+    if is_native || configured_linker(root, &target.triple)? {
         return Ok("build");
     }
     let gcc = format!("{}-gcc", target.gnu_prefix);

@@ -10,8 +10,8 @@ use crate::gather::workspace::Workspace;
 use crate::system::cargo::{HostToolchain, version_line};
 use crate::system::{parallel, process};
 use crate::workspace::inputs::Input;
+use crate::workspace::rust_target::RustTarget;
 use crate::workspace::settings::Linkage;
-use crate::workspace::target::RustTarget;
 
 /// What is asked of a compiler.
 type Question = (&'static str, String, Vec<String>);

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use crate::image::platform::Platform;
 use crate::workspace::components::Component;
 use crate::workspace::context::Context;
+use crate::workspace::rust_target::RustTarget;
 use crate::workspace::settings::Linkage;
-use crate::workspace::target::RustTarget;
 
 /// Everything that decides the Dockerfile of one package.
 #[derive(Debug, Clone)]

@@ -285,7 +285,7 @@ fn image(plan: &DockerfilePlan<'_>, component: &Component, runtime_image: &str, 
         package.settings.env.iter().map(|(name, text)| format!("{name}={}", value(text))).collect();
     environment.extend(["VERSION", "COMMIT_SHA", "BUILD_DATE"].map(|name| format!("{name}=\"${name}\"")));
     let _ = writeln!(text, "ENV {}", environment.join(" \\\n    "));
-    let labels = crate::image::labels::labels(component, "$VERSION", "$COMMIT_SHA", "$BUILD_DATE");
+    let labels = crate::workspace::labels::labels(component, "$VERSION", "$COMMIT_SHA", "$BUILD_DATE");
     let labels: Vec<_> = labels
         .iter()
         .map(|(name, text)| match text.starts_with('$') {

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, bail};
 
+use super::cargo_config::workspace_rustflags;
 use super::workspace::Workspace;
-use crate::compile::flags::workspace_rustflags;
 use crate::dockerfile::stages::{BuilderStage, DockerfilePlan};
 use crate::image::platform::Platform;
 use crate::system::files::read_toml;
 use crate::workspace::components::Component;
+use crate::workspace::rust_target::RustTarget;
 use crate::workspace::settings::BuilderImage;
-use crate::workspace::target::RustTarget;
 
 /// The version of the default builder image, unless the toolchain file names one or a component's
 /// `rust-version` asks for a newer one.

@@ -5,7 +5,8 @@ use anyhow::{Context, Result};
 use super::workspace::Workspace;
 use crate::image::reference::{ImageReference, Registry};
 use crate::system::environment::variable;
-use crate::workspace::settings::{WorkspaceSettings, repository_name};
+use crate::workspace::repository_template::repository_name;
+use crate::workspace::settings::WorkspaceSettings;
 
 /// Registry and repository of a component's images: `registry`, else `CI_REGISTRY`, and the owner that CI tells
 /// win over the settings.

@@ -22,8 +22,8 @@ use crate::workspace::inputs::{FileKind, Input, Inputs, SharedInputs, SourceFile
 use crate::workspace::lockfile::LockFile;
 use crate::workspace::packages::{Package, Packages};
 use crate::workspace::resolve::{Node, Resolve};
+use crate::workspace::rust_target::RustTarget;
 use crate::workspace::selection::Selection;
-use crate::workspace::target::RustTarget;
 
 /// Files at the root that every build reads, when they are there.
 const TOOLCHAIN_FILES: &[&str] = &["rust-toolchain.toml", "rust-toolchain"];

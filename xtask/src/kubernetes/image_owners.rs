@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::image::record::DigestRecord;
 use crate::image::reference::ImageReference;
 use crate::kubernetes::placeholder::is_placeholder;
-use crate::workspace::settings::repository_name;
+use crate::workspace::repository_template::repository_name;
 
 /// Stands for a part of a reference that a template fills in. No reference has it.
 const ANY: char = '\0';

@@ -19,7 +19,7 @@ mod inspect;
 mod pull;
 mod push;
 mod releases;
-pub(crate) mod tagging;
+pub(crate) mod tag_images;
 mod tags;
 mod token;
 mod transfer;

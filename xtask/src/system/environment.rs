@@ -1,6 +1,6 @@
 //! The process' environment: all variables that we read, in one place.
 //!
-//! What builds see of it is decided in `workspace::environment`.
+//! What builds see of it is decided in `workspace::build_variables`.
 
 /// What we read, and what for.
 pub(crate) const READ: &[(&str, &str)] = &[

@@ -5,7 +5,7 @@ use camino::Utf8Path;
 use serde::Deserialize;
 
 use super::manifest_settings::ManifestSource;
-use super::settings::{WorkspaceSettings, check_template};
+use super::repository_template::check_template;
 
 /// A named place that images are promoted to, `[workspace.metadata.docker.environments.NAME]`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -43,23 +43,12 @@ impl EnvironmentSettings {
     }
 }
 
-impl WorkspaceSettings {
-    /// The settings as they are in the environment of this name: with its manifests, where it has its own. Those of an
-    /// environment that is not listed (`local`) are the workspace's.
-    pub(crate) fn in_environment(mut self, name: &str) -> Self {
-        if let Some(environment) = self.environments.get(name).filter(|environment| !environment.manifests.is_empty()) {
-            self.manifests = environment.manifests.clone();
-        }
-        self
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use camino::Utf8PathBuf;
     use serde_json::json;
 
-    use super::super::settings::workspace_settings;
+    use super::super::settings::{WorkspaceSettings, workspace_settings};
     use super::*;
 
     #[test]

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::environments::EnvironmentSettings;
 use super::manifest_settings::ManifestSource;
 use super::names::did_you_mean;
+use super::repository_template::check_template;
 use super::smoke::SmokeSettings;
 use crate::errors::hinted;
 use crate::image::platform::Platform;
@@ -129,6 +130,17 @@ pub(crate) enum Latest {
     DefaultBranch,
     /// Git tags of releases, pre-releases excluded.
     Release,
+}
+
+impl WorkspaceSettings {
+    /// The settings as they are in the environment of this name: with its manifests, where it has its own. Those of an
+    /// environment that is not listed (`local`) are the workspace's.
+    pub(crate) fn in_environment(mut self, name: &str) -> Self {
+        if let Some(environment) = self.environments.get(name).filter(|environment| !environment.manifests.is_empty()) {
+            self.manifests = environment.manifests.clone();
+        }
+        self
+    }
 }
 
 /// Binaries that are no component: `NAME`, `PACKAGE/NAME`; a final `*` stands for any ending.
@@ -288,21 +300,6 @@ pub(crate) fn workspace_settings(metadata: &Value, file: &Utf8Path) -> Result<Wo
     Ok(settings)
 }
 
-/// Checks a repository template.
-pub(super) fn check_template(template: &str, table: &str, file: &Utf8Path) -> Result<()> {
-    if !template.contains("{component}") {
-        bail!(
-            "`repository` in `{table}` of `{file}` lacks `{{component}}`, so all components would share one repository"
-        );
-    }
-    if let Some(unknown) = template_fields(template).find(|field| !["component", "owner"].contains(field)) {
-        bail!(
-            "`{{{unknown}}}` in `repository` in `{table}` of `{file}` is unknown; `{{component}}` and `{{owner}}` are filled in"
-        );
-    }
-    Ok(())
-}
-
 /// Reads `metadata.docker` of a package; `file` names its manifest in errors.
 pub(crate) fn package_settings(metadata: &Value, file: &Utf8Path) -> Result<PackageSettings> {
     let table = "[package.metadata.docker]";
@@ -390,24 +387,6 @@ fn known_keys<'a>(keys: impl Iterator<Item = &'a String>, known: &[&str], table:
     Ok(())
 }
 
-fn template_fields(template: &str) -> impl Iterator<Item = &str> {
-    template.split('{').skip(1).filter_map(|rest| rest.split_once('}').map(|(field, _)| field))
-}
-
-/// The image reference's repository for `component`: the template filled in, made lower case.
-///
-/// `owner` comes from `GITHUB_REPOSITORY`; without it `{owner}` is left out together with the
-/// slash that follows it. A component's name is made a valid path component (distribution
-/// specification: `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`).
-pub(crate) fn repository_name(template: &str, component: &str, owner: Option<&str>) -> String {
-    let template = match owner {
-        Some(owner) => template.replace("{owner}", owner),
-        None => template.replace("{owner}/", "").replace("{owner}", ""),
-    };
-    let component = component.trim_matches(|c: char| !c.is_ascii_alphanumeric());
-    template.replace("{component}", component).to_lowercase()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -471,12 +450,5 @@ mod tests {
         let excluded = |text: &str| Excluded(text.into()).matches("tools", "load-test");
         assert!(["load-test", "tools/load-test", "load-*", "tools/*", "*"].into_iter().all(excluded));
         assert!(!["load", "other/load-test", "tests/*", "tools"].into_iter().any(excluded));
-    }
-
-    #[test]
-    fn repositories_are_lower_case_and_owner_is_optional() {
-        let template = "{owner}/demon-{component}";
-        assert_eq!(repository_name(template, "Engine", Some("Acme")), "acme/demon-engine");
-        assert_eq!(repository_name(template, "_engine_", None), "demon-engine");
     }
 }

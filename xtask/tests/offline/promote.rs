@@ -46,7 +46,8 @@ fn the_record_is_found_and_must_be_of_the_environment() {
         .xtask("promote --from staging --to production")
         .fails()
         .says("there is no record of what `staging` has")
-        .says("artifacts/docker/staging/docker-image-digests.json`\nhint: ");
+        .says("artifacts/docker/staging/docker-image-digests.json`\ncaused by: cannot look up `localhost:2/")
+        .says("hint: `cargo xtask publish` writes it");
     fixture.write(RECORD, &record("localhost:1"));
     fixture
         .xtask("promote --from staging --to production")

@@ -1,6 +1,7 @@
 //! Planning is data in, data out: no module of it touches files, processes, the environment, the
 //! clock, or imports what does.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Folders and files of `src` that plan.
@@ -16,6 +17,8 @@ const EFFECTS: &[&str] = &[
     "crate::assemble",
     "crate::cli",
     "crate::gather",
+    "crate::http",
+    "crate::stage",
     "crate::system",
     "crate::registry",
     "crate::cluster",
@@ -74,6 +77,37 @@ fn planning_modules_have_no_effects() {
         }
     }
     assert!(wrong.is_empty(), "planning must stay pure:\n{}", wrong.join("\n"));
+}
+
+/// The rooms that each room uses.
+fn uses(root: &Path) -> BTreeMap<String, BTreeSet<String>> {
+    let folders = root.read_dir().unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
+    let rooms: Vec<PathBuf> = folders.collect();
+    let name = |room: &Path| room.file_name().unwrap().to_str().unwrap().to_owned();
+    let mut all = BTreeMap::new();
+    for room in &rooms {
+        let mut files = Vec::new();
+        sources(room, &mut files);
+        // Tests may look at other rooms.
+        files.retain(|file| !name(file).ends_with("_tests.rs") && !name(file).starts_with("test_"));
+        let texts = files.iter().map(|file| std::fs::read_to_string(file).unwrap());
+        let code: String = texts.map(|text| code(text.split("#[cfg(test)]\nmod tests {").next().unwrap())).collect();
+        let used = rooms.iter().filter(|other| *other != room && mentions(&code, &format!("crate::{}", name(other))));
+        all.insert(name(room), used.map(|other| name(other)).collect());
+    }
+    all
+}
+
+#[test]
+fn no_room_uses_one_that_uses_it() {
+    let mut left = uses(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    assert!(left.len() > 10 && left["commands"].contains("registry"), "{left:?}");
+    // What uses nothing that is left is in no circle.
+    while let Some(room) = left.iter().find(|(_, used)| used.iter().all(|one| !left.contains_key(one))) {
+        let room = room.0.clone();
+        left.remove(&room);
+    }
+    assert!(left.is_empty(), "a circle among: {left:?}");
 }
 
 #[test]

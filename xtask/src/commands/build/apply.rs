@@ -30,8 +30,8 @@ use crate::system::parallel;
 use crate::system::progress::Progress;
 use crate::workspace::assets::path_in_image;
 use crate::workspace::inputs::{FileKind, SourceFile, hex};
+use crate::workspace::rust_target::RustTarget;
 use crate::workspace::settings::Asset;
-use crate::workspace::target::RustTarget;
 
 /// What a component's image has become.
 pub(crate) struct Built {

@@ -21,7 +21,7 @@ use crate::system::progress::Progress;
 use crate::workspace::components::Component;
 use crate::workspace::ignore_patterns::IgnorePatterns;
 use crate::workspace::inputs::Input;
-use crate::workspace::target::RustTarget;
+use crate::workspace::rust_target::RustTarget;
 
 pub(crate) enum Builder {
     /// Cargo here: one build per platform.

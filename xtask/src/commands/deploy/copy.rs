@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
 
-use super::target::Target;
+use super::destination::Destination;
 use crate::commands::promote::{self, Promotion};
 use crate::commands::publish::apply::PARALLEL_UPLOADS;
 use crate::image::record::DigestRecord;
@@ -13,7 +13,7 @@ use crate::registry::{Client, StoredRelease};
 use crate::system::progress::Progress;
 
 /// What would be copied, a line each.
-pub(super) fn plan(target: &Target, chosen: &StoredRelease, source: &Client) -> Result<String> {
+pub(super) fn plan(target: &Destination, chosen: &StoredRelease, source: &Client) -> Result<String> {
     match is_there(target, chosen)? {
         true => Ok(String::new()),
         false => Ok(promotion(target, chosen, source)?.shown()),
@@ -25,7 +25,7 @@ pub(super) fn plan(target: &Target, chosen: &StoredRelease, source: &Client) -> 
 /// # Errors
 /// As a promotion; the release cannot be written.
 pub(super) fn bring(
-    target: &Target,
+    target: &Destination,
     chosen: &StoredRelease,
     source: &Client,
     progress: &Progress,
@@ -49,7 +49,7 @@ fn release_there(release: &Release, mut record: DigestRecord) -> Release {
 }
 
 /// Whether the release's images are those of the environment's repositories, and so is the release.
-fn is_there(target: &Target, chosen: &StoredRelease) -> Result<bool> {
+fn is_there(target: &Destination, chosen: &StoredRelease) -> Result<bool> {
     for (name, component) in &chosen.release.components {
         let image = &component.image.image;
         let is_own = match target.environment.repository {
@@ -64,7 +64,7 @@ fn is_there(target: &Target, chosen: &StoredRelease) -> Result<bool> {
     Ok(target.releases()?.by_digest(&chosen.digest)?.is_some())
 }
 
-fn promotion<'a>(target: &'a Target, chosen: &StoredRelease, source: &'a Client) -> Result<Promotion<'a>> {
+fn promotion<'a>(target: &'a Destination, chosen: &StoredRelease, source: &'a Client) -> Result<Promotion<'a>> {
     let record = chosen.release.record();
     if record.images.is_empty() {
         bail!("the release {} has no component", chosen.digest);

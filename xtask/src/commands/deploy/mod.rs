@@ -1,12 +1,12 @@
 //! `deploy` and `rollback`: an environment gets a release, is proven to run it, and is marked so.
 
 mod copy;
-mod target;
+mod destination;
 
 use anyhow::{Context, Error, Result, bail, ensure};
 use camino::Utf8Path;
 
-use self::target::Target;
+use self::destination::Destination;
 use super::chosen_release::{named, of_checkout, releases};
 use super::{Outcome, print};
 use crate::cli::{DeployArgs, DeployOptions, RollbackArgs};
@@ -21,7 +21,7 @@ use crate::system::progress::Progress;
 /// Deploys a release.
 pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &DeployArgs) -> Result<Outcome> {
     let options = &arguments.options;
-    let target = Target::load(manifest, &arguments.environment, options)?;
+    let target = Destination::load(manifest, &arguments.environment, options)?;
     let progress = Progress::new();
     let source = source_client(options);
     let chosen = chosen(&target, arguments.release.as_deref(), &source, options)?;
@@ -60,7 +60,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &DeployArgs) -> Result
 pub(crate) fn rollback(manifest: Option<&Utf8Path>, arguments: &RollbackArgs) -> Result<Outcome> {
     let options = &arguments.options;
     let environment = &arguments.environment;
-    let target = Target::load(manifest, environment, options)?;
+    let target = Destination::load(manifest, environment, options)?;
     let progress = Progress::new();
     let releases = target.releases()?;
     let marked =
@@ -102,7 +102,7 @@ fn not_back(cause: Error, environment: &str, marked: &StoredRelease) -> Error {
 }
 
 /// The release that is asked for, else that of what is checked out.
-fn chosen(target: &Target, name: Option<&str>, source: &Client, options: &DeployOptions) -> Result<StoredRelease> {
+fn chosen(target: &Destination, name: Option<&str>, source: &Client, options: &DeployOptions) -> Result<StoredRelease> {
     let releases = releases(&target.workspace, source, None)?;
     if let Some(name) = name {
         return named(&target.workspace, &releases, name, &options.insecure_registry);

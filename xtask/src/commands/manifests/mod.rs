@@ -20,7 +20,7 @@ pub(crate) use self::rendered::applied_texts;
 pub(crate) use self::repositories::{repositories, repositories_of};
 use super::Outcome;
 use super::chosen_release::instead_of;
-use super::environment::named_environment;
+use super::environments::named_environment;
 use crate::cli::ManifestsArgs;
 use crate::gather::record;
 use crate::gather::workspace::Workspace;

@@ -10,7 +10,7 @@ use crate::errors::{hinted, shown};
 use crate::gather::record;
 use crate::image::record::{DigestRecord, RecordedImage};
 use crate::image::reference::Tag;
-use crate::registry::tagging::{Untagged, tag_all};
+use crate::registry::tag_images::{Untagged, tag_all};
 use crate::registry::{Client, FetchedManifest, RegistrySource, transfer};
 use crate::system::parallel;
 use crate::system::progress::Progress;

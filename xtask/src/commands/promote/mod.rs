@@ -8,7 +8,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use self::plan::{Plan, PlannedTag};
 use super::chosen_release::instead_of;
-use super::environment::{Environment, client_of, environment};
+use super::environments::{Environment, client_of, environment};
 use super::filter::asked_names;
 use super::table::{bytes, table};
 use super::{Outcome, print};

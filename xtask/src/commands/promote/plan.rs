@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, bail, ensure};
 use camino::Utf8PathBuf;
 
-use crate::commands::environment::Environment;
+use crate::commands::environments::Environment;
 use crate::errors::{all, hinted_cause};
 use crate::gather::repositories::owner;
 use crate::gather::workspace::Workspace;
@@ -16,7 +16,7 @@ use crate::image::reference::{Digest, ImageReference, Tag};
 use crate::image::tags::ImageTag;
 use crate::registry::{Client, Found, RemoteImage};
 use crate::system::parallel;
-use crate::workspace::settings::repository_name;
+use crate::workspace::repository_template::repository_name;
 
 /// How to learn more of an image that is not there.
 const VERIFY: &str = "`cargo xtask digests verify` checks a record";

@@ -15,7 +15,7 @@ use crate::image::reference::Tag;
 use crate::image::service_manifest::{SERVICE_MANIFEST_PATH, ServiceManifest};
 use crate::image::tags::Tags;
 use crate::registry::Client;
-use crate::registry::tagging::{Untagged, tag_all};
+use crate::registry::tag_images::{Untagged, tag_all};
 use crate::system::environment::variable;
 use crate::system::files::{append, write_durably};
 use crate::system::progress::Progress;

@@ -10,7 +10,7 @@ use cargo_metadata::Metadata;
 use crate::cli::SmokeArgs;
 use crate::cluster::Kubectl;
 use crate::commands::chosen_release::instead_of;
-use crate::commands::environment::named_environment;
+use crate::commands::environments::named_environment;
 use crate::commands::manifests::files::Manifests;
 use crate::commands::manifests::{self, placeholder_variable};
 use crate::errors::hinted;

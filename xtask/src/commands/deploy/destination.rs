@@ -11,7 +11,7 @@ use crate::cli::{Cli, Command, DeployOptions};
 use crate::cluster::Kubectl;
 use crate::cluster::lease::{self, Lease};
 use crate::commands::chosen_release::{numbered, releases_in};
-use crate::commands::environment::{Environment, client_of, named_environment};
+use crate::commands::environments::{Environment, client_of, named_environment};
 use crate::commands::smoke::check_context;
 use crate::commands::{Outcome, manifests, smoke};
 use crate::gather::record;
@@ -31,7 +31,7 @@ const CONFIGURATION: Duration = Duration::from_secs(30);
 const HISTORY: usize = 200;
 
 /// An environment, its registry, its manifests.
-pub(super) struct Target {
+pub(super) struct Destination {
     /// With the settings as they are there.
     pub(super) workspace: Workspace,
     pub(super) environment: Environment,
@@ -42,7 +42,7 @@ pub(super) struct Target {
     arguments: Vec<String>,
 }
 
-impl Target {
+impl Destination {
     /// Reads the workspace.
     ///
     /// # Errors
@@ -58,7 +58,7 @@ impl Target {
             ["smoke", "--apply", "--env", name, "--timeout", &timeout].map(str::to_owned).into();
         arguments.extend(options.context.iter().flat_map(|context| ["--context".to_owned(), context.clone()]));
         let marker = deployed_tag(name)?;
-        Ok(Target { workspace, environment, client, marker, arguments })
+        Ok(Destination { workspace, environment, client, marker, arguments })
     }
 
     /// The releases in its registry.

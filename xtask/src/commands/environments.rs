@@ -11,7 +11,8 @@ use crate::image::reference::{ImageReference, Registry};
 use crate::registry::{Client, Credentials};
 use crate::workspace::environments::EnvironmentSettings;
 use crate::workspace::names::did_you_mean;
-use crate::workspace::settings::{WorkspaceSettings, repository_name};
+use crate::workspace::repository_template::repository_name;
+use crate::workspace::settings::WorkspaceSettings;
 
 /// A named place that images are promoted to.
 pub(crate) struct Environment {
