@@ -1,7 +1,7 @@
 //! Arguments of `digests`.
 
 use camino::Utf8PathBuf;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::MergeArgs;
 use crate::image::reference::Registry;
@@ -16,12 +16,24 @@ pub(crate) enum DigestsCommand {
     Merge(MergeArgs),
 }
 
+/// What a line for another tool holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LineValue {
+    /// `repository@digest`.
+    Image,
+    /// The digest alone.
+    Digest,
+    /// The commit's tag alone.
+    Tag,
+}
+
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     cargo xtask digests show\n  \
     cargo xtask digests show engine --json | jq -r '.engine.image'\n  \
     cargo xtask digests show --markdown | gh issue create --title 'Deploy' --body-file -\n  \
-    cargo xtask digests show --env > images.env && docker compose --env-file images.env up")]
+    cargo xtask digests show --env > images.env && docker compose --env-file images.env up\n  \
+    cargo xtask digests show --tfvars --name '{component}_docker_tag' --value tag > images.auto.tfvars")]
 pub(crate) struct ShowArgs {
     /// Components to show; all when none is named.
     #[arg(value_name = "COMPONENT")]
@@ -32,16 +44,29 @@ pub(crate) struct ShowArgs {
     pub(crate) digests: Option<Utf8PathBuf>,
 
     /// Print the record's JSON.
-    #[arg(long, conflicts_with_all = ["markdown", "env"])]
+    #[arg(long, conflicts_with_all = ["markdown", "env", "tfvars"])]
     pub(crate) json: bool,
 
     /// Print markdown, for the body of a deployment issue.
-    #[arg(long, conflicts_with = "env")]
+    #[arg(long, conflicts_with_all = ["env", "tfvars"])]
     pub(crate) markdown: bool,
 
     /// Print lines such as ENGINE_IMAGE=ghcr.io/acme/demon-engine@sha256:…
-    #[arg(long)]
+    #[arg(long, conflicts_with = "tfvars")]
     pub(crate) env: bool,
+
+    /// Print lines of Terraform's variables, such as engine_image = "ghcr.io/acme/demon-engine@sha256:…"
+    #[arg(long)]
+    pub(crate) tfvars: bool,
+
+    /// Names of the lines' variables, for --env and --tfvars: {COMPONENT} in capitals, {component} in small letters
+    /// [default: {COMPONENT}_IMAGE, {component}_image].
+    #[arg(long, value_name = "TEMPLATE")]
+    pub(crate) name: Option<String>,
+
+    /// What the lines hold.
+    #[arg(long, value_enum, default_value_t = LineValue::Image)]
+    pub(crate) value: LineValue,
 }
 
 #[derive(Debug, Args)]

@@ -15,7 +15,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub(crate) use build::{BuildOptions, BuilderChoice, DockerBuildArgs, RegistryOptions};
 pub(crate) use deploy::{DeployArgs, DeployOptions, RollbackArgs};
-pub(crate) use digests::{DigestsCommand, ShowArgs, VerifyArgs};
+pub(crate) use digests::{DigestsCommand, LineValue, ShowArgs, VerifyArgs};
 pub(crate) use manifests::ManifestsArgs;
 pub(crate) use matrix::MatrixArgs;
 pub(crate) use publish::{MergeArgs, PublishArgs};

@@ -166,6 +166,11 @@ pub(crate) fn valid(name: &str) -> Tag {
     if text.is_empty() { "unnamed" } else { text }.parse().expect("only valid characters are left")
 }
 
+/// The version that a git tag names: `1.2.3` of `v1.2.3`; nothing for other tags.
+pub(crate) fn version_of(tag: &str) -> Option<&str> {
+    Version::parse(tag).map(|version| version.text)
+}
+
 /// `v1.2.3`, `1.2.3-rc.1` (Semantic Versioning 2.0.0).
 struct Version<'a> {
     text: &'a str,

@@ -12,6 +12,7 @@ use super::environments::EnvironmentSettings;
 use super::manifest_settings::ManifestSource;
 use super::names::did_you_mean;
 use super::repository_template::check_template;
+use super::sizes::{ByteSize, Percentage};
 use super::smoke::SmokeSettings;
 use crate::errors::hinted;
 use crate::image::platform::Platform;
@@ -86,6 +87,8 @@ pub(crate) struct WorkspaceSettings {
     pub(crate) mutable_tags: Vec<String>,
     /// Which builds move the tag `latest`.
     pub(crate) latest: Latest,
+    /// What becomes of a git tag of another version than a package's.
+    pub(crate) version_check: VersionCheck,
     /// Template of the commit's tag; `{short}` is 7 characters of the commit, `{full}` all 40.
     pub(crate) sha_tag: String,
     /// Folders and files below the root whose image references are pinned.
@@ -119,6 +122,18 @@ pub(crate) enum SandboxMode {
     /// A kernel that cannot is an error.
     Required,
     /// Never.
+    Off,
+}
+
+/// What becomes of a git tag such as `v1.2.3` where a package that is published has another version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum VersionCheck {
+    /// A warning.
+    Warning,
+    /// Nothing is published.
+    Error,
+    /// Nothing: packages are not versioned.
     Off,
 }
 
@@ -173,6 +188,7 @@ impl Default for WorkspaceSettings {
             exclude: Vec::new(),
             mutable_tags: vec!["dev".into(), "local".into()],
             latest: Latest::DefaultBranch,
+            version_check: VersionCheck::Warning,
             sha_tag: "sha-{short}".into(),
             manifests: vec![ManifestSource::Path("k8s".into())],
             undeployed: Vec::new(),
@@ -213,38 +229,10 @@ pub(crate) struct PackageSettings {
     pub(crate) build_packages: Vec<String>,
     /// Budget of the compressed image, e.g. `20 MiB`.
     pub(crate) max_size: Option<ByteSize>,
+    /// How much larger than in the branch's release the image may be before a publication warns, e.g. `10%`.
+    pub(crate) max_growth: Option<Percentage>,
     /// Variables of the environment that this package's builds may read.
     pub(crate) pass_env: Vec<String>,
-}
-
-/// A number of bytes, written like `20 MiB`, `1.5 MB` or `300000`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "Value")]
-pub(crate) struct ByteSize(pub(crate) u64);
-
-impl TryFrom<Value> for ByteSize {
-    type Error = String;
-
-    fn try_from(value: Value) -> Result<Self, String> {
-        let invalid = || format!("`{value}` is no size; write for example `20 MiB`");
-        if let Some(bytes) = value.as_u64() {
-            return Ok(ByteSize(bytes));
-        }
-        let text = value.as_str().ok_or_else(invalid)?.trim();
-        let split = text.find(|c: char| c != '.' && !c.is_ascii_digit()).unwrap_or(text.len());
-        let number: f64 = text[..split].parse().map_err(|_| invalid())?;
-        let unit: u64 = match text[split..].trim() {
-            "" | "B" => 1,
-            "kB" | "KB" => 1000,
-            "KiB" => 1 << 10,
-            "MB" => 1_000_000,
-            "MiB" => 1 << 20,
-            "GB" => 1_000_000_000,
-            "GiB" => 1 << 30,
-            _ => return Err(invalid()),
-        };
-        Ok(ByteSize((number * unit as f64) as u64))
-    }
 }
 
 const WORKSPACE_KEYS: &[&str] = &[
@@ -258,6 +246,7 @@ const WORKSPACE_KEYS: &[&str] = &[
     "exclude",
     "mutable-tags",
     "latest",
+    "version-check",
     "sha-tag",
     "manifests",
     "undeployed",
@@ -270,7 +259,8 @@ const WORKSPACE_KEYS: &[&str] = &[
     "system-paths",
     "network",
 ];
-const PACKAGE_KEYS: &[&str] = &["port", "assets", "inputs", "env", "build-packages", "max-size", "pass-env"];
+const PACKAGE_KEYS: &[&str] =
+    &["port", "assets", "inputs", "env", "build-packages", "max-size", "max-growth", "pass-env"];
 
 /// Reads `metadata.docker` of the workspace; `file` names its manifest in errors.
 pub(crate) fn workspace_settings(metadata: &Value, file: &Utf8Path) -> Result<WorkspaceSettings> {
@@ -434,15 +424,6 @@ mod tests {
         let package = json!({"docker": {"assets": [{"from": "a", "too": "/b"}]}});
         let error = package_settings(&package, Utf8Path::new("a/Cargo.toml")).unwrap_err().to_string();
         assert!(error.starts_with("unknown key `too`"), "{error}");
-    }
-
-    #[test]
-    fn sizes_are_read_with_their_units() {
-        for (text, bytes) in [("20 MiB", 20 << 20), ("1.5 MB", 1_500_000), ("7", 7), ("3KiB", 3072)] {
-            assert_eq!(ByteSize::try_from(json!(text)).unwrap().0, bytes, "{text}");
-        }
-        assert!(ByteSize::try_from(json!("big")).is_err());
-        assert!(ByteSize::try_from(json!("20 MiBi")).is_err());
     }
 
     #[test]

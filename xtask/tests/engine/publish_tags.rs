@@ -189,3 +189,42 @@ fn gitlabs_variables_say_what_is_built() {
     let request = project.publish("").env("CI_MERGE_REQUEST_IID", "7").ok();
     request.says("this is a pull request: images are built and not pushed");
 }
+
+#[test]
+#[ignore = "needs docker-registry and skopeo"]
+fn a_version_that_no_package_has_is_said() {
+    let registry = Registry::start();
+    let project = Project::new(&registry.host, "versions", &["one"], "version-check = \"error\"\n");
+    let publish = |tag: &str| project.publish("").env("GITHUB_REF", format!("refs/tags/{tag}"));
+    publish("v9.9.9").fails().says("error: git tag `v9.9.9` is of another version than one 0.1.0").says("hint: ");
+    assert!(registry.tags(&project.repository("one")).is_empty());
+    publish("v0.1.0").ok().says_nothing_of("another version");
+    project.replace("Cargo.toml", "version-check = \"error\"\n", "");
+    project.commit("no check");
+    publish("v9.9.8").ok().says("warning: git tag `v9.9.8` is of another version than one 0.1.0");
+    publish("nightly").ok().says_nothing_of("another version");
+}
+
+#[test]
+#[ignore = "needs docker-registry and skopeo"]
+fn an_image_that_grows_too_much_is_said_wherever_it_is_published() {
+    let registry = Registry::start();
+    let project = Project::new(&registry.host, "growth", &["one"], "");
+    project.append("one/Cargo.toml", "[package.metadata.docker]\nmax-growth = \"10%\"\n");
+    project.commit("limit");
+    project.publish("").ok();
+    project.write(
+        "one/big.bin",
+        &(0..400_000_u32).map(|at| format!("{:x}", at.wrapping_mul(2_654_435_761))).collect::<String>(),
+    );
+    project.write("one/src/main.rs", "fn main() {\n    println!(\"{}\", include_str!(\"../big.bin\"));\n}\n");
+    project.commit("larger");
+    // A checkout that knows nothing of the last one.
+    let fresh = project.copy();
+    std::fs::remove_file(fresh.path(RECORD)).expect("a record");
+    let summary = fresh.beside("summary.md");
+    let output = fresh.publish("").env("GITHUB_STEP_SUMMARY", &summary).ok();
+    output.says("warning: `one` grew by ").says("more than its `max-growth` of 10%").says("::warning::`one` grew by ");
+    let summary = std::fs::read_to_string(summary).expect("a summary");
+    assert!(summary.contains("> [!WARNING]\n> `one` grew by "), "{summary}");
+}

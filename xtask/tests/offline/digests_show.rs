@@ -81,6 +81,20 @@ fn json_is_the_record_and_env_lines_are_the_shells() {
 }
 
 #[test]
+fn lines_for_terraform_have_the_names_that_it_wants() {
+    let fixture = fixture();
+    let show = |arguments: &str| fixture.xtask(&format!("digests show engine {arguments}")).ok().stdout;
+    let image = format!("ghcr.io/acme/demon-engine@{}", sha('a'));
+    assert_eq!(show("--tfvars"), format!("engine_image = \"{image}\"\n"));
+    assert_eq!(show("--tfvars --name glass_{component}_tag --value tag"), "glass_engine_tag = \"sha-9c68c4a\"\n");
+    assert_eq!(show("--env --name {COMPONENT}_DIGEST --value digest"), format!("ENGINE_DIGEST={}\n", sha('a')));
+    let show = |arguments: &str| fixture.xtask(&format!("digests show {arguments}"));
+    show("--tfvars --name tag").fails().says("would both be `tag`").says("hint: show one at a time");
+    show("--env --name a-b").fails().says("no name of a variable");
+    show("--env --tfvars").misused();
+}
+
+#[test]
 fn markdown_for_a_deployment_issue() {
     let fixture = fixture();
     let text = fixture.xtask("digests show operate-ui --markdown").ok().stdout;

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use camino::Utf8Path;
 
 use super::{of_release, record_path};
-use crate::cli::ShowArgs;
+use crate::cli::{LineValue, ShowArgs};
 use crate::commands::table::{bytes, table};
 use crate::commands::{Outcome, print};
+use crate::errors::hinted;
 use crate::gather::record;
 use crate::image::record::{DigestRecord, RecordedImage};
 
@@ -24,8 +25,8 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &ShowArgs) -> Result<O
         record.to_text()
     } else if arguments.markdown {
         markdown(&record)
-    } else if arguments.env {
-        env_lines(&record)?
+    } else if arguments.env || arguments.tfvars {
+        lines(&record, arguments)?
     } else {
         as_table(&record)
     };
@@ -57,26 +58,45 @@ fn markdown(record: &DigestRecord) -> String {
     format!("{text}\n```sh\n{pulls}```\n")
 }
 
-/// `NAME_IMAGE=repository@digest` lines.
-fn env_lines(record: &DigestRecord) -> Result<String> {
+/// `NAME_IMAGE=repository@digest` lines, or Terraform's.
+fn lines(record: &DigestRecord, arguments: &ShowArgs) -> Result<String> {
+    let default = if arguments.tfvars { "{component}_image" } else { "{COMPONENT}_IMAGE" };
+    let template = arguments.name.as_deref().unwrap_or(default);
     let mut names: BTreeMap<String, &str> = BTreeMap::new();
     let mut text = String::new();
     for (component, image) in &record.images {
-        let name = variable_name(component);
+        let name = variable_name(template, component);
+        ensure!(is_variable(&name), "`--name {template}` gives `{name}`, no name of a variable");
         if let Some(other) = names.insert(name.clone(), component) {
-            bail!("`{other}` and `{component}` would both be `{name}`; show one at a time");
+            bail!(hinted(
+                format!("`{other}` and `{component}` would both be `{name}`"),
+                "show one at a time, or name `{COMPONENT}` or `{component}` in `--name`"
+            ));
         }
-        text.push_str(&format!("{name}={}\n", image.image));
+        let value = match arguments.value {
+            LineValue::Image => image.image.to_string(),
+            LineValue::Digest => image.digest.to_string(),
+            LineValue::Tag => sha_tag(image),
+        };
+        text.push_str(&match arguments.tfvars {
+            true => format!("{name} = \"{value}\"\n"),
+            false => format!("{name}={value}\n"),
+        });
     }
     Ok(text)
 }
 
-/// `OPERATE_UI_IMAGE` of `operate-ui`.
-fn variable_name(component: &str) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
-    let name: String = component.chars().map(plain).collect();
-    let first = if name.starts_with(|c: char| c.is_ascii_digit()) { "_" } else { "" };
-    format!("{first}{name}_IMAGE")
+/// `OPERATE_UI_IMAGE` of `operate-ui` by `{COMPONENT}_IMAGE`.
+fn variable_name(template: &str, component: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+    let component: String = component.chars().map(plain).collect();
+    let (upper, lower) = (component.to_ascii_uppercase(), component.to_ascii_lowercase());
+    let name = template.replace("{COMPONENT}", &upper).replace("{component}", &lower);
+    if name.starts_with(|c: char| c.is_ascii_digit()) { format!("_{name}") } else { name }
+}
+
+fn is_variable(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 fn sha_tag(image: &RecordedImage) -> String {
@@ -108,7 +128,9 @@ mod tests {
             ("3d", "_3D_IMAGE"),
             ("größe", "GR__E_IMAGE"),
         ] {
-            assert_eq!(variable_name(component), name);
+            assert_eq!(variable_name("{COMPONENT}_IMAGE", component), name);
         }
+        assert_eq!(variable_name("tag_{component}", "Operate-UI"), "tag_operate_ui");
+        assert!(is_variable("a_1") && !is_variable("a b") && !is_variable("a\nPATH"));
     }
 }

@@ -106,8 +106,11 @@ pub(crate) fn write(
     if let Some(output) = variable("GITHUB_OUTPUT") {
         append(Utf8Path::new(&output), &summary::outputs(record)).context("cannot write `GITHUB_OUTPUT`")?;
     }
+    let grown = summary::grown(workspace, record, previous);
     if let Some(file) = variable("GITHUB_STEP_SUMMARY") {
-        append(Utf8Path::new(&file), &summary::markdown(record, previous))
+        // A command of GitHub's runner: it marks the run.
+        grown.iter().for_each(|line| eprintln!("::warning::{line}"));
+        append(Utf8Path::new(&file), &summary::markdown(record, previous, &grown))
             .context("cannot write `GITHUB_STEP_SUMMARY`")?;
     }
     Ok(())

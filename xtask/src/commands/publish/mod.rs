@@ -12,9 +12,9 @@ mod release;
 mod report;
 mod summary;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use camino::Utf8Path;
 
 use self::apply::Published;
@@ -36,14 +36,15 @@ use crate::image::part::{Part, PartImage, PartPlatform};
 use crate::image::record::{DigestRecord, RecordedImage};
 use crate::image::reference::{ImageReference, Tag};
 use crate::image::service_manifest::ServiceManifest;
-use crate::image::tags::{GitReference, TagRules, Tags};
+use crate::image::tags::{GitReference, TagRules, Tags, version_of};
 use crate::registry::{Client, Credentials, Releases};
 use crate::system::environment::variable;
 use crate::system::files::write_durably;
 use crate::system::interrupt;
 use crate::system::progress::Progress;
+use crate::workspace::components::Component;
 use crate::workspace::manifest_settings::ManifestSource;
-use crate::workspace::settings::Latest;
+use crate::workspace::settings::{Latest, VersionCheck};
 
 /// Where `publish` writes; changes there leave the tree clean.
 const OUTPUT: &str = "artifacts/docker";
@@ -60,6 +61,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &PublishArgs) -> Resul
     for (name, reason) in &chosen.reasons {
         progress.say(&format!("{name}: affected ({reason})"));
     }
+    check_versions(&workspace, &ci.reference, &chosen.components, &progress)?;
     let names: Vec<String> = chosen.components.iter().map(|component| component.name.clone()).collect();
     let repositories = repositories(&workspace, arguments.registry.registry.as_ref())?;
     let (published, others): (Vec<_>, Vec<_>) = repositories.into_iter().partition(|(name, _)| names.contains(name));
@@ -215,6 +217,9 @@ impl Publication<'_> {
         let release = release::release(self.workspace, self.ci, self.tags, &record, &self.before);
         release::write(self.releases, &release, self.line, progress)?;
         let compared = self.before.compared();
+        for text in summary::grown(self.workspace, &record, &compared) {
+            progress.warn(&anyhow!(text));
+        }
         finish::write(self.workspace, self.path, &record, &compared, self.tags, self.asked)?;
         print(&report::published(&record, &compared, self.as_json)?)?;
         eprintln!("wrote {}", self.path);
@@ -269,6 +274,36 @@ pub(crate) fn tags(workspace: &Workspace, ci: &CiState, asked: &[Tag]) -> Result
         mutable: &settings.mutable_tags,
     };
     rules.tags()
+}
+
+/// Says which packages are of another version than the git tag that is published.
+fn check_versions(
+    workspace: &Workspace,
+    reference: &GitReference,
+    components: &[&Component],
+    progress: &Progress,
+) -> Result<()> {
+    let GitReference::Tag(tag) = reference else { return Ok(()) };
+    let Some(version) = version_of(tag) else { return Ok(()) };
+    let others: BTreeSet<String> = components
+        .iter()
+        .filter(|component| component.package.version != version)
+        .map(|component| format!("{} {}", component.package.name, component.package.version))
+        .collect();
+    if others.is_empty() {
+        return Ok(());
+    }
+    let others = others.into_iter().collect::<Vec<_>>().join(", ");
+    let hint = "set their versions, or `version-check = \"off\"` where packages are not versioned";
+    let error = hinted(format!("git tag `{tag}` is of another version than {others}"), hint);
+    match workspace.packages.settings.version_check {
+        VersionCheck::Off => Ok(()),
+        VersionCheck::Warning => {
+            progress.warn(&error);
+            Ok(())
+        }
+        VersionCheck::Error => Err(error),
+    }
 }
 
 /// Why nothing may be pushed; nothing when it may.

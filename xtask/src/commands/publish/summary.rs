@@ -1,7 +1,9 @@
 //! What CI shows and hands on: texts from the records.
 
 use crate::commands::table::bytes;
+use crate::gather::workspace::Workspace;
 use crate::image::record::{DigestRecord, RecordedImage};
+use crate::workspace::components::Component;
 
 /// Lines for `GITHUB_OUTPUT`: the record as `digest-json`, and each component's image by digest.
 pub(crate) fn outputs(record: &DigestRecord) -> String {
@@ -14,7 +16,7 @@ pub(crate) fn outputs(record: &DigestRecord) -> String {
 }
 
 /// A table for `GITHUB_STEP_SUMMARY`, with what changed against the previous record.
-pub(crate) fn markdown(record: &DigestRecord, previous: &DigestRecord) -> String {
+pub(crate) fn markdown(record: &DigestRecord, previous: &DigestRecord, grown: &[String]) -> String {
     let mut text = String::from(
         "## Published images\n\n| component | tags | digest | size | change | pull |\n|---|---|---|--:|---|---|\n",
     );
@@ -28,6 +30,9 @@ pub(crate) fn markdown(record: &DigestRecord, previous: &DigestRecord) -> String
             change(image, previous.images.get(name)),
             image.image
         ));
+    }
+    for line in grown {
+        text.push_str(&format!("\n> [!WARNING]\n> {line}\n"));
     }
     text + "\n"
 }
@@ -44,6 +49,20 @@ pub(crate) fn change(image: &RecordedImage, previous: Option<&RecordedImage>) ->
         std::cmp::Ordering::Less => format!("changed, {} smaller", bytes(old - new)),
         std::cmp::Ordering::Equal => "changed".to_owned(),
     }
+}
+
+/// A line for each image that is more larger than before than its `max-growth` allows.
+pub(crate) fn grown(workspace: &Workspace, record: &DigestRecord, previous: &DigestRecord) -> Vec<String> {
+    let line = |component: &Component| {
+        let limit = component.package.settings.max_growth?.0;
+        let (new, old) = (record.images.get(&component.name)?.size(), previous.images.get(&component.name)?.size());
+        let percent = (new as f64 / old as f64 - 1.0) * 100.0;
+        (old > 0 && percent > limit).then(|| {
+            let (name, old, new) = (&component.name, bytes(old), bytes(new));
+            format!("`{name}` grew by {percent:.1}%, from {old} to {new}, more than its `max-growth` of {limit}%")
+        })
+    };
+    workspace.components.iter().filter_map(line).collect()
 }
 
 #[cfg(test)]
@@ -82,7 +101,7 @@ mod tests {
             (&new, &old, "| changed, 1.0 MiB larger |"),
             (&old, &new, "| changed, 1.0 MiB smaller |"),
         ] {
-            let text = markdown(record, previous);
+            let text = markdown(record, previous, &[]);
             assert!(text.contains("| engine | `sha-9c68c4a` `main` | `sha256:"), "{text}");
             assert!(text.contains(change), "{text}");
         }
