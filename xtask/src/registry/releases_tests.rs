@@ -117,3 +117,23 @@ fn what_is_no_release_is_told() {
     let error = format!("{:#}", releases.by_digest(damaged.digest()).unwrap_err());
     assert!(error.contains("is damaged: it is no release"), "{error}");
 }
+
+#[test]
+fn a_long_history_is_read_without_a_request() {
+    let registry = Registry::default();
+    let answering = registry.clone();
+    let server = Server::start(move |seen| answering.answer(seen));
+    let (_folder, cache) = folder();
+    let client = client();
+    let releases = releases(&client, &server, &cache);
+    const COUNT: u64 = 60;
+    for commit in 1..=COUNT {
+        releases.write(&release(commit, &["main"]), &tag("main"), &[]).unwrap();
+    }
+    let newest = releases.tagged(&tag("main")).unwrap().unwrap();
+    assert_eq!(releases.history(newest.clone(), 1000).unwrap().len() as u64, COUNT);
+    let (asked, began) = (server.lines().len(), std::time::Instant::now());
+    releases.history(newest, 1000).unwrap();
+    println!("{COUNT} releases in {:?}", began.elapsed());
+    assert_eq!(server.lines().len(), asked);
+}
