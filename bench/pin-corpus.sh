@@ -4,7 +4,10 @@
 #
 #     bench/pin-corpus.sh ~/src/argo-cd
 set -eu
-[ $# = 1 ] && [ -d "$1" ] || { echo "usage: $0 FOLDER" >&2; exit 2; }
+if [ $# != 1 ] || [ ! -d "$1" ]; then
+  echo "usage: $0 FOLDER" >&2
+  exit 2
+fi
 XTASK_CORPUS=$(cd "$1" && pwd)
 export XTASK_CORPUS
 cd "$(dirname "$0")/.."

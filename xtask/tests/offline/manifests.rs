@@ -86,7 +86,9 @@ fn placeholders_need_no_record_and_go_away_without_a_trace() {
     let swapped = POD.replace("localhost:5000/one:main   # why", "nginx:alpine   # why # xtask placeholder: one");
     assert_eq!(fixture.read("k8s/pod.yaml"), swapped);
     fixture.xtask("manifests --check").env("XTASK_IMAGES", "placeholder").ok();
-    fixture.xtask("manifests").fails().says(&format!("{RECORD}`\nhint: `cargo xtask publish` writes it"));
+    let missing =
+        fixture.xtask("manifests").fails().says(&format!("there is no digest record `{}", fixture.root().display()));
+    missing.says(&format!("{RECORD}`\n")).says("hint: `cargo xtask publish` writes it");
     fixture.write(RECORD, &record(&["one"]));
     fixture.xtask("manifests --check --placeholder").ok();
     fixture.xtask("manifests").ok();
