@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail};
-use camino::Utf8Path;
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use camino::{Utf8Path, Utf8PathBuf};
 use clap::Parser;
 
 use super::note_unproven;
@@ -17,7 +17,6 @@ use crate::commands::{Outcome, manifests, smoke};
 use crate::gather::record;
 use crate::gather::workspace::Workspace;
 use crate::image::deployment::{Deployment, next_number};
-use crate::image::promotion::{LOCAL, record_path};
 use crate::image::reference::Tag;
 use crate::image::release::{RELEASES, deployed_tag, numbered_tag};
 use crate::registry::{Client, Releases, StoredRelease};
@@ -48,6 +47,7 @@ impl Destination {
     /// # Errors
     /// There is no such environment.
     pub(super) fn load(manifest: Option<&Utf8Path>, name: &str, options: &DeployOptions) -> Result<Self> {
+        ensure!(!manifests::placeholder_variable()?, "`XTASK_IMAGES` asks for placeholders, which are no deployment");
         let mut workspace = Workspace::load(manifest, &[])?;
         let (settings, mut environment) = named_environment(workspace.packages.settings, name)?;
         workspace.packages.settings = settings;
@@ -64,6 +64,20 @@ impl Destination {
     /// The releases in its registry.
     pub(super) fn releases(&self) -> Result<Releases<'_>> {
         releases_in(&self.workspace, &self.client, self.environment.repository_of(&self.workspace, RELEASES)?)
+    }
+
+    /// The record of what was last deployed from here, proven or not. Also `local` has one beside that of the last
+    /// publication.
+    fn record_path(&self) -> Utf8PathBuf {
+        self.workspace.root().join(format!("artifacts/docker/{}/docker-image-digests.json", self.environment.name))
+    }
+
+    /// Whether what was last deployed from here is something else than `marked`, so that it was not proven.
+    ///
+    /// # Errors
+    /// A record that cannot be read.
+    pub(super) fn has_unproven(&self, marked: &StoredRelease) -> Result<bool> {
+        Ok(record::read_if_there(&self.record_path())?.is_some_and(|last| last != marked.release.record()))
     }
 
     /// What it was proven to run, the oldest first.
@@ -128,10 +142,7 @@ impl Destination {
     pub(super) fn prove(&self, found: &StoredRelease, options: &DeployOptions) -> Result<()> {
         let record = found.release.record();
         let name = &self.environment.name;
-        // The workspace's own is that of its last publication.
-        if name != LOCAL {
-            record::write(&self.workspace.root().join(record_path(name)), &record)?;
-        }
+        record::write(&self.record_path(), &record)?;
         note_unproven(name);
         for path in manifests::pin(&self.workspace, &record)? {
             eprintln!("pinned {path}");

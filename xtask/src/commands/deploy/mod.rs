@@ -15,6 +15,7 @@ use crate::gather::ci::CiState;
 use crate::image::deployment::before;
 use crate::image::reference::Digest;
 use crate::registry::{Client, Credentials, StoredRelease};
+use crate::system::git::Git;
 use crate::system::interrupt;
 use crate::system::progress::Progress;
 
@@ -26,6 +27,11 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &DeployArgs) -> Result
     let source = source_client(options);
     let chosen = chosen(&target, arguments.release.as_deref(), &source, options)?;
     progress.say(&format!("{}: {}", arguments.environment, described(&chosen)));
+    let head = Git::open(target.workspace.root())?.and_then(|git| git.head).map(|head| head.hash);
+    if let Some(head) = head.filter(|head| *head != chosen.release.commit) {
+        let (head, commit) = (&head[..7], chosen.release.short_commit());
+        progress.say(&format!("note: the manifests are those of {head}, and the release is of commit {commit}"));
+    }
     if options.dry_run {
         let text = copy::plan(&target, &chosen, &source)? + &target.plan(&chosen)?;
         print(&text)?;
@@ -79,6 +85,8 @@ pub(crate) fn rollback(manifest: Option<&Utf8Path>, arguments: &RollbackArgs) ->
             );
             digest
         }
+        // What was not proven was not marked either: the one before it is the marked one.
+        None if target.has_unproven(&marked)? => marked.digest.clone(),
         None => before(&history, &marked.digest).cloned().ok_or_else(|| {
             let error = format!("`{environment}` is not known to have run anything before {}", marked.digest);
             hinted(error, format!("`cargo xtask releases list --env {environment}` lists what it ran"))
