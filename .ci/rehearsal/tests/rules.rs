@@ -70,7 +70,8 @@ fn what_starts_them() {
     assert_eq!(build.get("pull_request"), Some(&Value::Null));
     assert_eq!(on["ci.yml"], json!({"pull_request": null, "push": {"branches": ["main"]}}));
     // How images are made changes with the tool and the workflows: there all are built.
-    assert_eq!(on["nightly.yml"]["pull_request"]["paths"], json!(["xtask/**", ".cargo/**", ".ci/**", ".github/**"]));
+    let paths = ["xtask/**", ".cargo/**", ".ci/**", ".github/**", "Cargo.lock", "Cargo.toml"];
+    assert_eq!(on["nightly.yml"]["pull_request"]["paths"], json!(paths));
 }
 
 #[test]

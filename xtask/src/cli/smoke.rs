@@ -5,6 +5,7 @@ use std::time::Duration;
 use camino::Utf8PathBuf;
 use clap::Args;
 
+use crate::image::reference::Registry;
 use crate::kubernetes::smoke::selection::Selector;
 use crate::workspace::duration::{duration, duration_or_none};
 
@@ -25,7 +26,7 @@ pub(crate) struct SmokeArgs {
     /// Run the manifests' programs here, out of the images that `docker-build` made, without a cluster.
     #[arg(long, conflicts_with_all = [
         "namespace", "selector", "exclude", "context", "apply", "digests", "settle", "fail_fast", "tolerate_failures",
-        "report", "allow_unverifiable", "env",
+        "report", "allow_unverifiable", "env", "insecure_registry",
     ])]
     pub(crate) local: bool,
 
@@ -64,6 +65,10 @@ pub(crate) struct SmokeArgs {
     /// Expect the images of this digest record [default: those that the manifests pin].
     #[arg(long, value_name = "FILE")]
     pub(crate) digests: Option<Utf8PathBuf>,
+
+    /// Speak plain http with this registry, though it is not this machine. May be repeated.
+    #[arg(long, value_name = "HOST")]
+    pub(crate) insecure_registry: Vec<Registry>,
 
     /// How long the whole run may take, e.g. `90s`, `2m`, `1m30s`.
     #[arg(long, value_name = "TIME", default_value = "120s", value_parser = duration)]

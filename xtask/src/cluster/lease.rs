@@ -5,7 +5,7 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
 use super::Kubectl;
@@ -21,6 +21,8 @@ const RENEWAL: Duration = Duration::from_secs(4);
 const LOOK: Duration = Duration::from_secs(1);
 /// For one request.
 const REQUEST: Duration = Duration::from_secs(15);
+/// For a renewal: a slow one must not cost the lease.
+const RENEWAL_REQUEST: Duration = Duration::from_secs(3);
 
 /// The lease, ours until this is dropped.
 pub(crate) struct Lease {
@@ -49,14 +51,18 @@ impl Lease {
         };
         let mut seen: Option<(String, Instant)> = None;
         loop {
-            let (status, text) = lease.ask(&["create", "--filename=-"], &lease.object(None))?;
+            let (status, text) = lease.ask(&["create", "--filename=-"], &lease.object(None), REQUEST)?;
             if status.success() {
                 return Ok(Ok(lease.renew()));
             }
-            if !text.contains("AlreadyExists") {
-                return Ok(Err(text.trim().to_owned()));
+            if !text.contains("(AlreadyExists)") {
+                return lease.unavailable(&text).map(Err);
             }
-            let Some(found) = lease.read()? else { continue };
+            let (status, text) = lease.get()?;
+            if !status.success() {
+                return lease.unavailable(&text).map(Err);
+            }
+            let Some(found) = read(&text)? else { continue };
             let version = found["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
             let theirs = found["spec"]["holderIdentity"].as_str().unwrap_or("somebody").to_owned();
             match &seen {
@@ -67,10 +73,12 @@ impl Lease {
                 Some((_, since)) if since.elapsed() >= DURATION => {
                     // Of two who find it abandoned, the version lets one through.
                     let object = lease.object(Some(&version));
-                    if lease.ask(&["replace", "--filename=-"], &object)?.0.success() {
-                        return Ok(Ok(lease.renew()));
+                    let (status, text) = lease.ask(&["replace", "--filename=-"], &object, REQUEST)?;
+                    match status.success() {
+                        true => return Ok(Ok(lease.renew())),
+                        false if text.contains("(Conflict)") || text.contains("(NotFound)") => seen = None,
+                        false => return lease.unavailable(&text).map(Err),
                     }
-                    seen = None;
                 }
                 Some(_) => {}
                 None => {
@@ -80,6 +88,30 @@ impl Lease {
             }
             std::thread::sleep(LOOK);
         }
+    }
+
+    /// Why the cluster lets us hold none: no right, or no namespace yet.
+    ///
+    /// # Errors
+    /// Anything else: then nobody knows who deploys.
+    fn unavailable(&self, text: &str) -> Result<String> {
+        ensure!(
+            text.contains("(Forbidden)") || text.contains("(NotFound)"),
+            "cannot take lease `{}`: {}",
+            self.name,
+            text.trim()
+        );
+        Ok(text.trim().to_owned())
+    }
+
+    /// Whether it is still ours: one that could not be renewed for long may be somebody else's.
+    ///
+    /// # Errors
+    /// The cluster cannot be asked.
+    pub(crate) fn is_ours(&self) -> Result<bool> {
+        let (status, text) = self.get()?;
+        ensure!(status.success(), "cannot read lease `{}`: {}", self.name, text.trim());
+        Ok(read(&text)?.is_some_and(|lease| lease["spec"]["holderIdentity"].as_str() == Some(&self.holder)))
     }
 
     fn object(&self, version: Option<&str>) -> Value {
@@ -107,7 +139,8 @@ impl Lease {
                     { "op": "replace", "path": "/spec/renewTime", "value": now() },
                 ]);
                 let patch = format!("--patch={patch}");
-                let _ = other.ask(&["patch", "lease", &other.name, "--type=json", &patch], &Value::Null);
+                let _ =
+                    other.ask(&["patch", "lease", &other.name, "--type=json", &patch], &Value::Null, RENEWAL_REQUEST);
             }
         });
         self.renewing = Some((stop, renewing));
@@ -120,25 +153,17 @@ impl Lease {
         Lease { kubectl, namespace, name, holder, renewing: None }
     }
 
-    fn read(&self) -> Result<Option<Value>> {
-        let arguments = ["get", "lease", &self.name, "--ignore-not-found", "--output=json"];
-        let (status, text) = self.ask(&arguments, &Value::Null)?;
-        if !status.success() {
-            bail!("cannot read lease `{}`: {}", self.name, text.trim());
-        }
-        if text.trim().is_empty() {
-            return Ok(None);
-        }
-        serde_json::from_str(&text).map(Some).context("kubectl printed no JSON")
+    fn get(&self) -> Result<(ExitStatus, String)> {
+        self.ask(&["get", "lease", &self.name, "--ignore-not-found", "--output=json"], &Value::Null, REQUEST)
     }
 
     /// What kubectl prints: on success its output, else its errors.
-    fn ask(&self, arguments: &[&str], object: &Value) -> Result<(ExitStatus, String)> {
+    fn ask(&self, arguments: &[&str], object: &Value, limit: Duration) -> Result<(ExitStatus, String)> {
         let shell = self.kubectl.shell()?;
         let namespace = format!("--namespace={}", self.namespace);
         let command = self.kubectl.command(&shell, arguments.iter().copied().chain([namespace.as_str()]));
         let input = if object.is_null() { Vec::new() } else { object.to_string().into_bytes() };
-        let output = process::exchange(command, &input, REQUEST)?;
+        let output = process::exchange(command, &input, limit)?;
         let text =
             if output.status.success() { String::from_utf8_lossy(&output.stdout).into_owned() } else { output.stderr };
         Ok((output.status, text))
@@ -151,11 +176,18 @@ impl Drop for Lease {
         drop(stop);
         let _ = renewing.join();
         // It is forgotten soon in any case; and it may be somebody else's by now.
-        let is_ours = |lease: &Value| lease["spec"]["holderIdentity"].as_str() == Some(&self.holder);
-        if !self.read().ok().flatten().is_some_and(|lease| is_ours(&lease)) {
+        if !self.is_ours().unwrap_or(false) {
             return;
         }
-        let _ = self.ask(&["delete", "lease", &self.name, "--ignore-not-found", "--wait=false"], &Value::Null);
+        let _ = self.ask(&["delete", "lease", &self.name, "--ignore-not-found", "--wait=false"], &Value::Null, REQUEST);
+    }
+}
+
+/// The object that kubectl printed; nothing when there is none.
+fn read(text: &str) -> Result<Option<Value>> {
+    match text.trim() {
+        "" => Ok(None),
+        text => serde_json::from_str(text).map(Some).context("kubectl printed no JSON"),
     }
 }
 

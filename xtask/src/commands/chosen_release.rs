@@ -1,6 +1,6 @@
 //! Which release is meant: by name, or by what is checked out.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use camino::Utf8Path;
 
 use super::environments::{client_of, environment};
@@ -12,7 +12,7 @@ use crate::gather::workspace::Workspace;
 use crate::image::promotion::LOCAL;
 use crate::image::record::DigestRecord;
 use crate::image::reference::{Digest, ImageReference, Registry, Tag};
-use crate::image::release::{RELEASES, deployed_tag};
+use crate::image::release::{RELEASES, Release, deployed_tag, full_reference};
 use crate::image::tags::{GitReference, branch_tag, commit_tag};
 use crate::registry::{Client, Credentials, Releases, StoredRelease};
 use crate::system::git::Git;
@@ -58,10 +58,25 @@ pub(crate) fn named(
     name: &str,
     insecure: &[Registry],
 ) -> Result<StoredRelease> {
+    named_if_there(workspace, releases, name, insecure)?.map_err(|why| {
+        let error = anyhow!("{why}");
+        hinted(error, "`cargo xtask releases list` lists those of a branch, `cargo xtask publish` makes one")
+    })
+}
+
+/// As [`named`]; or why there is no such release.
+///
+/// # Errors
+/// The registry cannot be asked; what it has is damaged.
+pub(crate) fn named_if_there(
+    workspace: &Workspace,
+    releases: &Releases<'_>,
+    name: &str,
+    insecure: &[Registry],
+) -> Result<Result<StoredRelease, String>> {
+    let repository = releases.repository.name();
     if let Ok(digest) = name.parse::<Digest>() {
-        return releases
-            .by_digest(&digest)?
-            .with_context(|| format!("`{}` has no release `{digest}`", releases.repository.name()));
+        return Ok(releases.by_digest(&digest)?.ok_or_else(|| format!("`{repository}` has no release `{digest}`")));
     }
     if name == LOCAL || workspace.packages.settings.environments.contains_key(name) {
         return deployed(workspace, name, insecure);
@@ -71,29 +86,25 @@ pub(crate) fn named(
         && let Ok(tag) = name.parse::<Tag>()
         && let Some(found) = releases.tagged(&tag)?
     {
-        return Ok(found);
+        return Ok(Ok(found));
     }
-    let repository = releases.repository.name();
-    let commit = Git::open(workspace.root())?.and_then(|git| git.commit(name).ok()).ok_or_else(|| {
+    let Some(commit) = Git::open(workspace.root())?.and_then(|git| git.commit(name).ok()) else {
         let name = name.escape_debug();
-        hinted(
-            format!("`{name}` names no release: it is no environment, no commit here, no digest, and no tag of `{repository}`"),
-            "`cargo xtask releases list` lists those of a branch",
-        )
-    })?;
-    of_commit(workspace, releases, &commit)?.ok_or_else(|| {
-        let error = format!("commit {} has no release in `{repository}`", &commit[..7]);
-        hinted(error, "`cargo xtask publish` makes one of what is checked out")
-    })
+        return Ok(Err(format!(
+            "`{name}` names no release: it is no environment, no commit here, no digest, and no tag of `{repository}`"
+        )));
+    };
+    let found = of_commit(workspace, releases, &commit)?;
+    Ok(found.ok_or_else(|| format!("commit {} has no release in `{repository}`", &commit[..7])))
 }
 
 /// What an environment was last proven to run.
-fn deployed(workspace: &Workspace, name: &str, insecure: &[Registry]) -> Result<StoredRelease> {
+fn deployed(workspace: &Workspace, name: &str, insecure: &[Registry]) -> Result<Result<StoredRelease, String>> {
     let place = environment(&workspace.packages.settings, name)?;
     let client = client_of(&place, insecure);
     let releases = releases_in(workspace, &client, place.repository_of(workspace, RELEASES)?)?;
     let found = releases.tagged(&deployed_tag(name)?)?;
-    found.with_context(|| format!("nothing is known to run in `{name}`: nothing was deployed there"))
+    Ok(found.ok_or_else(|| format!("nothing is known to run in `{name}`: nothing was deployed there")))
 }
 
 /// What an environment was proven to run, newest first and `count` at most, each with the tag that says so.
@@ -134,11 +145,20 @@ fn of_commit(workspace: &Workspace, releases: &Releases<'_>, commit: &str) -> Re
     Ok(releases.tagged(&tag)?.filter(|found| found.release.commit == commit))
 }
 
-/// The tag under which a branch's newest release is; for all else, the commit's.
-pub(crate) fn line_tag(reference: &GitReference, commit: &Tag) -> Tag {
-    match reference {
-        GitReference::Branch { name, .. } => branch_tag(name),
+/// The tag under which a branch's newest release is; for all else, and for a tree that differs from its commit, that of
+/// the commit.
+pub(crate) fn line_tag(ci: &CiState, commit: &Tag) -> Tag {
+    match &ci.reference {
+        GitReference::Branch { name, .. } if ci.changed.is_empty() => branch_tag(name),
         _ => commit.clone(),
+    }
+}
+
+/// Whether a release is of this branch; of all else, any is. Names of two branches may give one tag.
+pub(crate) fn is_of(release: &Release, reference: &GitReference) -> bool {
+    match reference {
+        GitReference::Branch { .. } => release.reference == full_reference(reference),
+        _ => true,
     }
 }
 
@@ -155,7 +175,7 @@ pub(crate) fn of_checkout(
         return Ok(Some((found, format!("of commit {}", &ci.commit[..7]))));
     }
     let GitReference::Branch { name, .. } = &ci.reference else { return Ok(None) };
-    let found = releases.tagged(&branch_tag(name))?;
+    let found = releases.tagged(&branch_tag(name))?.filter(|found| is_of(&found.release, &ci.reference));
     Ok(found.map(|found| {
         let whose = format!("of branch `{name}`, made at {}; HEAD has none", found.release.short_commit());
         (found, whose)
@@ -174,7 +194,9 @@ pub(crate) fn instead_of(
     insecure: &[Registry],
 ) -> Result<DigestRecord> {
     let found = match environment.filter(|name| *name != LOCAL) {
-        Some(name) => deployed(workspace, name, insecure).map(|found| (found, format!("that `{name}` runs"))),
+        Some(name) => deployed(workspace, name, insecure)
+            .and_then(|found| found.map_err(|why| anyhow!(why)))
+            .map(|found| (found, format!("that `{name}` runs"))),
         None => of_own_registry(workspace, insecure),
     };
     let (found, whose) = found.map_err(|cause| record::missing(path, Some(cause)))?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use super::engine::Engine;
-use crate::errors::{first_line, hinted_cause};
+use crate::errors::hinted_cause;
 use crate::http::RetryPolicy;
 use crate::image::reference::ImageReference;
 use crate::registry::{Client, Credentials};
@@ -35,16 +35,14 @@ pub(crate) fn resolve(engine: &Engine, image: &str, progress: &Progress) -> Resu
         Ok(digest) => return Ok((format!("{image}@{digest}"), named(digest.as_str()))),
         Err(error) => error,
     };
-    let why = first_line(&error);
-    let text =
-        format!("builder image `{image}` cannot be looked up ({why}): the one that `{}` has counts", engine.program);
+    let text = format!("builder image `{image}` cannot be looked up: the one that `{}` has counts", engine.program);
     match engine.local_image(image) {
         Some((Some(digest), _)) => {
-            progress.say(&format!("warning: {text}"));
+            progress.warn(&error.context(text));
             Ok((format!("{image}@{digest}"), named(digest.as_str())))
         }
         Some((None, id)) => {
-            progress.say(&format!("warning: {text}, and images built elsewhere are not the same to us"));
+            progress.warn(&error.context(format!("{text}, and images built elsewhere are not the same to us")));
             Ok((image.to_owned(), named(&id)))
         }
         None => bail!(hinted_cause(

@@ -75,7 +75,8 @@ fn github(reference: &str, git: Option<&Git>) -> GitReference {
 
 /// What GitLab's variables say; nothing where they are not set.
 fn gitlab(git: Option<&Git>) -> Option<GitReference> {
-    if let Some(number) = variable("CI_MERGE_REQUEST_IID") {
+    // Woodpecker names the target branch of a pull request as its branch.
+    if let Some(number) = variable("CI_MERGE_REQUEST_IID").or_else(|| variable("CI_COMMIT_PULL_REQUEST")) {
         return Some(GitReference::PullRequest(number.parse().ok()));
     }
     if let Some(tag) = variable("CI_COMMIT_TAG") {

@@ -15,6 +15,8 @@ pub(crate) const RELEASE_TYPE: &str = "application/vnd.cargo-xtask.release.v1+js
 pub(crate) const RELEASES: &str = "releases";
 /// Begins the tags that say what an environment was proven to run.
 const DEPLOYED: &str = "deployed-";
+/// Begins the tags that say what was last tried there.
+const DEPLOYING: &str = "deploying-";
 
 /// What one publication left. The same commit and images give the same bytes but for `previous`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,7 +91,15 @@ pub(crate) fn full_reference(reference: &GitReference) -> Option<String> {
 
 /// Whether a tag says what an environment runs, so that no branch and no `--tag` may take it.
 pub(crate) fn is_deployment(tag: &Tag) -> bool {
-    tag.as_str().starts_with(DEPLOYED)
+    [DEPLOYED, DEPLOYING].iter().any(|prefix| tag.as_str().starts_with(prefix))
+}
+
+/// The tag of what was last tried in `environment`, proven or not.
+///
+/// # Errors
+/// As [`deployed_tag`].
+pub(crate) fn deploying_tag(environment: &str) -> Result<Tag> {
+    format!("{DEPLOYING}{environment}").parse().with_context(|| format!("environment `{environment}` gives no tag"))
 }
 
 /// The tag of what `environment` was proven to run.

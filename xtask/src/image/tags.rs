@@ -6,6 +6,7 @@
 use anyhow::{Context, Result, ensure};
 
 use super::reference::Tag;
+use super::release::is_deployment;
 
 /// Longest tag of the distribution-spec.
 const MAX_TAG: usize = 128;
@@ -91,6 +92,12 @@ impl TagRules<'_> {
                 "tag `{tag}` is refused: tags that begin with `{INPUTS_PREFIX}` say what an image was made of"
             );
             tags.add(tag.clone(), !self.mutable.iter().any(|mutable| mutable == tag.as_str()));
+        }
+        for ImageTag { tag, .. } in &tags.all {
+            ensure!(
+                !is_deployment(tag),
+                "tag `{tag}` is refused: tags that begin so say what environments run; name the branch otherwise"
+            );
         }
         Ok(tags)
     }

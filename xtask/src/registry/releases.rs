@@ -37,12 +37,20 @@ impl Releases<'_> {
     /// The release that a tag names now; nothing when there is no such tag.
     ///
     /// # Errors
-    /// The tag names something else; the registry cannot be asked.
+    /// The tag names something else, or what is gone; the registry cannot be asked.
     pub(crate) fn tagged(&self, tag: &Tag) -> Result<Option<StoredRelease>> {
-        match self.client.head_manifest(&self.repository.with_tag(tag.clone()))? {
-            Some(found) => self.by_digest(&found.digest),
-            None => Ok(None),
-        }
+        let Some(digest) = self.digest(tag)? else { return Ok(None) };
+        let gone = || format!("`{}:{tag}` names {digest}, which is gone from the registry", self.repository.name());
+        self.by_digest(&digest)?.with_context(gone).map(Some)
+    }
+
+    /// The digest that a tag names now.
+    ///
+    /// # Errors
+    /// The registry cannot be asked.
+    pub(crate) fn digest(&self, tag: &Tag) -> Result<Option<Digest>> {
+        let found = self.client.head_manifest(&self.repository.with_tag(tag.clone()))?;
+        Ok(found.map(|found| found.digest))
     }
 
     /// The release of this digest; nothing when there is none.
@@ -84,34 +92,42 @@ impl Releases<'_> {
         Ok(all)
     }
 
-    /// Writes a release whose images are there and tagged, unless the one under `line` (the branch's tag, or the
-    /// commit's) says the same, and gives it `tags`. Says whether it is a new one.
+    /// Writes the release that `make` makes of the one before, whose images are there and tagged, unless the one under
+    /// `line` (the branch's tag, or the commit's) says the same, and gives it its tags. Says whether it is a new one.
     ///
     /// # Errors
     /// The registry refuses, or cannot be asked; others publish the same branch all the time.
-    pub(crate) fn write(&self, release: &Release, line: &Tag, tags: &[Tag]) -> Result<(StoredRelease, bool)> {
-        let others = || tags.iter().filter(|tag| *tag != line && !is_deployment(tag));
+    pub(crate) fn write(
+        &self,
+        line: &Tag,
+        make: impl Fn(Option<&Release>) -> Release,
+    ) -> Result<(StoredRelease, bool)> {
         for _ in 0..TRIES {
-            let before = self.tagged(line)?;
-            if let Some(before) = before.as_ref().filter(|before| before.release.says_the_same(release)) {
+            let previous = self.digest(line)?;
+            // One that is gone still was the one before.
+            let before = previous.as_ref().map(|digest| self.by_digest(digest)).transpose()?.flatten();
+            let release = make(before.as_ref().map(|before| &before.release));
+            let others = release.tags.iter().filter(|tag| *tag != line);
+            if let Some(before) = before.filter(|before| before.release.says_the_same(&release)) {
                 let manifest = self.manifest(&before.digest)?;
-                others().try_for_each(|tag| self.client.tag(&self.repository, tag, false, &manifest))?;
-                return Ok((before.clone(), false));
+                for tag in others {
+                    self.client.tag(&self.repository, tag, false, &manifest)?;
+                }
+                return Ok((before, false));
             }
-            let previous = before.map(|before| before.digest);
             let release = Release { previous: previous.clone(), ..release.clone() };
             let artifact = Artifact::new(RELEASE_TYPE, release.to_bytes());
             self.client.push_artifact(&self.repository, &artifact)?;
-            // Somebody else published meanwhile: then theirs is the one before.
-            let now = self.client.head_manifest(&self.repository.with_tag(line.clone()))?;
-            if now.map(|found| found.digest) != previous {
-                continue;
+            let _ = self.keep(&artifact);
+            for tag in others {
+                self.client.tag(&self.repository, tag, false, &artifact.manifest)?;
             }
-            // The line last: what it names has all its other tags.
-            others()
-                .chain([line])
-                .try_for_each(|tag| self.client.tag(&self.repository, tag, false, &artifact.manifest))?;
-            return Ok((StoredRelease { digest: artifact.digest().clone(), release }, true));
+            // The line last: what it names has all its other tags. If somebody else published meanwhile, theirs is the
+            // one before.
+            if self.digest(line)? == previous {
+                self.client.tag(&self.repository, line, false, &artifact.manifest)?;
+                return Ok((StoredRelease { digest: artifact.digest().clone(), release }, true));
+            }
         }
         bail!("`{}:{line}` moved {TRIES} times while a release was written; run it again", self.repository.name())
     }
@@ -129,13 +145,12 @@ impl Releases<'_> {
         Ok(StoredRelease { digest: artifact.digest().clone(), release: release.clone() })
     }
 
-    /// Gives a release that is here further tags, one after the other.
+    /// Gives a release that is here a further tag.
     ///
     /// # Errors
-    /// The registry refuses, or cannot be asked.
-    pub(crate) fn tag(&self, digest: &Digest, tags: &[Tag]) -> Result<()> {
-        let manifest = self.manifest(digest)?;
-        tags.iter().try_for_each(|tag| self.client.tag(&self.repository, tag, false, &manifest))
+    /// An immutable tag that names another; the registry refuses, or cannot be asked.
+    pub(crate) fn tag(&self, digest: &Digest, tag: &Tag, is_immutable: bool) -> Result<()> {
+        self.client.tag(&self.repository, tag, is_immutable, &self.manifest(digest)?)
     }
 
     /// The manifest of a release that was read.

@@ -43,10 +43,10 @@ fn each_release_names_the_one_before_and_nothing_new_writes_none() {
     let releases = releases(&client, &server, &cache);
     let main = tag("main");
     for commit in 1..=4 {
-        let release = release(commit, &[&format!("sha-{commit}"), "main", "deployed-staging"]);
-        let (stored, is_new) = releases.write(&release, &main, &release.tags).unwrap();
+        let release = release(commit, &[&format!("sha-{commit}"), "main"]);
+        let (stored, is_new) = releases.write(&main, |_| release.clone()).unwrap();
         assert!(is_new);
-        let again = releases.write(&release, &main, &release.tags).unwrap();
+        let again = releases.write(&main, |_| release.clone()).unwrap();
         assert_eq!(again, (stored, false));
     }
     let newest = releases.tagged(&main).unwrap().unwrap();
@@ -55,8 +55,6 @@ fn each_release_names_the_one_before_and_nothing_new_writes_none() {
         history.iter().map(|found| u64::from_str_radix(&found.release.commit, 16).unwrap()).collect();
     assert_eq!(commits, [4, 3, 2, 1]);
     assert_eq!(releases.history(newest.clone(), 2).unwrap().len(), 2);
-    // What environments run is for deployments to say.
-    assert_eq!(releases.tagged(&tag("deployed-staging")).unwrap(), None);
     // What is known is not asked again, and a damaged cache is none.
     let asked = server.lines().len();
     releases.history(newest.clone(), 10).unwrap();
@@ -68,8 +66,15 @@ fn each_release_names_the_one_before_and_nothing_new_writes_none() {
     let gone = history[2].digest.clone();
     std::fs::remove_file(cache.join(gone.hex())).unwrap();
     registry.content().manifests.retain(|(_, name), _| *name != gone.to_string());
-    assert_eq!(releases.history(newest, 10).unwrap().len(), 2);
+    assert_eq!(releases.history(newest.clone(), 10).unwrap().len(), 2);
     assert_eq!(releases.by_digest(&Digest::of(b"nothing")).unwrap(), None);
+    // One that is gone below its tag is told, and was the one before all the same.
+    std::fs::remove_file(cache.join(newest.digest.hex())).unwrap();
+    registry.content().blobs.retain(|(_, digest), _| *digest != Digest::of(&newest.release.to_bytes()).to_string());
+    let error = releases.tagged(&main).unwrap_err().to_string();
+    assert!(error.contains("which is gone from the registry"), "{error}");
+    let (next, is_new) = releases.write(&main, |_| release(5, &["main"])).unwrap();
+    assert!(is_new && next.release.previous == Some(newest.digest), "{next:?}");
 }
 
 #[test]
@@ -92,11 +97,18 @@ fn of_two_publications_each_follows_the_other() {
     let client = client();
     let releases = releases(&client, &server, &cache);
     let theirs = release(1, &["sha-1", "theirs"]);
-    let (theirs, _) = releases.write(&theirs, &tag("theirs"), &theirs.tags).unwrap();
+    let (theirs, _) = releases.write(&tag("theirs"), |_| theirs.clone()).unwrap();
     is_armed.store(true, Ordering::Relaxed);
     let ours = release(2, &["sha-2", "main"]);
-    let (stored, _) = releases.write(&ours, &tag("main"), &ours.tags).unwrap();
+    let seen = std::cell::RefCell::new(Vec::new());
+    let made = |before: Option<&Release>| {
+        seen.borrow_mut().push(before.map(|before| before.commit.clone()));
+        ours.clone()
+    };
+    let (stored, _) = releases.write(&tag("main"), made).unwrap();
     assert_eq!(stored.release.previous, Some(theirs.digest));
+    // Made again, of what came in between.
+    assert_eq!(seen.into_inner(), [None, Some(theirs.release.commit)]);
     assert_eq!(releases.tagged(&tag("main")).unwrap().unwrap(), stored);
 }
 
@@ -128,7 +140,7 @@ fn a_long_history_is_read_without_a_request() {
     let releases = releases(&client, &server, &cache);
     const COUNT: u64 = 60;
     for commit in 1..=COUNT {
-        releases.write(&release(commit, &["main"]), &tag("main"), &[]).unwrap();
+        releases.write(&tag("main"), |_| release(commit, &["main"])).unwrap();
     }
     let newest = releases.tagged(&tag("main")).unwrap().unwrap();
     assert_eq!(releases.history(newest.clone(), 1000).unwrap().len() as u64, COUNT);

@@ -10,6 +10,7 @@ pub(crate) const READ: &[(&str, &str)] = &[
     ("CARGO_HOME", "cargo's folder"),
     ("CI_BUILD_ARGS", "`--build-arg`"),
     ("CI_COMMIT_BRANCH", "the branch of a GitLab run"),
+    ("CI_COMMIT_PULL_REQUEST", "the number of a Woodpecker run's pull request"),
     ("CI_COMMIT_SHA", "the commit of a GitLab run"),
     ("CI_COMMIT_TAG", "the tag of a GitLab run"),
     ("CI_DEFAULT_BRANCH", "which branch moves `latest` in a GitLab run"),

@@ -16,6 +16,7 @@ use super::sizes::{ByteSize, Percentage};
 use super::smoke::SmokeSettings;
 use crate::errors::hinted;
 use crate::image::platform::Platform;
+use crate::image::promotion::LOCAL;
 
 /// How executables are linked, and so which target they are built for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -286,6 +287,12 @@ pub(crate) fn workspace_settings(metadata: &Value, file: &Utf8Path) -> Result<Wo
     }
     for (name, environment) in &settings.environments {
         environment.check(name, file)?;
+        // The tag of a's second deployment would be that of environment a-2.
+        let stem =
+            name.rsplit_once('-').filter(|(_, end)| end.bytes().all(|b| b.is_ascii_digit())).map(|(stem, _)| stem);
+        if let Some(stem) = stem.filter(|stem| *stem == LOCAL || settings.environments.contains_key(*stem)) {
+            bail!("environments `{stem}` and `{name}` in `{file}`: the second looks like a deployment of the first");
+        }
     }
     Ok(settings)
 }

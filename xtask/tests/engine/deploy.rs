@@ -185,8 +185,10 @@ fn of_two_deployments_at_once_one_is_refused() {
     assert_eq!(lease(), "", "a deployment that has ended holds none");
     let mut running = start(&scene, "--timeout 300s");
     wait_for("lease", Duration::from_secs(60), || lease().contains("cargo-xtask-deploy-test"));
-    scene.run("deploy test").fails().says("deploys there now");
-    scene.run("rollback test --to deployed-test-1").fails().says("deploys there now");
+    scene.run("deploy test").fails().says("another deployment from this work tree runs");
+    let elsewhere = scene.project.copy();
+    elsewhere.run("deploy test").fails().says("deploys there now");
+    elsewhere.run("rollback test --to deployed-test-1").fails().says("deploys there now");
     // One that was killed is forgotten.
     running.kill().and_then(|()| running.wait()).expect("a killed child");
     let began = Instant::now();

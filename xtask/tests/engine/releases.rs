@@ -107,11 +107,24 @@ fn a_fresh_checkout_knows_what_was_published() {
         dry.stdout
     );
     assert_eq!(registry.tags(&project.repository("releases")).iter().filter(|tag| tag.contains(commit)).count(), 0);
-    let output = fresh.publish("one").ok().says("as in the release of branch `main`");
+    let output = fresh.publish("one").ok();
     assert!(output.stdout.contains("  changed"), "{}", output.stdout);
     assert_ne!(fresh.recorded("one"), one);
     assert_eq!(fresh.recorded("two"), two);
     assert_eq!(releases(&fresh, "show")["release"]["components"]["two"]["digest"], json!(two));
+    // A record that is older than the branch's release brings nothing old back.
+    assert_eq!(project.recorded("one"), one);
+    project.change("two", "newer");
+    project.publish("two").ok();
+    assert_eq!(project.recorded("one"), fresh.recorded("one"));
+    // What a commit alone knows is said.
+    let detached = fresh.copy();
+    std::fs::remove_file(detached.path(RECORD)).expect("a record");
+    detached.git(&["checkout", "--quiet", "-b", "feature"]);
+    detached.publish("one").ok().says("as in the release of commit");
+    // Names that say what environments run are for nobody else.
+    let branch = project.publish("").env("GITHUB_REF", "refs/heads/deployed/test");
+    branch.fails().says("tag `deployed-test` is refused").says_nothing_of("compiling");
 }
 
 #[test]

@@ -61,7 +61,10 @@ fn is_there(target: &Destination, chosen: &StoredRelease) -> Result<bool> {
             return Ok(false);
         }
     }
-    Ok(target.releases()?.by_digest(&chosen.digest)?.is_some())
+    // The registry is asked: what is cached may be another repository's.
+    let releases = target.releases()?;
+    let there = releases.repository.with_digest(chosen.digest.clone());
+    Ok(target.client.head_manifest(&there)?.is_some())
 }
 
 fn promotion<'a>(target: &'a Destination, chosen: &StoredRelease, source: &'a Client) -> Result<Promotion<'a>> {

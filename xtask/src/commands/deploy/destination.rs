@@ -1,5 +1,6 @@
 //! An environment to deploy in: what is pinned and proven there, who else does, what it is marked with.
 
+use std::fs::File;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -14,11 +15,15 @@ use crate::commands::chosen_release::{numbered, releases_in};
 use crate::commands::environments::{Environment, client_of, named_environment};
 use crate::commands::smoke::check_context;
 use crate::commands::{Outcome, manifests, smoke};
+use crate::errors::hinted;
 use crate::gather::record;
 use crate::gather::workspace::Workspace;
 use crate::image::deployment::{Deployment, next_number};
-use crate::image::reference::Tag;
-use crate::image::release::{RELEASES, deployed_tag, numbered_tag};
+use crate::image::promotion::{LOCAL, record_path};
+use crate::image::record::DigestRecord;
+use crate::image::reference::{Digest, Tag};
+use crate::image::release::{RELEASES, deployed_tag, deploying_tag, numbered_tag};
+use crate::kubernetes::smoke::expected_images::places;
 use crate::registry::{Client, Releases, StoredRelease};
 use crate::system::environment::variable;
 use crate::system::progress::Progress;
@@ -56,6 +61,8 @@ impl Destination {
         let timeout = format!("{}s", options.timeout.as_secs().max(1));
         let mut arguments: Vec<String> =
             ["smoke", "--apply", "--env", name, "--timeout", &timeout].map(str::to_owned).into();
+        let insecure = options.insecure_registry.iter();
+        arguments.extend(insecure.flat_map(|host| ["--insecure-registry".to_owned(), host.to_string()]));
         arguments.extend(options.context.iter().flat_map(|context| ["--context".to_owned(), context.clone()]));
         let marker = deployed_tag(name)?;
         Ok(Destination { workspace, environment, client, marker, arguments })
@@ -64,20 +71,6 @@ impl Destination {
     /// The releases in its registry.
     pub(super) fn releases(&self) -> Result<Releases<'_>> {
         releases_in(&self.workspace, &self.client, self.environment.repository_of(&self.workspace, RELEASES)?)
-    }
-
-    /// The record of what was last deployed from here, proven or not. Also `local` has one beside that of the last
-    /// publication.
-    fn record_path(&self) -> Utf8PathBuf {
-        self.workspace.root().join(format!("artifacts/docker/{}/docker-image-digests.json", self.environment.name))
-    }
-
-    /// Whether what was last deployed from here is something else than `marked`, so that it was not proven.
-    ///
-    /// # Errors
-    /// A record that cannot be read.
-    pub(super) fn has_unproven(&self, marked: &StoredRelease) -> Result<bool> {
-        Ok(record::read_if_there(&self.record_path())?.is_some_and(|last| last != marked.release.record()))
     }
 
     /// What it was proven to run, the oldest first.
@@ -94,11 +87,16 @@ impl Destination {
         Ok(history)
     }
 
-    /// Demands that the cluster may be applied to, and that nobody else deploys there.
+    /// Demands that the cluster may be applied to, and that nobody else deploys there, or from this work tree.
     ///
     /// # Errors
     /// Somebody does; nobody confirmed the context; there is no cluster.
-    pub(super) fn lock(&self) -> Result<Option<Lease>> {
+    pub(super) fn lock(&self) -> Result<Held> {
+        let path = self.workspace.output().join("deploy.lock");
+        std::fs::create_dir_all(self.workspace.output()).with_context(|| format!("cannot create `{path}`"))?;
+        let file = File::create(&path).with_context(|| format!("cannot create `{path}`"))?;
+        let taken = || hinted("another deployment from this work tree runs", "wait until that has ended");
+        file.try_lock().map_err(|_| taken())?;
         let Environment { name, context, namespace, .. } = &self.environment;
         let kubectl = Kubectl::find(self.workspace.root(), context.as_deref(), Instant::now() + CONFIGURATION)?;
         check_context(&kubectl, context.is_some(), &self.workspace.packages.settings)?;
@@ -110,13 +108,13 @@ impl Destination {
         let who = variable("USER").or_else(|| variable("GITHUB_ACTOR")).unwrap_or_else(|| "somebody".to_owned());
         let holder = format!("{who} (process {}, since {})", std::process::id(), &lease::now()[..19]);
         match Lease::take(kubectl, &namespace, &lease_name, &holder)? {
-            Ok(lease) => Ok(Some(lease)),
+            Ok(lease) => Ok(Held { lease: Some(lease), _file: file }),
             Err(why) => {
                 eprintln!(
                     "note: whether somebody else deploys there now, no lease tells: {}",
                     why.lines().next().unwrap_or_default()
                 );
-                Ok(None)
+                Ok(Held { lease: None, _file: file })
             }
         }
     }
@@ -142,49 +140,107 @@ impl Destination {
     pub(super) fn prove(&self, found: &StoredRelease, options: &DeployOptions) -> Result<()> {
         let record = found.release.record();
         let name = &self.environment.name;
-        record::write(&self.record_path(), &record)?;
+        // Whatever becomes of it: a rollback must know that this was tried.
+        self.releases()?.tag(&found.digest, &deploying_tag(name)?, false)?;
         note_unproven(name);
         for path in manifests::pin(&self.workspace, &record)? {
             eprintln!("pinned {path}");
         }
+        let applied = self.applied()?;
+        self.check_applied(&applied, &record)?;
         let json = options.json.then(|| "--json".to_owned());
         let words = std::iter::once("cargo xtask".to_owned()).chain(self.arguments.iter().cloned()).chain(json);
         let Command::Smoke(arguments) = Cli::try_parse_from(words).context("smoke's own arguments")?.command else {
             bail!("smoke's own arguments")
         };
         let manifest = self.workspace.root().join("Cargo.toml");
-        match smoke::run(Some(&manifest), &arguments)? {
-            Outcome::Done => Ok(()),
-            Outcome::Failed => Err(anyhow!("smoke failed")),
+        if let Outcome::Failed = smoke::run(Some(&manifest), &arguments)? {
+            bail!("smoke failed");
         }
+        ensure!(self.applied()? == applied, "the manifests changed meanwhile, so nobody knows what was proven");
+        Ok(())
+    }
+
+    /// All texts that kubectl gets.
+    fn applied(&self) -> Result<Vec<(Utf8PathBuf, String)>> {
+        let found = manifests::read(&self.workspace)?;
+        manifests::applied_texts(self.workspace.root(), &found, Instant::now() + CONFIGURATION)
+    }
+
+    /// Demands that workloads among the texts run each component of the release, and none of them another image.
+    fn check_applied(&self, applied: &[(Utf8PathBuf, String)], record: &DigestRecord) -> Result<()> {
+        let mut all = Vec::new();
+        for (path, text) in applied {
+            all.extend(places(text).map_err(|error| anyhow!("`{path}` is no YAML: {error}"))?);
+        }
+        let undeployed = &self.workspace.packages.settings.undeployed;
+        for (name, image) in &record.images {
+            let pinned = format!("@{}", image.digest);
+            let mut own = all.iter().filter(|place| is_of_repository(&place.image, &image.repository)).peekable();
+            ensure!(
+                own.peek().is_some() || undeployed.contains(name),
+                "no workload that is applied runs `{name}`, which is in the release"
+            );
+            if let Some(place) = own.find(|place| !place.image.ends_with(&pinned)) {
+                bail!("{} is applied with `{}`, and the release has `{}`", place.shown(), place.image, image.image);
+            }
+        }
+        Ok(())
     }
 
     /// Marks a release that was proven: with the next number, unless it has the last one, and as the one that runs.
     ///
     /// # Errors
-    /// Somebody else marked another one meanwhile; the registry refuses.
-    pub(super) fn mark(&self, found: &StoredRelease, was: Option<&StoredRelease>, progress: &Progress) -> Result<()> {
+    /// Somebody else deploys, or marked another one meanwhile; the registry refuses.
+    pub(super) fn mark(
+        &self,
+        found: &StoredRelease,
+        was: Option<&Digest>,
+        held: &Held,
+        progress: &Progress,
+    ) -> Result<()> {
         let releases = self.releases()?;
         let name = &self.environment.name;
-        let now = self.client.head_manifest(&releases.repository.with_tag(self.marker.clone()))?;
-        let now = now.map(|now| now.digest);
-        if now.as_ref() != was.map(|was| &was.digest) {
+        let is_held = held.lease.as_ref().is_none_or(|lease| lease.is_ours().unwrap_or(false));
+        ensure!(is_held, "`{name}` ran the release, but somebody else deploys there by now");
+        let now = releases.digest(&self.marker)?;
+        if now.as_ref() != was {
             let now = now.map_or("nothing".to_owned(), |now| now.to_string());
             bail!("`{name}` is proven to run the release, but was marked with {now} by somebody else meanwhile");
         }
-        let history = self.history()?;
-        let tags = match history.last().filter(|last| last.release == found.digest) {
-            Some(_) => vec![self.marker.clone()],
-            None => vec![numbered_tag(name, next_number(&history))?, self.marker.clone()],
+        let number = match numbered(&releases, name)?.pop() {
+            Some((_, tag)) if releases.digest(&tag)?.as_ref() == Some(&found.digest) => None,
+            Some((number, _)) => Some(number + 1),
+            None => Some(1),
         };
         // The number first: what is marked has one.
-        releases.tag(&found.digest, &tags).context("the release runs and is proven, but not marked")?;
+        let unmarked = || "the release runs and is proven, but not marked";
+        let mut tags = Vec::new();
+        if let Some(number) = number {
+            let tag = numbered_tag(name, number)?;
+            releases.tag(&found.digest, &tag, true).with_context(unmarked)?;
+            tags.push(tag);
+        }
+        releases.tag(&found.digest, &self.marker, false).with_context(unmarked)?;
+        tags.push(self.marker.clone());
+        // The workspace's own is that of its last publication.
+        if name != LOCAL {
+            record::write(&self.workspace.root().join(record_path(name)), &found.release.record())?;
+        }
         interrupt::forget_notes();
-        progress.say(&format!(
-            "{name}: runs {}, marked {}",
-            found.digest,
-            tags.iter().map(Tag::as_str).collect::<Vec<_>>().join(", ")
-        ));
+        let tags = tags.iter().map(Tag::as_str).collect::<Vec<_>>().join(", ");
+        progress.say(&format!("{name}: runs {}, marked {tags}", found.digest));
         Ok(())
     }
+}
+
+/// What keeps others out while it lives.
+pub(super) struct Held {
+    lease: Option<Lease>,
+    _file: File,
+}
+
+/// Whether an image is of this repository, by tag or digest.
+fn is_of_repository(image: &str, repository: &str) -> bool {
+    image.strip_prefix(repository).is_some_and(|rest| rest.is_empty() || rest.starts_with([':', '@']))
 }

@@ -8,12 +8,14 @@ use camino::Utf8Path;
 
 use self::destination::Destination;
 use super::chosen_release::{named, of_checkout, releases};
+use super::environments::{client_of, environment};
 use super::{Outcome, print};
 use crate::cli::{DeployArgs, DeployOptions, RollbackArgs};
-use crate::errors::{hinted, hinted_cause};
+use crate::errors::{hinted, hinted_cause, shown};
 use crate::gather::ci::CiState;
 use crate::image::deployment::before;
 use crate::image::reference::Digest;
+use crate::image::release::deploying_tag;
 use crate::registry::{Client, Credentials, StoredRelease};
 use crate::system::git::Git;
 use crate::system::interrupt;
@@ -24,28 +26,26 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &DeployArgs) -> Result
     let options = &arguments.options;
     let target = Destination::load(manifest, &arguments.environment, options)?;
     let progress = Progress::new();
-    let source = source_client(options);
+    let source = source_client(&target, arguments.release.as_deref(), options)?;
     let chosen = chosen(&target, arguments.release.as_deref(), &source, options)?;
     progress.say(&format!("{}: {}", arguments.environment, described(&chosen)));
-    let head = Git::open(target.workspace.root())?.and_then(|git| git.head).map(|head| head.hash);
-    if let Some(head) = head.filter(|head| *head != chosen.release.commit) {
-        let (head, commit) = (&head[..7], chosen.release.short_commit());
-        progress.say(&format!("note: the manifests are those of {head}, and the release is of commit {commit}"));
-    }
+    note_other_commit(&target, &chosen, &progress)?;
     if options.dry_run {
         let text = copy::plan(&target, &chosen, &source)? + &target.plan(&chosen)?;
         print(&text)?;
         return Ok(Outcome::Done);
     }
     let held = target.lock()?;
-    let marked = target.releases()?.tagged(&target.marker)?;
+    let marked = target.releases()?.digest(&target.marker)?;
     let brought = copy::bring(&target, &chosen, &source, &progress)?;
     let failed = match target.prove(&brought, options) {
-        Ok(()) => return target.mark(&brought, marked.as_ref(), &progress).map(|()| Outcome::Done),
+        Ok(()) => return target.mark(&brought, marked.as_ref(), &held, &progress).map(|()| Outcome::Done),
         Err(error) => error,
     };
     let environment = &target.environment.name;
-    let Some(marked) = marked.filter(|marked| marked.digest != brought.digest) else {
+    let marked = marked.filter(|marked| *marked != brought.digest);
+    let marked = marked.map(|digest| target.releases()?.by_digest(&digest)).transpose()?.flatten();
+    let Some(marked) = marked else {
         return Err(failed.context(format!("`{environment}` is not proven to run the release")));
     };
     if !arguments.rollback_on_failure {
@@ -55,10 +55,10 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &DeployArgs) -> Result
             format!("go back with `cargo xtask rollback {environment} --to {}`", marked.digest),
         ));
     }
-    eprint!("{}", super::shown(&failed));
+    eprint!("{}", shown(&failed));
     progress.say(&format!("{environment}: going back to {}", described(&marked)));
+    note_other_commit(&target, &marked, &progress)?;
     target.prove(&marked, options).with_context(|| format!("`{environment}` is not proven to be back"))?;
-    drop(held);
     bail!("the release was not proven in `{environment}`, which runs again what it ran before")
 }
 
@@ -68,6 +68,8 @@ pub(crate) fn rollback(manifest: Option<&Utf8Path>, arguments: &RollbackArgs) ->
     let environment = &arguments.environment;
     let target = Destination::load(manifest, environment, options)?;
     let progress = Progress::new();
+    // What is marked must not change while it is decided where to go.
+    let held = if options.dry_run { None } else { Some(target.lock()?) };
     let releases = target.releases()?;
     let marked =
         releases.tagged(&target.marker)?.with_context(|| format!("nothing was deployed in `{environment}`"))?;
@@ -85,8 +87,10 @@ pub(crate) fn rollback(manifest: Option<&Utf8Path>, arguments: &RollbackArgs) ->
             );
             digest
         }
-        // What was not proven was not marked either: the one before it is the marked one.
-        None if target.has_unproven(&marked)? => marked.digest.clone(),
+        // What was tried last was not proven: the one before it is the marked one.
+        None if releases.digest(&deploying_tag(environment)?)?.is_some_and(|tried| tried != marked.digest) => {
+            marked.digest.clone()
+        }
         None => before(&history, &marked.digest).cloned().ok_or_else(|| {
             let error = format!("`{environment}` is not known to have run anything before {}", marked.digest);
             hinted(error, format!("`cargo xtask releases list --env {environment}` lists what it ran"))
@@ -95,13 +99,13 @@ pub(crate) fn rollback(manifest: Option<&Utf8Path>, arguments: &RollbackArgs) ->
     let gone = || format!("the release {digest} is gone from `{}`", releases.repository.name());
     let wanted = releases.by_digest(&digest)?.with_context(gone)?;
     progress.say(&format!("{environment}: from {} back to {}", described(&marked), described(&wanted)));
-    if options.dry_run {
+    note_other_commit(&target, &wanted, &progress)?;
+    let Some(held) = held else {
         print(&target.plan(&wanted)?)?;
         return Ok(Outcome::Done);
-    }
-    let _held = target.lock()?;
+    };
     target.prove(&wanted, options).map_err(|error| not_back(error, environment, &marked))?;
-    target.mark(&wanted, Some(&marked), &progress)?;
+    target.mark(&wanted, Some(&marked.digest), &held, &progress)?;
     Ok(Outcome::Done)
 }
 
@@ -124,9 +128,23 @@ fn chosen(target: &Destination, name: Option<&str>, source: &Client, options: &D
     Ok(found)
 }
 
-/// Reads where releases and images come from.
-fn source_client(options: &DeployOptions) -> Client {
-    Client::new(Credentials::from_environment()).allowing_plain_http(options.insecure_registry.clone())
+/// Reads where releases and images come from: as who may in an environment that is named.
+fn source_client(target: &Destination, name: Option<&str>, options: &DeployOptions) -> Result<Client> {
+    let settings = &target.workspace.packages.settings;
+    match name.filter(|name| settings.environments.contains_key(*name)) {
+        Some(name) => Ok(client_of(&environment(settings, name)?, &options.insecure_registry)),
+        None => Ok(Client::new(Credentials::from_environment()).allowing_plain_http(options.insecure_registry.clone())),
+    }
+}
+
+/// The manifests are those of the work tree, whatever release they are pinned to.
+fn note_other_commit(target: &Destination, found: &StoredRelease, progress: &Progress) -> Result<()> {
+    let head = Git::open(target.workspace.root())?.and_then(|git| git.head).map(|head| head.hash);
+    if let Some(head) = head.filter(|head| *head != found.release.commit) {
+        let (head, commit) = (&head[..7], found.release.short_commit());
+        progress.say(&format!("note: the manifests are those of {head}, and the release is of commit {commit}"));
+    }
+    Ok(())
 }
 
 fn described(found: &StoredRelease) -> String {

@@ -7,7 +7,6 @@ use anyhow::{Context, Result, bail};
 use super::plan::{Plan, PlannedImage};
 use crate::commands::table::bytes;
 use crate::errors::{hinted, shown};
-use crate::gather::record;
 use crate::image::record::{DigestRecord, RecordedImage};
 use crate::image::reference::Tag;
 use crate::registry::tag_images::{Untagged, tag_all};
@@ -49,9 +48,7 @@ pub(super) fn apply(
     }
     tag(&ready, target, jobs, progress)?;
     let promoted = plan.images.iter().map(|image| (image.name.clone(), entry(image)));
-    let record = DigestRecord { images: plan.carried.clone().into_iter().chain(promoted).collect() };
-    record::write(&plan.path, &record)?;
-    Ok(record)
+    Ok(DigestRecord { images: plan.carried.clone().into_iter().chain(promoted).collect() })
 }
 
 /// Copies one image and asks whether it is there.

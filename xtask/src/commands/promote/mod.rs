@@ -54,6 +54,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &PromoteArgs) -> Resul
     }
     let jobs = usize::from(arguments.jobs);
     let record = apply::apply(&plan, &source, &target, jobs, &Progress::new())?;
+    record::write(&plan.path, &record)?;
     print(&match arguments.json {
         true => record.to_text(),
         false => shown_result(&plan, &record),

@@ -48,7 +48,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &MergeArgs) -> Result<
     let client = client(&arguments.registry)?;
     let path = record::path(workspace.root(), arguments.digests.as_deref());
     let releases = releases(&workspace, &client, registry)?;
-    let line = line_tag(&ci.reference, &tags.commit);
+    let line = line_tag(&ci, &tags.commit);
     let before = Before::look_up(&workspace, &releases, &ci, &line, &path, &progress)?;
     let others = repositories.iter().filter(|(name, _)| !joined.images.contains_key(*name));
     let others: Vec<_> = others.map(|(name, repository)| (name.clone(), repository.clone())).collect();

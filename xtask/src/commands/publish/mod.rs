@@ -138,7 +138,7 @@ impl Run<'_> {
         let path = record::path(self.workspace.root(), arguments.digests.as_deref());
         let registry = arguments.registry.registry.as_ref();
         let releases = releases(self.workspace, &client, registry)?;
-        let line = line_tag(&self.ci.reference, &self.tags.commit);
+        let line = line_tag(&self.ci, &self.tags.commit);
         let before = match arguments.by_digest {
             true => Before::default(),
             false => Before::look_up(self.workspace, &releases, &self.ci, &line, &path, self.progress)?,
@@ -213,9 +213,8 @@ impl Publication<'_> {
     /// Tags that cannot be set, files that cannot be written, manifests that cannot be pinned.
     pub(crate) fn finish(self, client: &Client, published: Vec<Published>, progress: &Progress) -> Result<Outcome> {
         finish::tag(client, &published, self.tags, progress)?;
-        let record = finish::record(&published, self.tags, self.carried);
-        let release = release::release(self.workspace, self.ci, self.tags, &record, &self.before);
-        release::write(self.releases, &release, self.line, progress)?;
+        let fresh = finish::record(&published, self.tags, BTreeMap::new()).images;
+        let record = self.write_release(&fresh, progress)?.release.record();
         let compared = self.before.compared();
         for text in summary::grown(self.workspace, &record, &compared) {
             progress.warn(&anyhow!(text));
@@ -257,7 +256,9 @@ pub(crate) fn ci_state(workspace: &Workspace) -> Result<CiState> {
     // Kustomizations lead to files elsewhere. What cannot be read is told when it is pinned.
     let manifests = manifests::read(workspace).unwrap_or_default();
     let own = workspace.packages.settings.manifests.iter().map(ManifestSource::path);
-    let own = own.chain(manifests.files.iter().map(|file| file.path.as_path()));
+    let elsewhere = workspace.packages.settings.environments.values().flat_map(|environment| &environment.manifests);
+    let own =
+        own.chain(elsewhere.map(ManifestSource::path)).chain(manifests.files.iter().map(|file| file.path.as_path()));
     CiState::gather(workspace.root(), &own.chain([Utf8Path::new(OUTPUT)]).collect::<Vec<_>>())
 }
 

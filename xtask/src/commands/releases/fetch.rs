@@ -7,9 +7,8 @@ use camino::Utf8Path;
 
 use super::client;
 use crate::cli::ReleaseFetchArgs;
-use crate::commands::chosen_release::{named, releases};
+use crate::commands::chosen_release::{named, named_if_there, releases};
 use crate::commands::{Outcome, print};
-use crate::errors::shown_as;
 use crate::gather::record;
 use crate::gather::repositories::repositories;
 use crate::gather::workspace::Workspace;
@@ -17,7 +16,7 @@ use crate::image::record::{DigestRecord, RecordedImage};
 use crate::image::reference::{ImageReference, Tag};
 use crate::image::release::is_commit;
 use crate::image::tags;
-use crate::registry::{Client, RemoteImage};
+use crate::registry::{Client, RemoteImage, StoredRelease};
 use crate::system::parallel;
 
 /// The commit an image's content is from (OCI image-spec, annotations).
@@ -28,17 +27,17 @@ pub(super) fn run(manifest: Option<&Utf8Path>, arguments: &ReleaseFetchArgs) -> 
     let workspace = Workspace::load(manifest, &[])?;
     let client = client(&arguments.registry);
     let releases = releases(&workspace, &client, arguments.registry.registry.as_ref())?;
-    let found = named(&workspace, &releases, &arguments.release, &arguments.registry.insecure_registry);
-    let record = match (found, &arguments.fallback_tag) {
-        (Ok(found), _) => {
-            eprintln!("release {}, of commit {}", found.digest, found.release.short_commit());
-            found.release.record()
-        }
-        (Err(error), Some(tag)) => {
-            eprintln!("{}\nthe images tagged `{tag}` instead", shown_as("note", &error));
-            from_tag(&workspace, &client, arguments, tag)?
-        }
-        (Err(error), None) => return Err(error),
+    let (name, insecure) = (&arguments.release, &arguments.registry.insecure_registry);
+    let record = match &arguments.fallback_tag {
+        None => taken(named(&workspace, &releases, name, insecure)?),
+        // Only where there is none: an error is no reason to take something else.
+        Some(tag) => match named_if_there(&workspace, &releases, name, insecure)? {
+            Ok(found) => taken(found),
+            Err(why) => {
+                eprintln!("note: {why}\nthe images tagged `{tag}` instead");
+                from_tag(&workspace, &client, arguments, tag)?
+            }
+        },
     };
     let path = record::path(workspace.root(), arguments.digests.as_deref());
     if arguments.dry_run {
@@ -48,6 +47,11 @@ pub(super) fn run(manifest: Option<&Utf8Path>, arguments: &ReleaseFetchArgs) -> 
     record::write(&path, &record)?;
     eprintln!("wrote {path}");
     Ok(Outcome::Done)
+}
+
+fn taken(found: StoredRelease) -> DigestRecord {
+    eprintln!("release {}, of commit {}", found.digest, found.release.short_commit());
+    found.release.record()
 }
 
 /// A record of what all components' images with `tag` are in the registry.

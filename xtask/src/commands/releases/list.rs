@@ -99,7 +99,10 @@ fn of_branch(
         Some(branch) => branch_tag(branch),
         None => {
             let ci = CiState::gather(workspace.root(), &[]).context("which branch? name one with `--branch`")?;
-            line_tag(&ci.reference, &commit_tag(&workspace.packages.settings.sha_tag, &ci.commit, false)?)
+            line_tag(
+                &CiState { changed: Vec::new(), ..ci.clone() },
+                &commit_tag(&workspace.packages.settings.sha_tag, &ci.commit, false)?,
+            )
         }
     };
     let Some(newest) = releases.tagged(&line)? else {

@@ -1,6 +1,7 @@
 //! What a run is about: the images that should run, the manifests, the namespaces.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -10,7 +11,7 @@ use cargo_metadata::Metadata;
 use crate::cli::SmokeArgs;
 use crate::cluster::Kubectl;
 use crate::commands::chosen_release::instead_of;
-use crate::commands::environments::named_environment;
+use crate::commands::environments::{client_of, named_environment};
 use crate::commands::manifests::files::Manifests;
 use crate::commands::manifests::{self, placeholder_variable};
 use crate::errors::hinted;
@@ -20,6 +21,7 @@ use crate::image::record::DigestRecord;
 use crate::kubernetes::image_owners::Repositories;
 use crate::kubernetes::smoke::expected_images::{Expectations, Place, places};
 use crate::kubernetes::smoke::selection::Selection;
+use crate::registry::{Client, Credentials};
 use crate::system::{cargo, process};
 use crate::workspace::settings::{WorkspaceSettings, workspace_settings};
 
@@ -35,6 +37,8 @@ pub(super) struct Plan {
     /// The manifests, and which of them are applied.
     pub(super) manifests: Manifests,
     pub(super) placeholders_pass: bool,
+    /// Asks registries.
+    pub(super) client: Arc<Client>,
     /// How long pods must have been ready.
     pub(super) settle: std::time::Duration,
     /// When the run must have ended.
@@ -53,6 +57,11 @@ pub(super) fn gather(manifest: Option<&Utf8Path>, arguments: &SmokeArgs, deadlin
         let (own, environment) = named_environment(settings, name)?;
         (settings, place) = (own, Some(environment));
     }
+    let insecure = &arguments.insecure_registry;
+    let client = match &place {
+        Some(environment) => client_of(environment, insecure),
+        None => Client::new(Credentials::from_environment()).allowing_plain_http(insecure.clone()),
+    };
     let (context, namespace) = place.map(|place| (place.context, place.namespace)).unwrap_or_default();
     let context = arguments.context.as_ref().or(context.as_ref());
     let manifests = manifests::files::read(&root, &settings)?;
@@ -86,7 +95,9 @@ pub(super) fn gather(manifest: Option<&Utf8Path>, arguments: &SmokeArgs, deadlin
             )
         );
         let path = record::path_in(&root, None, arguments.env.as_deref());
-        let record = instead_of(&path, &Workspace::load(manifest, &[])?, arguments.env.as_deref(), &[])
+        let record = Workspace::load(manifest, &[])
+            .map_err(|cause| record::missing(&path, Some(cause)))
+            .and_then(|workspace| instead_of(&path, &workspace, arguments.env.as_deref(), insecure))
             .context("no manifest names an image of ours, so nobody knows which images should run")?;
         expected_images = expectations(Some(&record));
     }
@@ -103,6 +114,7 @@ pub(super) fn gather(manifest: Option<&Utf8Path>, arguments: &SmokeArgs, deadlin
         selection: Selection { selector: arguments.selector.clone(), exclude },
         manifests,
         placeholders_pass,
+        client: Arc::new(client),
         settle: arguments.settle.unwrap_or(settings.smoke.settle),
         deadline,
     };

@@ -18,7 +18,6 @@ use crate::errors::hinted;
 use crate::kubernetes::objects::Kind;
 use crate::kubernetes::smoke::expected_images::Place;
 use crate::kubernetes::smoke::report::{Check, Report};
-use crate::registry::{Client, Credentials};
 use crate::system::parallel;
 use crate::system::progress::Progress;
 
@@ -42,7 +41,7 @@ pub(super) fn run(plan: &Plan, kubectl: Kubectl, arguments: &SmokeArgs, times: T
     let mut report = Report { namespaces, context, ..Report::default() };
     let mut steps = Steps::new(times.started);
 
-    let client = Arc::new(Client::new(Credentials::from_environment()));
+    let client = Arc::clone(&plan.client);
     let images = plan.expectations.all_images().into_iter();
     let images = images.map(|(component, image)| (component.to_owned(), image.clone())).collect();
     let images = Lookup::start(&client, images, times.started);
