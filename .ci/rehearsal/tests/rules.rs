@@ -119,17 +119,11 @@ fn the_example_for_gitlab_has_jobs_of_its_stages_and_commands_that_there_are() {
     let text = fs::read_to_string(root().join("docs/examples/gitlab-ci.yml")).unwrap();
     let example: BTreeMap<String, Value> = serde_norway::from_str(&text).unwrap();
     let help = tool(Command::new("cargo").args(["xtask", "--help"]).current_dir(root()));
-    let jobs = example.iter().filter(|(name, _)| !["stages", "variables", "default"].contains(&name.as_str()));
-    let mut commands = 0;
-    for (name, job) in jobs {
+    for (name, job) in example.iter().filter(|(name, _)| !["stages", "variables", "default"].contains(&name.as_str())) {
         assert!(example["stages"].as_array().unwrap().contains(&job["stage"]), "{name}");
-        for line in job["script"].as_array().unwrap_or_else(|| panic!("{name} has no script")) {
-            let line = line.as_str().unwrap_or_else(|| panic!("{name}: {line} is no text"));
-            let Some(command) = line.strip_prefix("cargo xtask ") else { continue };
-            let command = command.split(' ').next().unwrap();
-            assert!(help.contains(&format!("\n  {command} ")), "{name}: {line}");
-            commands += 1;
+        for line in job["script"].as_array().unwrap().iter().map(|line| line.as_str().unwrap()) {
+            let command = line.strip_prefix("cargo xtask ").and_then(|rest| rest.split(' ').next());
+            assert!(command.is_none_or(|command| help.contains(&format!("\n  {command} "))), "{name}: {line}");
         }
     }
-    assert!(commands > 3, "{commands}");
 }

@@ -12,7 +12,7 @@ use crate::gather::workspace::Workspace;
 use crate::image::promotion::LOCAL;
 use crate::image::record::DigestRecord;
 use crate::image::reference::{Digest, ImageReference, Registry, Tag};
-use crate::image::release::{RELEASES, Release, deployed_tag, full_reference};
+use crate::image::release::{RELEASES, Release, deployed_tag};
 use crate::image::tags::{GitReference, branch_tag, commit_tag};
 use crate::registry::{Client, Credentials, Releases, StoredRelease};
 use crate::system::git::Git;
@@ -157,7 +157,7 @@ pub(crate) fn line_tag(ci: &CiState, commit: &Tag) -> Tag {
 /// Whether a release is of this branch; of all else, any is. Names of two branches may give one tag.
 pub(crate) fn is_of(release: &Release, reference: &GitReference) -> bool {
     match reference {
-        GitReference::Branch { .. } => release.reference == full_reference(reference),
+        GitReference::Branch { .. } => release.reference == reference.full_name(),
         _ => true,
     }
 }

@@ -25,11 +25,6 @@ pub(crate) fn before<'a>(history: &'a [Deployment], now: &Digest) -> Option<&'a 
     stack.get(at.checked_sub(1)?).copied()
 }
 
-/// The number of the next deployment.
-pub(crate) fn next_number(history: &[Deployment]) -> u64 {
-    history.last().map_or(1, |last| last.number + 1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,6 +56,5 @@ mod tests {
         ] {
             assert_eq!(before(&history(ran), &digest(now)).cloned(), expected.map(digest), "{ran}, {now}");
         }
-        assert_eq!((next_number(&[]), next_number(&history("AB"))), (1, 3));
     }
 }

@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 
 use super::record::{DigestRecord, RecordedImage};
 use super::reference::{Digest, Tag};
-use super::tags::GitReference;
 
 /// What a release's manifest and its layer say that they are (OCI image-spec, guidelines for artifact usage).
 pub(crate) const RELEASE_TYPE: &str = "application/vnd.cargo-xtask.release.v1+json";
@@ -79,16 +78,6 @@ impl Release {
     }
 }
 
-/// What a release says of where it came from.
-pub(crate) fn full_reference(reference: &GitReference) -> Option<String> {
-    match reference {
-        GitReference::Branch { name, .. } => Some(format!("refs/heads/{name}")),
-        GitReference::Tag(name) => Some(format!("refs/tags/{name}")),
-        GitReference::PullRequest(Some(number)) => Some(format!("refs/pull/{number}/merge")),
-        GitReference::PullRequest(None) | GitReference::Detached => None,
-    }
-}
-
 /// Whether a tag says what an environment runs, so that no branch and no `--tag` may take it.
 pub(crate) fn is_deployment(tag: &Tag) -> bool {
     [DEPLOYED, DEPLOYING].iter().any(|prefix| tag.as_str().starts_with(prefix))
@@ -137,9 +126,8 @@ mod tests {
         let image = RecordedImage::new(&repository, digest, tags[0].clone(), tags.clone(), platforms);
         let components =
             BTreeMap::from([("engine".to_owned(), ReleasedComponent { version: "0.1.0".to_owned(), image })]);
-        let branch = GitReference::Branch { name: "main".to_owned(), is_default: true };
         let commit = "9c68c4a1f1ab1b7b9b5a2ff1f1c7f4b4c4a6d8e0".to_owned();
-        Release { commit, reference: full_reference(&branch), tags, previous: None, components }
+        Release { commit, reference: Some("refs/heads/main".to_owned()), tags, previous: None, components }
     }
 
     #[test]

@@ -32,6 +32,18 @@ pub(crate) enum GitReference {
     Detached,
 }
 
+impl GitReference {
+    /// As git names it: `refs/heads/main`; nothing for a commit without a name.
+    pub(crate) fn full_name(&self) -> Option<String> {
+        match self {
+            GitReference::Branch { name, .. } => Some(format!("refs/heads/{name}")),
+            GitReference::Tag(name) => Some(format!("refs/tags/{name}")),
+            GitReference::PullRequest(Some(number)) => Some(format!("refs/pull/{number}/merge")),
+            GitReference::PullRequest(None) | GitReference::Detached => None,
+        }
+    }
+}
+
 /// All that decides the tags.
 #[derive(Clone, Debug)]
 pub(crate) struct TagRules<'a> {

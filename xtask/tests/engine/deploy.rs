@@ -91,7 +91,11 @@ fn what_was_proven_is_marked_and_gone_back_to_step_by_step() {
     let first = scene.publish("first", "", "");
     let planned = scene.run("deploy test --dry-run").ok().stdout;
     assert!(planned.contains("run    cargo xtask smoke --apply --env test --timeout 120s\n"), "{planned}");
-    assert!(planned.contains("-releases:deployed-test-1\n") && planned.ends_with(":deployed-test\n"), "{planned}");
+    assert!(
+        planned.contains("-releases:deploying-test\n") && planned.contains("-releases:deployed-test-1\n"),
+        "{planned}"
+    );
+    assert!(planned.ends_with(":deployed-test\n"), "{planned}");
     scene.run("releases show test").fails().says("nothing is known to run in `test`");
     scene.run("deploy test").ok().says("marked deployed-test-1, deployed-test");
     assert_eq!(scene.runs(), format!("{}@{first}", scene.project.name("one")));

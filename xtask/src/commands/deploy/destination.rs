@@ -1,6 +1,6 @@
 //! An environment to deploy in: what is pinned and proven there, who else does, what it is marked with.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -18,7 +18,7 @@ use crate::commands::{Outcome, manifests, smoke};
 use crate::errors::hinted;
 use crate::gather::record;
 use crate::gather::workspace::Workspace;
-use crate::image::deployment::{Deployment, next_number};
+use crate::image::deployment::Deployment;
 use crate::image::promotion::{LOCAL, record_path};
 use crate::image::record::DigestRecord;
 use crate::image::reference::{Digest, Tag};
@@ -95,8 +95,12 @@ impl Destination {
         let path = self.workspace.output().join("deploy.lock");
         std::fs::create_dir_all(self.workspace.output()).with_context(|| format!("cannot create `{path}`"))?;
         let file = File::create(&path).with_context(|| format!("cannot create `{path}`"))?;
-        let taken = || hinted("another deployment from this work tree runs", "wait until that has ended");
-        file.try_lock().map_err(|_| taken())?;
+        file.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => {
+                hinted("another deployment from this work tree runs", "wait until that has ended")
+            }
+            TryLockError::Error(error) => anyhow!(error).context(format!("cannot lock `{path}`")),
+        })?;
         let Environment { name, context, namespace, .. } = &self.environment;
         let kubectl = Kubectl::find(self.workspace.root(), context.as_deref(), Instant::now() + CONFIGURATION)?;
         check_context(&kubectl, context.is_some(), &self.workspace.packages.settings)?;
@@ -123,14 +127,20 @@ impl Destination {
     pub(super) fn plan(&self, found: &StoredRelease) -> Result<String> {
         let pins = manifests::plan(&self.workspace, &found.release.record())?;
         let pinned: String = pins.changed_paths().iter().map(|path| format!("pin    {path}\n")).collect();
-        let number = next_number(&self.history()?);
-        let name = self.releases()?.repository.name();
-        let numbered = numbered_tag(&self.environment.name, number)?;
-        let marker = &self.marker;
-        Ok(format!(
-            "{pinned}run    cargo xtask {}\ntag    {name}:{numbered}\ntag    {name}:{marker}\n",
-            self.arguments.join(" ")
-        ))
+        let releases = self.releases()?;
+        let tags = [deploying_tag(&self.environment.name)?].into_iter().chain(self.number(&releases, found)?);
+        let tags = tags.chain([self.marker.clone()]);
+        let tags: String = tags.map(|tag| format!("tag    {}:{tag}\n", releases.repository.name())).collect();
+        Ok(format!("{pinned}run    cargo xtask {}\n{tags}", self.arguments.join(" ")))
+    }
+
+    /// The tag that a release gets as the next deployment, unless it was the last one.
+    fn number(&self, releases: &Releases<'_>, found: &StoredRelease) -> Result<Option<Tag>> {
+        let name = &self.environment.name;
+        Ok(match numbered(releases, name)?.pop() {
+            Some((_, tag)) if releases.digest(&tag)?.as_ref() == Some(&found.digest) => None,
+            last => Some(numbered_tag(name, last.map_or(1, |(number, _)| number + 1))?),
+        })
     }
 
     /// Pins the manifests to a release, applies them, and looks whether the cluster runs it.
@@ -208,28 +218,20 @@ impl Destination {
             let now = now.map_or("nothing".to_owned(), |now| now.to_string());
             bail!("`{name}` is proven to run the release, but was marked with {now} by somebody else meanwhile");
         }
-        let number = match numbered(&releases, name)?.pop() {
-            Some((_, tag)) if releases.digest(&tag)?.as_ref() == Some(&found.digest) => None,
-            Some((number, _)) => Some(number + 1),
-            None => Some(1),
-        };
         // The number first: what is marked has one.
         let unmarked = || "the release runs and is proven, but not marked";
-        let mut tags = Vec::new();
-        if let Some(number) = number {
-            let tag = numbered_tag(name, number)?;
-            releases.tag(&found.digest, &tag, true).with_context(unmarked)?;
-            tags.push(tag);
+        let number = self.number(&releases, found).with_context(unmarked)?;
+        if let Some(tag) = &number {
+            releases.tag(&found.digest, tag, true).with_context(unmarked)?;
         }
         releases.tag(&found.digest, &self.marker, false).with_context(unmarked)?;
-        tags.push(self.marker.clone());
         // The workspace's own is that of its last publication.
         if name != LOCAL {
             record::write(&self.workspace.root().join(record_path(name)), &found.release.record())?;
         }
         interrupt::forget_notes();
-        let tags = tags.iter().map(Tag::as_str).collect::<Vec<_>>().join(", ");
-        progress.say(&format!("{name}: runs {}, marked {tags}", found.digest));
+        let number = number.map(|tag| format!("{tag}, ")).unwrap_or_default();
+        progress.say(&format!("{name}: runs {}, marked {number}{}", found.digest, self.marker));
         Ok(())
     }
 }

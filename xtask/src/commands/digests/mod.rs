@@ -1,5 +1,6 @@
 //! `digests`: the record of published images.
 
+mod merge;
 mod show;
 mod verify;
 
@@ -8,22 +9,19 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::Outcome;
 use super::chosen_release::instead_of;
-use crate::cli::{DigestsCommand, MergeArgs};
+use crate::cli::DigestsCommand;
 use crate::gather::record;
 use crate::gather::workspace::Workspace;
 use crate::image::record::DigestRecord;
 use crate::image::reference::Registry;
 use crate::system::cargo;
 
-/// What `digests merge` does.
-type Merge = fn(Option<&Utf8Path>, &MergeArgs) -> Result<Outcome>;
-
-/// Runs one of the subcommands; `merge` is part of publishing.
-pub(crate) fn run(manifest: Option<&Utf8Path>, command: &DigestsCommand, merge: Merge) -> Result<Outcome> {
+/// Runs one of the subcommands.
+pub(crate) fn run(manifest: Option<&Utf8Path>, command: &DigestsCommand) -> Result<Outcome> {
     match command {
         DigestsCommand::Show(arguments) => show::run(manifest, arguments),
         DigestsCommand::Verify(arguments) => verify::run(manifest, arguments),
-        DigestsCommand::Merge(arguments) => merge(manifest, arguments),
+        DigestsCommand::Merge(arguments) => merge::run(manifest, arguments),
     }
 }
 

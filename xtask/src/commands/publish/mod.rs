@@ -5,7 +5,6 @@ pub(crate) mod apply;
 pub(crate) mod before;
 pub(crate) mod finish;
 pub(crate) mod lookup;
-pub(crate) mod merge;
 pub(crate) mod plan;
 mod rehearse;
 mod release;

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use super::Publication;
 use crate::commands::chosen_release::is_of;
 use crate::image::record::RecordedImage;
-use crate::image::release::{Release, ReleasedComponent, full_reference};
+use crate::image::release::{Release, ReleasedComponent};
 use crate::registry::StoredRelease;
 use crate::system::progress::Progress;
 
@@ -46,7 +46,7 @@ impl Publication<'_> {
         let tags = self.tags.all.iter().map(|tag| tag.tag.clone());
         Release {
             commit: self.ci.commit.clone(),
-            reference: full_reference(&self.ci.reference),
+            reference: self.ci.reference.full_name(),
             // A tree that differs from its commit is no release of its branch.
             tags: tags.filter(|tag| self.ci.changed.is_empty() || *tag == self.tags.commit).collect(),
             previous: None,
