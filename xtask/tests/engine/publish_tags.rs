@@ -228,3 +228,14 @@ fn an_image_that_grows_too_much_is_said_wherever_it_is_published() {
     let summary = std::fs::read_to_string(summary).expect("a summary");
     assert!(summary.contains("> [!WARNING]\n> `one` grew by "), "{summary}");
 }
+
+#[test]
+#[ignore = "needs docker-registry and skopeo"]
+fn a_commit_that_another_compiler_published_is_told_from_another_image() {
+    let registry = Registry::start();
+    let project = Project::new(&registry.host, "other-compiler", &["one"], "");
+    project.publish("").ok();
+    let other = project.copy();
+    let failed = other.publish("").env("RUSTFLAGS", "-Copt-level=1").fails();
+    failed.says("names `sha256:").says("hint: the commit was published by another builder or compiler");
+}

@@ -71,9 +71,16 @@ pub(crate) fn look_up(client: &Client, wanted: &Wanted<'_>, rebuild: bool) -> Re
                     settled_by
                 }
                 Found::Nothing => settled_by,
-                _ => bail!(hinted(
+                found => bail!(hinted(
                     format!("`{reference}` names `{}`, another image, and does not move", named.digest),
-                    "choose another tag, or list it in `mutable-tags`"
+                    match found {
+                        // The sources are the same.
+                        Found::Whole(image) if wanted.tags.first() == Some(tag) && has_inputs(&image) => {
+                            "the commit was published by another builder or compiler, or with other settings or variables: \
+                             use the same, or compare what `cargo xtask components --inputs` says there and here"
+                        }
+                        _ => "choose another tag, or list it in `mutable-tags`",
+                    }
                 )),
             },
         };
@@ -92,6 +99,11 @@ fn by_inputs(client: &Client, wanted: &Wanted<'_>) -> Result<Decision> {
         Found::Lacks(part) => Decision::Build { why: part.to_string() },
         Found::Nothing => Decision::Build { why: "the registry has no image of these inputs".to_owned() },
     })
+}
+
+/// Whether an image says what it was made from, as ours do.
+fn has_inputs(image: &RemoteImage) -> bool {
+    image.platforms.values().any(|image| image.labels.contains_key(INPUT_HASH))
 }
 
 /// Whether an image was made from exactly the planned inputs, for exactly the planned platforms.
