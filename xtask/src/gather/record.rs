@@ -18,6 +18,15 @@ pub(crate) fn path(root: &Utf8Path, named: Option<&Utf8Path>) -> Utf8PathBuf {
     named.map_or_else(|| root.join(RECORD_PATH), Utf8Path::to_owned)
 }
 
+/// As [`path`], absolute: what is written is shown so.
+///
+/// # Errors
+/// There is no current folder.
+pub(crate) fn absolute_path(root: &Utf8Path, named: Option<&Utf8Path>) -> Result<Utf8PathBuf> {
+    let path = path(root, named);
+    camino::absolute_utf8(&path).with_context(|| format!("cannot find `{path}`"))
+}
+
 /// The file that `--digests` names, else that of the environment `--env` names, else the usual one.
 pub(crate) fn path_in(root: &Utf8Path, named: Option<&Utf8Path>, environment: Option<&str>) -> Utf8PathBuf {
     match (named, environment) {

@@ -12,9 +12,12 @@ use crate::system::process;
 
 /// Prints the images, then the failures.
 pub(crate) fn report(plan: &BuildPlan<'_>, results: &Results<'_, '_>, as_json: bool) -> Result<Outcome> {
+    // However they were built.
+    let mut results: Vec<_> = results.iter().collect();
+    results.sort_by_key(|(image, _)| &image.component.name);
     let mut rows = Vec::new();
     let mut list = Vec::new();
-    for (image, built) in results {
+    for (image, built) in &results {
         let name = &image.component.name;
         let Ok(built) = built else { continue };
         for (planned, platform) in image.platforms.iter().zip(&built.platforms) {
@@ -50,7 +53,7 @@ pub(crate) fn report(plan: &BuildPlan<'_>, results: &Results<'_, '_>, as_json: b
             }
         }
     }
-    for (image, built) in results {
+    for (image, built) in &results {
         if let Err(error) = built {
             eprint!("{}: {}", image.component.name, crate::errors::shown(error));
         }

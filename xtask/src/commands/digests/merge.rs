@@ -46,7 +46,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &MergeArgs) -> Result<
     check(&joined, &repositories)?;
 
     let client = client(&arguments.registry)?;
-    let path = record::path(workspace.root(), arguments.digests.as_deref());
+    let path = record::absolute_path(workspace.root(), arguments.digests.as_deref())?;
     let releases = releases(&workspace, &client, registry)?;
     let line = line_tag(&ci, &tags.commit);
     let before = Before::look_up(&workspace, &releases, &ci, &line, &path, &progress)?;

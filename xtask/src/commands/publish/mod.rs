@@ -134,7 +134,7 @@ impl Run<'_> {
             true => Tags { commit: self.tags.commit.clone(), all: Vec::new() },
             false => self.tags.clone(),
         };
-        let path = record::path(self.workspace.root(), arguments.digests.as_deref());
+        let path = record::absolute_path(self.workspace.root(), arguments.digests.as_deref())?;
         let registry = arguments.registry.registry.as_ref();
         let releases = releases(self.workspace, &client, registry)?;
         let line = line_tag(&self.ci, &self.tags.commit);

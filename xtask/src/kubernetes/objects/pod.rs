@@ -172,10 +172,14 @@ impl Container {
 
     /// The number of a port that is written as one, or by the name that it has for a protocol.
     pub(crate) fn port(&self, port: &Value, protocol: &str) -> Option<u16> {
+        self.port_that(port, |own| own.protocol() == protocol)
+    }
+
+    fn port_that(&self, port: &Value, is_meant: impl Fn(&ContainerPort) -> bool) -> Option<u16> {
         match port {
             Value::Number(number) => u16::try_from(number.as_u64()?).ok(),
             Value::String(text) => text.parse().ok().or_else(|| {
-                let named = |port: &&ContainerPort| port.name.as_ref() == Some(text) && port.protocol() == protocol;
+                let named = |port: &&ContainerPort| port.name.as_ref() == Some(text) && is_meant(port);
                 self.ports.iter().find(named).map(|port| port.container_port)
             }),
             _ => None,
@@ -187,7 +191,8 @@ impl Container {
     /// # Errors
     /// A port that it does not have.
     pub(crate) fn action(&self, probe: &Probe) -> Result<Option<ProbeAction>, String> {
-        probe.action(|port| self.port(port, TCP))
+        // By name alone, as the kubelet does.
+        probe.action(|port| self.port_that(port, |_| true))
     }
 
     /// Its probes, in the order in which they are asked.
