@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{client, markdown_table, short};
 use crate::cli::ReleaseListArgs;
-use crate::commands::chosen_release::{deployments, line_tag, releases};
+use crate::commands::chosen_release::{deployments, releases};
 use crate::commands::table::table;
 use crate::commands::{Outcome, print};
 use crate::errors::hinted;
@@ -14,7 +14,7 @@ use crate::gather::ci::CiState;
 use crate::gather::workspace::Workspace;
 use crate::image::reference::Tag;
 use crate::image::release::Release;
-use crate::image::tags::{branch_tag, commit_tag};
+use crate::image::tags::{GitReference, branch_tag, commit_tag};
 use crate::registry::StoredRelease;
 use crate::system::git::Git;
 
@@ -99,10 +99,10 @@ fn of_branch(
         Some(branch) => branch_tag(branch),
         None => {
             let ci = CiState::gather(workspace.root(), &[]).context("which branch? name one with `--branch`")?;
-            line_tag(
-                &CiState { changed: Vec::new(), ..ci.clone() },
-                &commit_tag(&workspace.packages.settings.sha_tag, &ci.commit, false)?,
-            )
+            match &ci.reference {
+                GitReference::Branch { name, .. } => branch_tag(name),
+                _ => commit_tag(&workspace.packages.settings.sha_tag, &ci.commit, false)?,
+            }
         }
     };
     let Some(newest) = releases.tagged(&line)? else {
