@@ -83,3 +83,12 @@ pub(crate) fn all() -> impl Iterator<Item = (String, String)> {
 pub(crate) fn names() -> impl Iterator<Item = String> {
     std::env::vars_os().filter_map(|(name, _)| name.into_string().ok())
 }
+
+/// This machine's architecture, as OCI writes it.
+pub(crate) fn own_architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}

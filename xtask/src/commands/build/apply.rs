@@ -26,6 +26,7 @@ use crate::image::manifest::Descriptor;
 use crate::image::platform::Platform;
 use crate::registry::{Client, Credentials};
 use crate::stage::Stage;
+use crate::system::environment::own_architecture;
 use crate::system::parallel;
 use crate::system::progress::Progress;
 use crate::workspace::assets::path_in_image;
@@ -204,7 +205,7 @@ fn load(engine: &Engine, layout: &Layout, results: &Results<'_, '_>, progress: &
     for (image, built) in results {
         let Ok(built) = built else { continue };
         let name = &image.component.name;
-        let own = own_platform();
+        let own = format!("linux/{}", own_architecture());
         let own = built.platforms.iter().find(|platform| platform.platform.to_string() == own);
         let Some(loaded) = own.or(built.platforms.first()) else { continue };
         if built.platforms.len() > 1 {
@@ -215,13 +216,4 @@ fn load(engine: &Engine, layout: &Layout, results: &Results<'_, '_>, progress: &
             .with_context(|| format!("cannot load `{name}` into `{}`", engine.program))?;
     }
     Ok(())
-}
-
-fn own_platform() -> String {
-    let architecture = match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    };
-    format!("linux/{architecture}")
 }

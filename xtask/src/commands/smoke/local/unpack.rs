@@ -14,6 +14,7 @@ use crate::assemble::layout::{SOURCES, read_document};
 use crate::image::manifest::{AnyManifest, ConfigFile, Descriptor, Index, Manifest, REF_NAME};
 use crate::image::platform::{Platform, PlatformObject};
 use crate::kubernetes::local::plan::LocalImage;
+use crate::system::environment::own_architecture;
 
 /// Before the name of a file that a layer removes (OCI image-spec, layer, whiteouts).
 const WHITEOUT: &str = ".wh.";
@@ -54,11 +55,7 @@ pub(super) fn unpack(dir: &Utf8Path, component: &str, root: &Utf8Path) -> Result
 
 /// This machine, as OCI writes it.
 pub(super) fn own_platform() -> Result<Platform> {
-    let architecture = match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    };
+    let architecture = own_architecture();
     format!("{}/{architecture}", std::env::consts::OS).parse()
 }
 
