@@ -22,6 +22,21 @@ pub(crate) enum ReleasesCommand {
     Fetch(ReleaseFetchArgs),
 }
 
+/// Where releases are read, and how they are printed.
+#[derive(Debug, Args)]
+pub(crate) struct ReleaseOutput {
+    #[command(flatten)]
+    pub(crate) registry: RegistryOptions,
+
+    /// Print JSON.
+    #[arg(long, conflicts_with = "markdown")]
+    pub(crate) json: bool,
+
+    /// Print markdown.
+    #[arg(long)]
+    pub(crate) markdown: bool,
+}
+
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     cargo xtask releases list\n  \
@@ -42,15 +57,7 @@ pub(crate) struct ReleaseListArgs {
     pub(crate) count: u32,
 
     #[command(flatten)]
-    pub(crate) registry: RegistryOptions,
-
-    /// Print JSON.
-    #[arg(long, conflicts_with = "markdown")]
-    pub(crate) json: bool,
-
-    /// Print markdown.
-    #[arg(long)]
-    pub(crate) markdown: bool,
+    pub(crate) output: ReleaseOutput,
 }
 
 #[derive(Debug, Args)]
@@ -64,15 +71,7 @@ pub(crate) struct ReleaseShowArgs {
     pub(crate) release: String,
 
     #[command(flatten)]
-    pub(crate) registry: RegistryOptions,
-
-    /// Print JSON.
-    #[arg(long, conflicts_with = "markdown")]
-    pub(crate) json: bool,
-
-    /// Print markdown.
-    #[arg(long)]
-    pub(crate) markdown: bool,
+    pub(crate) output: ReleaseOutput,
 }
 
 #[derive(Debug, Args)]
@@ -89,15 +88,7 @@ pub(crate) struct ReleaseDiffArgs {
     pub(crate) to: String,
 
     #[command(flatten)]
-    pub(crate) registry: RegistryOptions,
-
-    /// Print JSON.
-    #[arg(long, conflicts_with = "markdown")]
-    pub(crate) json: bool,
-
-    /// Print markdown.
-    #[arg(long)]
-    pub(crate) markdown: bool,
+    pub(crate) output: ReleaseOutput,
 }
 
 #[derive(Debug, Args)]

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, anyhow, ensure};
 use camino::Utf8Path;
 
-use super::environments::{client_of, environment};
+use super::environments::{client_of, environment, own_client};
 use crate::errors::hinted;
 use crate::gather::ci::CiState;
 use crate::gather::record;
@@ -14,7 +14,7 @@ use crate::image::record::DigestRecord;
 use crate::image::reference::{Digest, ImageReference, Registry, Tag};
 use crate::image::release::{RELEASES, Release, deployed_tag};
 use crate::image::tags::{GitReference, branch_tag, commit_tag};
-use crate::registry::{Client, Credentials, Releases, StoredRelease};
+use crate::registry::{Client, Releases, StoredRelease};
 use crate::system::git::Git;
 
 /// The releases in the workspace's registry, or in `registry`.
@@ -205,7 +205,7 @@ pub(crate) fn instead_of(
 }
 
 fn of_own_registry(workspace: &Workspace, insecure: &[Registry]) -> Result<(StoredRelease, String)> {
-    let client = Client::new(Credentials::from_environment()).allowing_plain_http(insecure.to_vec());
+    let client = own_client(insecure);
     let releases = releases(workspace, &client, None)?;
     let ci = CiState::gather(workspace.root(), &[])?;
     let name = releases.repository.name();

@@ -3,8 +3,7 @@
 use anyhow::{Context, Result, bail};
 
 use crate::errors::hinted;
-use crate::gather::repositories::own_registry;
-use crate::gather::repositories::owner;
+use crate::gather::repositories::{own_registry, owner};
 use crate::gather::workspace::Workspace;
 use crate::image::promotion::LOCAL;
 use crate::image::reference::{ImageReference, Registry};
@@ -81,6 +80,27 @@ impl Environment {
             .with_context(|| format!("`repository` of environment `{}` gives no valid name", self.name))?;
         Ok(ImageReference::new(self.registry.clone(), repository))
     }
+
+    /// The repository that the image `source` of a component has here: named as there, unless the environment says how.
+    ///
+    /// # Errors
+    /// As [`Environment::repository_of`].
+    pub(crate) fn place_of(
+        &self,
+        workspace: &Workspace,
+        component: &str,
+        source: &ImageReference,
+    ) -> Result<ImageReference> {
+        match self.repository {
+            Some(_) => self.repository_of(workspace, component),
+            None => Ok(ImageReference::new(self.registry.clone(), source.repository.clone())),
+        }
+    }
+}
+
+/// Speaks with all credentials that CI and the user's configuration hold.
+pub(crate) fn own_client(insecure: &[Registry]) -> Client {
+    Client::new(Credentials::from_environment()).allowing_plain_http(insecure.to_vec())
 }
 
 /// Speaks as whoever may there: each environment has its own credentials.

@@ -7,6 +7,7 @@ use anyhow::Result;
 use camino::Utf8Path;
 use serde::Serialize;
 
+use super::environments::own_client;
 use super::filter::asked_names;
 use super::table::{age, bytes, table};
 use super::{Outcome, print};
@@ -18,7 +19,7 @@ use crate::image::platform::Platform;
 use crate::image::reference::{Digest, ImageReference, Tag};
 use crate::image::tags::is_inputs_tag;
 use crate::image::time::parse_rfc3339;
-use crate::registry::{Client, Credentials, RemoteImage};
+use crate::registry::{Client, RemoteImage};
 use crate::system::parallel;
 use crate::workspace::components::select;
 
@@ -59,8 +60,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &ListArgs) -> Result<O
             Ok((component.name.clone(), repository))
         })
         .collect::<Result<_>>()?;
-    let client =
-        Client::new(Credentials::from_environment()).allowing_plain_http(arguments.registry.insecure_registry.clone());
+    let client = own_client(&arguments.registry.insecure_registry);
     let (listed, errors) = list(&client, &repositories, arguments.all)?;
     if arguments.json {
         print(&(serde_json::to_string_pretty(&listed)? + "\n"))?;

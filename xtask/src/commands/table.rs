@@ -15,6 +15,14 @@ pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
         .collect()
 }
 
+/// The same as markdown, the header in small letters.
+pub(crate) fn markdown_table(header: &[&str], rows: &[Vec<String>]) -> String {
+    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+    let names: Vec<String> = header.iter().map(|name| name.to_lowercase()).collect();
+    let rule = vec!["---".to_owned(); header.len()];
+    rows.iter().fold(line(&names) + &line(&rule), |text, row| text + &line(row))
+}
+
 /// `4.1 MiB`, `812 KiB`, `17 B`.
 pub(crate) fn bytes(count: u64) -> String {
     match count {

@@ -27,6 +27,25 @@ fn releases<'a>(client: &'a Client, server: &Server, cache: &Utf8Path) -> Releas
     Releases { client, repository: target(server), cache: cache.to_owned() }
 }
 
+/// A registry, and an empty cache.
+struct Scene {
+    registry: Registry,
+    server: Server,
+    client: Client,
+    cache: Utf8PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let registry = Registry::default();
+        let answering = registry.clone();
+        let server = Server::start(move |seen| answering.answer(seen));
+        let (_folder, cache) = folder();
+        Scene { registry, server, client: client(), cache, _folder }
+    }
+}
+
 fn folder() -> (tempfile::TempDir, Utf8PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = Utf8PathBuf::from_path_buf(folder.path().to_owned()).unwrap();
@@ -35,12 +54,8 @@ fn folder() -> (tempfile::TempDir, Utf8PathBuf) {
 
 #[test]
 fn each_release_names_the_one_before_and_nothing_new_writes_none() {
-    let registry = Registry::default();
-    let answering = registry.clone();
-    let server = Server::start(move |seen| answering.answer(seen));
-    let (_folder, cache) = folder();
-    let client = client();
-    let releases = releases(&client, &server, &cache);
+    let Scene { registry, server, cache, client, .. } = &Scene::new();
+    let releases = releases(client, server, cache);
     let main = tag("main");
     for commit in 1..=4 {
         let release = release(commit, &[&format!("sha-{commit}"), "main"]);
@@ -114,12 +129,8 @@ fn of_two_publications_each_follows_the_other() {
 
 #[test]
 fn what_is_no_release_is_told() {
-    let registry = Registry::default();
-    let answering = registry.clone();
-    let server = Server::start(move |seen| answering.answer(seen));
-    let (_folder, cache) = folder();
-    let client = client();
-    let releases = releases(&client, &server, &cache);
+    let Scene { server, cache, client, .. } = &Scene::new();
+    let releases = releases(client, server, cache);
     let other = Artifact::new("application/vnd.other", b"{}".to_vec());
     client.push_artifact(&releases.repository, &other).unwrap();
     let error = format!("{:#}", releases.by_digest(other.digest()).unwrap_err());
@@ -132,12 +143,8 @@ fn what_is_no_release_is_told() {
 
 #[test]
 fn a_long_history_is_read_without_a_request() {
-    let registry = Registry::default();
-    let answering = registry.clone();
-    let server = Server::start(move |seen| answering.answer(seen));
-    let (_folder, cache) = folder();
-    let client = client();
-    let releases = releases(&client, &server, &cache);
+    let Scene { server, cache, client, .. } = &Scene::new();
+    let releases = releases(client, server, cache);
     const COUNT: u64 = 60;
     for commit in 1..=COUNT {
         releases.write(&tag("main"), |_| release(commit, &["main"])).unwrap();

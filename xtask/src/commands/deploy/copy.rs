@@ -52,12 +52,7 @@ fn release_there(release: &Release, mut record: DigestRecord) -> Release {
 fn is_there(target: &Destination, chosen: &StoredRelease) -> Result<bool> {
     for (name, component) in &chosen.release.components {
         let image = &component.image.image;
-        let is_own = match target.environment.repository {
-            Some(_) => target.environment.repository_of(&target.workspace, name)?.name() == image.name(),
-            // Named as where the images come from.
-            None => target.environment.registry == image.registry,
-        };
-        if !is_own {
+        if target.environment.place_of(&target.workspace, name, image)?.name() != image.name() {
             return Ok(false);
         }
     }

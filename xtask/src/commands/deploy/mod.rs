@@ -8,7 +8,7 @@ use camino::Utf8Path;
 
 use self::destination::Destination;
 use super::chosen_release::{named, of_checkout, releases};
-use super::environments::{client_of, environment};
+use super::environments::{client_of, environment, own_client};
 use super::{Outcome, print};
 use crate::cli::{DeployArgs, DeployOptions, RollbackArgs};
 use crate::errors::{hinted, hinted_cause, shown};
@@ -16,7 +16,7 @@ use crate::gather::ci::CiState;
 use crate::image::deployment::before;
 use crate::image::reference::Digest;
 use crate::image::release::deploying_tag;
-use crate::registry::{Client, Credentials, StoredRelease};
+use crate::registry::{Client, StoredRelease};
 use crate::system::git::Git;
 use crate::system::interrupt;
 use crate::system::progress::Progress;
@@ -133,7 +133,7 @@ fn source_client(target: &Destination, name: Option<&str>, options: &DeployOptio
     let settings = &target.workspace.packages.settings;
     match name.filter(|name| settings.environments.contains_key(*name)) {
         Some(name) => Ok(client_of(&environment(settings, name)?, &options.insecure_registry)),
-        None => Ok(Client::new(Credentials::from_environment()).allowing_plain_http(options.insecure_registry.clone())),
+        None => Ok(own_client(&options.insecure_registry)),
     }
 }
 

@@ -8,11 +8,12 @@ use camino::Utf8Path;
 use crate::cli::MergeArgs;
 use crate::commands::build::options;
 use crate::commands::chosen_release::{line_tag, releases};
+use crate::commands::environments::own_client;
 use crate::commands::publish::apply::Published;
 use crate::commands::publish::before::Before;
 use crate::commands::publish::lookup::{Decision, Wanted, look_up};
 use crate::commands::publish::plan::{carried, joint_hash};
-use crate::commands::publish::{Publication, ci_state, client, finish, tags};
+use crate::commands::publish::{Publication, ci_state, finish, tags};
 use crate::commands::{Outcome, print};
 use crate::errors::{all, hinted};
 use crate::gather::record;
@@ -45,7 +46,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &MergeArgs) -> Result<
     let repositories: BTreeMap<String, ImageReference> = repositories(&workspace, registry)?.into_iter().collect();
     check(&joined, &repositories)?;
 
-    let client = client(&arguments.registry)?;
+    let client = own_client(&arguments.registry.insecure_registry);
     let path = record::absolute_path(workspace.root(), arguments.digests.as_deref())?;
     let releases = releases(&workspace, &client, registry)?;
     let line = line_tag(&ci, &tags.commit);

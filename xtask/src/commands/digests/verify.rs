@@ -7,13 +7,14 @@ use serde_json::{Value, json};
 
 use super::{of_release, record_path};
 use crate::cli::VerifyArgs;
+use crate::commands::environments::own_client;
 use crate::commands::table::table;
 use crate::commands::{Outcome, print};
 use crate::gather::record;
 use crate::http::ApiError;
 use crate::image::record::{DigestRecord, RecordedImage};
 use crate::image::verdict::{Verdict, difference};
-use crate::registry::{Client, Credentials, WrongContent};
+use crate::registry::{Client, WrongContent};
 use crate::system::parallel;
 
 /// One line of the table.
@@ -39,7 +40,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &VerifyArgs) -> Result
             DigestRecord::entries(&record.to_text())?
         }
     };
-    let client = Client::new(Credentials::from_environment()).allowing_plain_http(insecure.to_vec());
+    let client = own_client(insecure);
     let findings =
         parallel::map(entries.into_iter().collect(), parallel::REQUESTS, |(name, entry)| finding(&client, name, entry));
     if arguments.json {

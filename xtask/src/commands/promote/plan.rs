@@ -7,7 +7,6 @@ use camino::Utf8PathBuf;
 
 use crate::commands::environments::Environment;
 use crate::errors::{all, hinted_cause};
-use crate::gather::repositories::owner;
 use crate::gather::workspace::Workspace;
 use crate::image::manifest::Descriptor;
 use crate::image::promotion::tags;
@@ -16,7 +15,6 @@ use crate::image::reference::{Digest, ImageReference, Tag};
 use crate::image::tags::ImageTag;
 use crate::registry::{Client, Found, RemoteImage};
 use crate::system::parallel;
-use crate::workspace::repository_template::repository_name;
 
 /// How to learn more of an image that is not there.
 const VERIFY: &str = "`cargo xtask digests verify` checks a record";
@@ -95,13 +93,7 @@ impl Planner<'_> {
 
     fn image(&self, name: String, recorded: RecordedImage, extra: &[Tag]) -> Result<PlannedImage> {
         let source = &recorded.image;
-        let repository = match &self.to.repository {
-            Some(template) => repository_name(template, &name, owner().as_deref())
-                .parse()
-                .with_context(|| format!("`repository` of environment `{}` gives no valid name", self.to.name))?,
-            None => source.repository.clone(),
-        };
-        let target = ImageReference::new(self.to.registry.clone(), repository);
+        let target = self.to.place_of(self.workspace, &name, source)?;
         let there = self.target.find(&target.with_digest(recorded.digest.clone()))?;
         let is_there = matches!(there, Found::Whole(_));
         let whole = match there {

@@ -1,8 +1,6 @@
 //! The end of a publication: tags, then the files that say what was published.
 
-use std::collections::BTreeMap;
-
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use camino::Utf8Path;
 
 use super::apply::{Outcomes, Published};
@@ -64,8 +62,8 @@ pub(crate) fn note_unwritten(path: &Utf8Path) {
     interrupt::note(format!("`{path}` is as it was; what was pushed is found again by the next run"));
 }
 
-/// The record of `published` and of what is carried on from the previous one.
-pub(crate) fn record(published: &[Published], tags: &Tags, carried: BTreeMap<String, RecordedImage>) -> DigestRecord {
+/// The record of `published` alone.
+pub(crate) fn record(published: &[Published], tags: &Tags) -> DigestRecord {
     let all: Vec<Tag> = tags.all.iter().map(|tag| tag.tag.clone()).collect();
     let fresh = published.iter().map(|image| {
         let digest = image.manifest.descriptor.digest.clone();
@@ -73,10 +71,10 @@ pub(crate) fn record(published: &[Published], tags: &Tags, carried: BTreeMap<Str
             RecordedImage::new(&image.repository, digest, tags.commit.clone(), all.clone(), image.platforms.clone());
         (image.name.clone(), entry)
     });
-    DigestRecord { images: carried.into_iter().chain(fresh).collect() }
+    DigestRecord { images: fresh.collect() }
 }
 
-/// Writes the record, the service manifest and what CI reads.
+/// Writes the record, the service manifest and what CI reads, and says which images grew too much.
 ///
 /// # Errors
 /// Files that cannot be written; each is whole or as it was.
@@ -87,6 +85,7 @@ pub(crate) fn write(
     previous: &DigestRecord,
     tags: &Tags,
     asked: &[Tag],
+    progress: &Progress,
 ) -> Result<()> {
     let written = interrupt::uninterrupted(|| {
         interrupt::forget_notes();
@@ -107,6 +106,7 @@ pub(crate) fn write(
         append(Utf8Path::new(&output), &summary::outputs(record)).context("cannot write `GITHUB_OUTPUT`")?;
     }
     let grown = summary::grown(workspace, record, previous);
+    grown.iter().for_each(|line| progress.warn(&anyhow!(line.clone())));
     if let Some(file) = variable("GITHUB_STEP_SUMMARY") {
         // A command of GitHub's runner: it marks the run.
         grown.iter().for_each(|line| eprintln!("::warning::{line}"));

@@ -13,7 +13,7 @@ mod summary;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use camino::Utf8Path;
 
 use self::apply::Published;
@@ -22,10 +22,11 @@ use self::plan::PlannedComponent;
 use super::build::plan::BuildPlan;
 use super::build::{self, options};
 use super::chosen_release::{line_tag, releases};
+use super::environments::own_client;
 use super::filter::choose;
 use super::manifests;
 use super::{Outcome, print};
-use crate::cli::{DockerBuildArgs, PublishArgs, RegistryOptions};
+use crate::cli::{DockerBuildArgs, PublishArgs};
 use crate::errors::hinted;
 use crate::gather::ci::CiState;
 use crate::gather::record;
@@ -36,7 +37,7 @@ use crate::image::record::{DigestRecord, RecordedImage};
 use crate::image::reference::{ImageReference, Tag};
 use crate::image::service_manifest::ServiceManifest;
 use crate::image::tags::{GitReference, TagRules, Tags, version_of};
-use crate::registry::{Client, Credentials, Releases};
+use crate::registry::{Client, Releases};
 use crate::system::environment::variable;
 use crate::system::files::write_durably;
 use crate::system::interrupt;
@@ -99,7 +100,7 @@ pub(crate) fn push(mut build: BuildPlan<'_>, arguments: &DockerBuildArgs, progre
     // Names of branches and versions are for `publish`, which records what they are.
     ci.reference = GitReference::Detached;
     let tags = tags(workspace, &ci, &options::tags(&arguments.options.tag)?)?;
-    let client = client(&arguments.registry)?;
+    let client = own_client(&arguments.registry.insecure_registry);
     let planned = plan::plan(&client, &build, arguments.registry.registry.as_ref(), &tags, true, !arguments.dry_run)?;
     if arguments.dry_run {
         print(&(report::tags(&planned, &tags) + &report::builds(build, &planned)?))?;
@@ -109,7 +110,7 @@ pub(crate) fn push(mut build: BuildPlan<'_>, arguments: &DockerBuildArgs, progre
     let outcomes = apply::apply(&client, build, planned, uploads, progress)?;
     let published = finish::all_or_what_was_pushed(outcomes, progress)?;
     finish::tag(&client, &published, &tags, progress)?;
-    let record = finish::record(&published, &tags, BTreeMap::new());
+    let record = finish::record(&published, &tags);
     print(&report::published(&record, &DigestRecord::default(), arguments.json)?)?;
     Ok(Outcome::Done)
 }
@@ -128,7 +129,7 @@ struct Run<'a> {
 impl Run<'_> {
     fn publish(&self, build: BuildPlan<'_>, others: &[(String, ImageReference)]) -> Result<Outcome> {
         let arguments = self.arguments;
-        let client = client(&arguments.registry)?;
+        let client = own_client(&arguments.registry.insecure_registry);
         // Without tags nothing immutable is in the way.
         let tags = match arguments.by_digest {
             true => Tags { commit: self.tags.commit.clone(), all: Vec::new() },
@@ -212,13 +213,10 @@ impl Publication<'_> {
     /// Tags that cannot be set, files that cannot be written, manifests that cannot be pinned.
     pub(crate) fn finish(self, client: &Client, published: Vec<Published>, progress: &Progress) -> Result<Outcome> {
         finish::tag(client, &published, self.tags, progress)?;
-        let fresh = finish::record(&published, self.tags, BTreeMap::new()).images;
+        let fresh = finish::record(&published, self.tags).images;
         let record = self.write_release(&fresh, progress)?.release.record();
         let compared = self.before.compared();
-        for text in summary::grown(self.workspace, &record, &compared) {
-            progress.warn(&anyhow!(text));
-        }
-        finish::write(self.workspace, self.path, &record, &compared, self.tags, self.asked)?;
+        finish::write(self.workspace, self.path, &record, &compared, self.tags, self.asked, progress)?;
         print(&report::published(&record, &compared, self.as_json)?)?;
         eprintln!("wrote {}", self.path);
         if self.with_manifests {
@@ -243,11 +241,6 @@ fn part(commit: &str, published: &[Published]) -> Part {
         (image.name.clone(), part)
     });
     Part { commit: commit.to_owned(), images: images.collect() }
-}
-
-/// A client with all credentials that CI and the user's configuration hold.
-pub(crate) fn client(options: &RegistryOptions) -> Result<Client> {
-    Ok(Client::new(Credentials::from_environment()).allowing_plain_http(options.insecure_registry.clone()))
 }
 
 /// HEAD, its branch, tag or pull request, and whether the tree differs.

@@ -6,9 +6,9 @@ use anyhow::Result;
 use camino::{Utf8Path, Utf8PathBuf};
 use serde_json::json;
 
-use super::{markdown_table, one, short};
+use super::{one, short};
 use crate::cli::ReleaseDiffArgs;
-use crate::commands::table::{bytes, table};
+use crate::commands::table::{bytes, markdown_table, table};
 use crate::commands::{Outcome, print};
 use crate::gather::workspace::Workspace;
 use crate::image::record::RecordedImage;
@@ -33,17 +33,17 @@ struct Difference<'a> {
 /// Prints what differs; the components that do not are named in one line.
 pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &ReleaseDiffArgs) -> Result<Outcome> {
     let workspace = Workspace::load(manifest, &[])?;
-    let from = one(&workspace, &arguments.from, &arguments.registry)?;
-    let to = one(&workspace, &arguments.to, &arguments.registry)?;
+    let from = one(&workspace, &arguments.from, &arguments.output.registry)?;
+    let to = one(&workspace, &arguments.to, &arguments.output.registry)?;
     let git = Git::open(workspace.root())?;
     let names: BTreeSet<&String> = from.release.components.keys().chain(to.release.components.keys()).collect();
     let all: Vec<Difference> =
         names.into_iter().map(|name| difference(&workspace, git.as_ref(), name, &from.release, &to.release)).collect();
     let (same, differences): (Vec<_>, Vec<_>) = all.into_iter().partition(Difference::is_none);
     let same: Vec<&str> = same.iter().map(|one| one.name).collect();
-    print(&match arguments.json {
+    print(&match arguments.output.json {
         true => as_json(&from, &to, &differences, &same)?,
-        false => as_text(&differences, &same, arguments.markdown),
+        false => as_text(&differences, &same, arguments.output.markdown),
     })?;
     if differences.iter().any(|one| one.commits.is_none()) {
         eprintln!("note: git does not know both commits here, so none are listed; `git fetch --unshallow` gets them");
@@ -98,7 +98,7 @@ fn as_text(differences: &[Difference], same: &[&str], is_markdown: bool) -> Stri
     let cells: Vec<Vec<String>> = differences.iter().map(Difference::cells).collect();
     let mut text = match (cells.is_empty(), is_markdown) {
         (true, _) => String::new(),
-        (_, true) => markdown_table(&HEADER.map(str::to_lowercase).each_ref().map(String::as_str), &cells),
+        (_, true) => markdown_table(&HEADER, &cells),
         _ => table(&HEADER, &cells),
     };
     for one in differences {

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 use camino::Utf8Path;
 
-use super::client;
 use crate::cli::ReleaseFetchArgs;
 use crate::commands::chosen_release::{named, named_if_there, releases};
+use crate::commands::environments::own_client;
 use crate::commands::{Outcome, print};
 use crate::gather::record;
 use crate::gather::repositories::repositories;
@@ -25,7 +25,7 @@ const REVISION: &str = "org.opencontainers.image.revision";
 /// Writes the record of the release, or of the images with the fallback tag.
 pub(super) fn run(manifest: Option<&Utf8Path>, arguments: &ReleaseFetchArgs) -> Result<Outcome> {
     let workspace = Workspace::load(manifest, &[])?;
-    let client = client(&arguments.registry);
+    let client = own_client(&arguments.registry.insecure_registry);
     let releases = releases(&workspace, &client, arguments.registry.registry.as_ref())?;
     let (name, insecure) = (&arguments.release, &arguments.registry.insecure_registry);
     let record = match &arguments.fallback_tag {

@@ -4,10 +4,11 @@ use anyhow::{Context, Result, bail};
 use camino::Utf8Path;
 use serde_json::json;
 
-use super::{client, markdown_table, short};
+use super::short;
 use crate::cli::ReleaseListArgs;
 use crate::commands::chosen_release::{deployments, releases};
-use crate::commands::table::table;
+use crate::commands::environments::own_client;
+use crate::commands::table::{markdown_table, table};
 use crate::commands::{Outcome, print};
 use crate::errors::hinted;
 use crate::gather::ci::CiState;
@@ -26,7 +27,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &ReleaseListArgs) -> R
     let count = arguments.count as usize;
     // With one more, to say what the last one changed.
     let mut all = match &arguments.env {
-        Some(name) => deployments(&workspace, name, count + 1, &arguments.registry.insecure_registry)?,
+        Some(name) => deployments(&workspace, name, count + 1, &arguments.output.registry.insecure_registry)?,
         None => of_branch(&workspace, arguments, count + 1)?,
     };
     let before: Vec<Option<Release>> =
@@ -46,9 +47,9 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &ReleaseListArgs) -> R
         })
         .collect();
     let cells: Vec<Vec<String>> = rows.iter().map(Row::cells).collect();
-    print(&match (arguments.json, arguments.markdown) {
+    print(&match (arguments.output.json, arguments.output.markdown) {
         (true, _) => serde_json::to_string_pretty(&rows.iter().map(Row::json).collect::<Vec<_>>())? + "\n",
-        (_, true) => markdown_table(&HEADER.map(str::to_lowercase).each_ref().map(String::as_str), &cells),
+        (_, true) => markdown_table(&HEADER, &cells),
         _ => table(&HEADER, &cells),
     })?;
     Ok(Outcome::Done)
@@ -93,8 +94,8 @@ fn of_branch(
     arguments: &ReleaseListArgs,
     count: usize,
 ) -> Result<Vec<(Vec<Tag>, StoredRelease)>> {
-    let client = client(&arguments.registry);
-    let releases = releases(workspace, &client, arguments.registry.registry.as_ref())?;
+    let client = own_client(&arguments.output.registry.insecure_registry);
+    let releases = releases(workspace, &client, arguments.output.registry.registry.as_ref())?;
     let line = match &arguments.branch {
         Some(branch) => branch_tag(branch),
         None => {

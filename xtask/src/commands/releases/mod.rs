@@ -10,10 +10,11 @@ use camino::Utf8Path;
 
 use super::Outcome;
 use super::chosen_release::{named, releases};
+use super::environments::own_client;
 use crate::cli::{RegistryOptions, ReleasesCommand};
 use crate::gather::workspace::Workspace;
 use crate::image::reference::Digest;
-use crate::registry::{Client, Credentials, StoredRelease};
+use crate::registry::StoredRelease;
 
 /// Runs one of the subcommands.
 pub(crate) fn run(manifest: Option<&Utf8Path>, command: &ReleasesCommand) -> Result<Outcome> {
@@ -27,24 +28,12 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, command: &ReleasesCommand) -> Res
 
 /// The release of this name, in the registry of the options.
 fn one(workspace: &Workspace, name: &str, options: &RegistryOptions) -> Result<StoredRelease> {
-    let client = client(options);
+    let client = own_client(&options.insecure_registry);
     let releases = releases(workspace, &client, options.registry.as_ref())?;
     named(workspace, &releases, name, &options.insecure_registry)
-}
-
-fn client(options: &RegistryOptions) -> Client {
-    Client::new(Credentials::from_environment()).allowing_plain_http(options.insecure_registry.clone())
 }
 
 /// The first twelve digits of a digest, for tables: enough for people to tell them apart.
 fn short(digest: &Digest) -> String {
     digest.hex()[..12].to_owned()
-}
-
-/// A table of markdown.
-fn markdown_table(header: &[&str], rows: &[Vec<String>]) -> String {
-    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
-    let header: Vec<String> = header.iter().map(ToString::to_string).collect();
-    let rule: Vec<String> = header.iter().map(|_| "---".to_owned()).collect();
-    rows.iter().fold(line(&header) + &line(&rule), |text, row| text + &line(row))
 }

@@ -4,9 +4,9 @@ use anyhow::Result;
 use camino::Utf8Path;
 use serde_json::json;
 
-use super::{markdown_table, one};
+use super::one;
 use crate::cli::ReleaseShowArgs;
-use crate::commands::table::{bytes, table};
+use crate::commands::table::{bytes, markdown_table, table};
 use crate::commands::{Outcome, print};
 use crate::gather::workspace::Workspace;
 use crate::registry::StoredRelease;
@@ -16,8 +16,8 @@ const HEADER: [&str; 5] = ["COMPONENT", "VERSION", "SIZE", "PLATFORMS", "IMAGE"]
 /// Prints the release.
 pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &ReleaseShowArgs) -> Result<Outcome> {
     let workspace = Workspace::load(manifest, &[])?;
-    let found = one(&workspace, &arguments.release, &arguments.registry)?;
-    let text = match (arguments.json, arguments.markdown) {
+    let found = one(&workspace, &arguments.release, &arguments.output.registry)?;
+    let text = match (arguments.output.json, arguments.output.markdown) {
         (true, _) => serde_json::to_string_pretty(&json!({ "digest": found.digest, "release": found.release }))? + "\n",
         (_, true) => markdown(&found),
         _ => plain(&found),
@@ -33,7 +33,7 @@ fn plain(found: &StoredRelease) -> String {
 
 fn markdown(found: &StoredRelease) -> String {
     let lines: String = facts(found).into_iter().map(|(name, value)| format!("- {name}: `{value}`\n")).collect();
-    format!("{lines}\n{}", markdown_table(&HEADER.map(str::to_lowercase).each_ref().map(String::as_str), &rows(found)))
+    format!("{lines}\n{}", markdown_table(&HEADER, &rows(found)))
 }
 
 fn facts(found: &StoredRelease) -> Vec<(&'static str, String)> {

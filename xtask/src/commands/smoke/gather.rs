@@ -11,7 +11,7 @@ use cargo_metadata::Metadata;
 use crate::cli::SmokeArgs;
 use crate::cluster::Kubectl;
 use crate::commands::chosen_release::instead_of;
-use crate::commands::environments::{client_of, named_environment};
+use crate::commands::environments::{client_of, named_environment, own_client};
 use crate::commands::manifests::files::Manifests;
 use crate::commands::manifests::{self, placeholder_variable};
 use crate::errors::hinted;
@@ -21,7 +21,7 @@ use crate::image::record::DigestRecord;
 use crate::kubernetes::image_owners::Repositories;
 use crate::kubernetes::smoke::expected_images::{Expectations, Place, places};
 use crate::kubernetes::smoke::selection::Selection;
-use crate::registry::{Client, Credentials};
+use crate::registry::Client;
 use crate::system::{cargo, process};
 use crate::workspace::settings::{WorkspaceSettings, workspace_settings};
 
@@ -60,7 +60,7 @@ pub(super) fn gather(manifest: Option<&Utf8Path>, arguments: &SmokeArgs, deadlin
     let insecure = &arguments.insecure_registry;
     let client = match &place {
         Some(environment) => client_of(environment, insecure),
-        None => Client::new(Credentials::from_environment()).allowing_plain_http(insecure.clone()),
+        None => own_client(insecure),
     };
     let (context, namespace) = place.map(|place| (place.context, place.namespace)).unwrap_or_default();
     let context = arguments.context.as_ref().or(context.as_ref());
