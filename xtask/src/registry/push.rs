@@ -57,7 +57,7 @@ impl Client {
             let mut request = ApiRequest::new(Method::PUT, target, PUSH, format!("manifests/{selector}"));
             request.headers.push(("Content-Type", media_type.to_owned()));
             request.body = bytes;
-            let response = self.send(&request, &mut self.attempts())?;
+            let response = self.attempts().run(|attempts| self.send(&request, attempts).map_err(manifest_refused))?;
             check_stored_digest(&response, &digest)?;
             drain(response);
             Ok(())
@@ -235,6 +235,16 @@ impl Client {
                 false => anyhow::Error::new(error).context(format!("`{}` refuses the upload", redacted(session))),
             })),
         }
+    }
+}
+
+/// A manifest's digest is of the very bytes that are sent, so what says that it is another's passes: distribution
+/// answers so while another publisher of the same blob rewrites the file that links it (`link`, empty for a moment).
+fn manifest_refused(error: anyhow::Error) -> Failure {
+    let answer = error.downcast_ref::<ApiError>();
+    match answer.is_some_and(|answer| answer.code.as_deref() == Some("DIGEST_INVALID")) {
+        true => Failure::Transient(error, None),
+        false => error.into(),
     }
 }
 

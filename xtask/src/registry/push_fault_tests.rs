@@ -47,6 +47,20 @@ fn passing_faults_of_any_request_are_survived() {
 }
 
 #[test]
+fn a_link_that_another_publisher_rewrites_is_survived() {
+    let is_manifest_put = |seen: &Seen| seen.method == "PUT" && seen.path.contains("/manifests/");
+    let rewritten = || Answer::new(400, error("DIGEST_INVALID", "provided digest did not match uploaded content"));
+    survives(is_manifest_put, rewritten);
+
+    let answers = Registry::default();
+    let server = Server::start(move |seen| if is_manifest_put(seen) { rewritten() } else { answers.answer(seen) });
+    let (memory, image) = one_image();
+    let refused = push(&client(), (&memory, &image), &target(&server), &[]).unwrap_err();
+    assert!(format!("{refused:#}").contains("DIGEST_INVALID"), "{refused:#}");
+    assert_eq!(count(&server, "PUT /v2/acme/app/manifests/", ""), 5);
+}
+
+#[test]
 fn each_request_of_a_blob_has_tries_of_its_own() {
     let registry = Registry::default();
     let answers = registry.clone();
