@@ -224,6 +224,11 @@ impl Git {
         Some(name.strip_prefix("origin/").unwrap_or(&name).to_owned())
     }
 
+    /// The address of the remote `origin`, as it was given: it may hold a secret.
+    pub(crate) fn origin(&self) -> Option<String> {
+        self.line(&["config", "--get", "remote.origin.url"])
+    }
+
     /// What git prints, where failing means that there is no such thing.
     fn line(&self, arguments: &[&str]) -> Option<String> {
         let shell = process::shell_in(&self.root).ok()?;

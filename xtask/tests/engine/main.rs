@@ -35,6 +35,7 @@ mod smoke_table;
 mod smoke_workloads;
 mod stage;
 mod staleness;
+mod toolchain;
 
 #[path = "../support/engine.rs"]
 mod parts;

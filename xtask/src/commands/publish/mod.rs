@@ -6,6 +6,7 @@ pub(crate) mod before;
 pub(crate) mod finish;
 pub(crate) mod lookup;
 pub(crate) mod plan;
+pub(crate) mod refusal;
 mod rehearse;
 mod release;
 mod report;
@@ -29,8 +30,9 @@ use super::{Outcome, print};
 use crate::cli::{DockerBuildArgs, PublishArgs};
 use crate::errors::hinted;
 use crate::gather::ci::CiState;
+use crate::gather::origin::left_out_owner;
 use crate::gather::record;
-use crate::gather::repositories::repositories;
+use crate::gather::repositories::{own_registry, repositories};
 use crate::gather::workspace::Workspace;
 use crate::image::part::{Part, PartImage, PartPlatform};
 use crate::image::record::{DigestRecord, RecordedImage};
@@ -62,6 +64,11 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &PublishArgs) -> Resul
         progress.say(&format!("{name}: affected ({reason})"));
     }
     check_versions(&workspace, &ci.reference, &chosen.components, &progress)?;
+    let registry =
+        arguments.registry.registry.clone().map_or_else(|| own_registry(&workspace.packages.settings), Ok)?;
+    if let Some((why, hint)) = left_out_owner(&workspace, &registry) {
+        progress.warn(&hinted(why, hint));
+    }
     let names: Vec<String> = chosen.components.iter().map(|component| component.name.clone()).collect();
     let repositories = repositories(&workspace, arguments.registry.registry.as_ref())?;
     let (published, others): (Vec<_>, Vec<_>) = repositories.into_iter().partition(|(name, _)| names.contains(name));
@@ -79,6 +86,8 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &PublishArgs) -> Resul
     let mut build = build::plan::plan(&workspace, chosen.components, &arguments.options, false, machine, &progress)?;
     build.is_strict = true;
     if let Some(why) = why_not {
+        let tags: Vec<_> = tags.all.iter().map(|tag| format!("`{}`", tag.tag)).collect();
+        let why = format!("{why}: images are built and not pushed\ntheir tags would be {}", tags.join(", "));
         return rehearse::build_only(build, &why, &rehearsed, arguments.dry_run, &progress);
     }
     // What is hashed by now is what the tags say it is: neither commit nor edits came in between.
