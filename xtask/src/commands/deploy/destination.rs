@@ -5,10 +5,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
-use clap::Parser;
 
 use super::note_unproven;
-use crate::cli::{Cli, Command, DeployOptions};
+use crate::cli::{DeployOptions, SmokeArgs};
 use crate::cluster::Kubectl;
 use crate::cluster::lease::{self, Lease};
 use crate::commands::chosen_release::{numbered, releases_in};
@@ -43,7 +42,7 @@ pub(super) struct Destination {
     /// The tag of the release that it was last proven to run.
     pub(super) marker: Tag,
     /// What smoke is run with.
-    arguments: Vec<String>,
+    smoke: SmokeArgs,
 }
 
 impl Destination {
@@ -58,14 +57,17 @@ impl Destination {
         workspace.packages.settings = settings;
         environment.context = options.context.clone().or(environment.context);
         let client = client_of(&environment, &options.insecure_registry);
-        let timeout = format!("{}s", options.timeout.as_secs().max(1));
-        let mut arguments: Vec<String> =
-            ["smoke", "--apply", "--env", name, "--timeout", &timeout].map(str::to_owned).into();
-        let insecure = options.insecure_registry.iter();
-        arguments.extend(insecure.flat_map(|host| ["--insecure-registry".to_owned(), host.to_string()]));
-        arguments.extend(options.context.iter().flat_map(|context| ["--context".to_owned(), context.clone()]));
+        let smoke = SmokeArgs {
+            apply: true,
+            env: Some(name.to_owned()),
+            timeout: Duration::from_secs(options.timeout.as_secs().max(1)),
+            insecure_registry: options.insecure_registry.clone(),
+            context: options.context.clone(),
+            json: options.json,
+            ..SmokeArgs::default()
+        };
         let marker = deployed_tag(name)?;
-        Ok(Destination { workspace, environment, client, marker, arguments })
+        Ok(Destination { workspace, environment, client, marker, smoke })
     }
 
     /// The releases in its registry.
@@ -131,7 +133,16 @@ impl Destination {
         let tags = [deploying_tag(&self.environment.name)?].into_iter().chain(self.number(&releases, found)?);
         let tags = tags.chain([self.marker.clone()]);
         let tags: String = tags.map(|tag| format!("tag    {}:{tag}\n", releases.repository.name())).collect();
-        Ok(format!("{pinned}run    cargo xtask {}\n{tags}", self.arguments.join(" ")))
+        Ok(format!("{pinned}run    {}\n{tags}", self.shown_smoke()))
+    }
+
+    /// Smoke's command line, as people would write it.
+    fn shown_smoke(&self) -> String {
+        let SmokeArgs { timeout, insecure_registry, context, .. } = &self.smoke;
+        let insecure = insecure_registry.iter().map(|host| format!(" --insecure-registry {host}")).collect::<String>();
+        let context = context.iter().map(|context| format!(" --context {context}")).collect::<String>();
+        let name = &self.environment.name;
+        format!("cargo xtask smoke --apply --env {name} --timeout {}s{insecure}{context}", timeout.as_secs())
     }
 
     /// The tag that a release gets as the next deployment, unless it was the last one.
@@ -147,7 +158,7 @@ impl Destination {
     ///
     /// # Errors
     /// It does not, or nobody can tell.
-    pub(super) fn prove(&self, found: &StoredRelease, options: &DeployOptions) -> Result<()> {
+    pub(super) fn prove(&self, found: &StoredRelease) -> Result<()> {
         let record = found.release.record();
         let name = &self.environment.name;
         // Whatever becomes of it: a rollback must know that this was tried.
@@ -158,13 +169,8 @@ impl Destination {
         }
         let applied = self.applied()?;
         self.check_applied(&applied, &record)?;
-        let json = options.json.then(|| "--json".to_owned());
-        let words = std::iter::once("cargo xtask".to_owned()).chain(self.arguments.iter().cloned()).chain(json);
-        let Command::Smoke(arguments) = Cli::try_parse_from(words).context("smoke's own arguments")?.command else {
-            bail!("smoke's own arguments")
-        };
         let manifest = self.workspace.root().join("Cargo.toml");
-        if let Outcome::Failed = smoke::run(Some(&manifest), &arguments)? {
+        if let Outcome::Failed = smoke::run(Some(&manifest), &self.smoke)? {
             bail!("smoke failed");
         }
         ensure!(self.applied()? == applied, "the manifests changed meanwhile, so nobody knows what was proven");

@@ -38,7 +38,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &DeployArgs) -> Result
     let held = target.lock()?;
     let marked = target.releases()?.digest(&target.marker)?;
     let brought = copy::bring(&target, &chosen, &source, &progress)?;
-    let failed = match target.prove(&brought, options) {
+    let failed = match target.prove(&brought) {
         Ok(()) => return target.mark(&brought, marked.as_ref(), &held, &progress).map(|()| Outcome::Done),
         Err(error) => error,
     };
@@ -58,7 +58,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &DeployArgs) -> Result
     eprint!("{}", shown(&failed));
     progress.say(&format!("{environment}: going back to {}", described(&marked)));
     note_other_commit(&target, &marked, &progress)?;
-    target.prove(&marked, options).with_context(|| format!("`{environment}` is not proven to be back"))?;
+    target.prove(&marked).with_context(|| format!("`{environment}` is not proven to be back"))?;
     bail!("the release was not proven in `{environment}`, which runs again what it ran before")
 }
 
@@ -104,7 +104,7 @@ pub(crate) fn rollback(manifest: Option<&Utf8Path>, arguments: &RollbackArgs) ->
         print(&target.plan(&wanted)?)?;
         return Ok(Outcome::Done);
     };
-    target.prove(&wanted, options).map_err(|error| not_back(error, environment, &marked))?;
+    target.prove(&wanted).map_err(|error| not_back(error, environment, &marked))?;
     target.mark(&wanted, Some(&marked.digest), &held, &progress)?;
     Ok(Outcome::Done)
 }
