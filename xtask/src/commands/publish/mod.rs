@@ -32,6 +32,7 @@ use crate::gather::ci::CiState;
 use crate::gather::record;
 use crate::gather::repositories::repositories;
 use crate::gather::workspace::Workspace;
+use crate::image::build_number::NUMBER_FILE;
 use crate::image::part::{Part, PartImage, PartPlatform};
 use crate::image::record::{DigestRecord, RecordedImage};
 use crate::image::reference::{ImageReference, Tag};
@@ -251,7 +252,8 @@ pub(crate) fn ci_state(workspace: &Workspace) -> Result<CiState> {
     let elsewhere = workspace.packages.settings.environments.values().flat_map(|environment| &environment.manifests);
     let own =
         own.chain(elsewhere.map(ManifestSource::path)).chain(manifests.files.iter().map(|file| file.path.as_path()));
-    CiState::gather(workspace.root(), &own.chain([Utf8Path::new(OUTPUT)]).collect::<Vec<_>>())
+    let written = [OUTPUT, NUMBER_FILE].map(Utf8Path::new);
+    CiState::gather(workspace.root(), &own.chain(written).collect::<Vec<_>>())
 }
 
 /// The tags of this build.
@@ -263,6 +265,7 @@ pub(crate) fn tags(workspace: &Workspace, ci: &CiState, asked: &[Tag]) -> Result
         reference: &ci.reference,
         sha_template: &settings.sha_tag,
         latest_is_release: settings.latest == Latest::Release,
+        has_build_numbers: settings.environments.values().any(|environment| environment.build_number),
         extra: asked,
         mutable: &settings.mutable_tags,
     };
