@@ -213,10 +213,10 @@ impl Publication<'_> {
     /// # Errors
     /// Tags that cannot be set, files that cannot be written, manifests that cannot be pinned.
     pub(crate) fn finish(self, client: &Client, published: Vec<Published>, progress: &Progress) -> Result<Outcome> {
+        let (fresh, compared) = (finish::record(&published, self.tags), self.before.compared());
+        finish::check_growth(self.workspace, &fresh, &compared)?;
         finish::tag(client, &published, self.tags, progress)?;
-        let fresh = finish::record(&published, self.tags).images;
-        let record = self.write_release(&fresh, progress)?.release.record();
-        let compared = self.before.compared();
+        let record = self.write_release(&fresh.images, progress)?.release.record();
         finish::write(self.workspace, self.path, &record, &compared, self.tags, self.asked, progress)?;
         print(&report::published(&record, &compared, self.as_json)?)?;
         eprintln!("wrote {}", self.path);
