@@ -228,7 +228,7 @@ pub(crate) fn instead_of(
         Some(name) => deployed(workspace, name, insecure)
             .and_then(|found| found.map_err(|why| anyhow!(why)))
             .map(|found| (found, format!("that `{name}` runs"))),
-        None => of_own_registry(workspace, insecure),
+        None => of_own_registry(workspace, None, insecure),
     };
     let (found, whose) = found.map_err(|cause| record::missing(path, Some(cause)))?;
     eprintln!("no digest record here; taken from the release {whose}");
@@ -248,9 +248,30 @@ fn last_number(workspace: &Workspace, name: &str, found: &StoredRelease, insecur
     Ok(build_numbers(&releases)?.get(&found.digest).and_then(|all| all.last().copied()))
 }
 
-fn of_own_registry(workspace: &Workspace, insecure: &[Registry]) -> Result<(StoredRelease, String)> {
+/// The digest record of the release of what is checked out, in `registry` or the workspace's, since there is no file at
+/// `path`. Says which.
+///
+/// # Errors
+/// As [`instead_of`].
+pub(crate) fn instead_in(
+    path: &Utf8Path,
+    workspace: &Workspace,
+    registry: Option<&Registry>,
+    insecure: &[Registry],
+) -> Result<DigestRecord> {
+    let found = of_own_registry(workspace, registry, insecure);
+    let (found, whose) = found.map_err(|cause| record::missing(path, Some(cause)))?;
+    eprintln!("no digest record here; taken from the release {whose}");
+    Ok(found.release.record())
+}
+
+fn of_own_registry(
+    workspace: &Workspace,
+    registry: Option<&Registry>,
+    insecure: &[Registry],
+) -> Result<(StoredRelease, String)> {
     let client = own_client(insecure);
-    let releases = releases(workspace, &client, None)?;
+    let releases = releases(workspace, &client, registry)?;
     let ci = CiState::gather(workspace.root(), &[])?;
     let name = releases.repository.name();
     of_checkout(workspace, &releases, &ci)?.with_context(|| format!("`{name}` has no release of what is checked out"))
