@@ -63,7 +63,7 @@ pub(crate) fn check_growth(workspace: &Workspace, fresh: &DigestRecord, previous
     interrupt::forget_notes();
     bail!(hinted(
         format!("{}\nno tag was set, and the digest record is as it was", lines.join("\n")),
-        "to accept it, raise `error` of `max-growth` in the member's `Cargo.toml`: nothing is built or pushed again"
+        "to accept it, raise `error` of `max-growth` in the member's `Cargo.toml`"
     ))
 }
 
