@@ -3,6 +3,7 @@
 //! Pure: nothing here touches files, processes, the environment, the clock or the network.
 
 pub(crate) mod assembled;
+pub(crate) mod build_number;
 pub(crate) mod deployment;
 pub(crate) mod entry;
 pub(crate) mod labels;

@@ -12,7 +12,7 @@ use super::environments::EnvironmentSettings;
 use super::manifest_settings::ManifestSource;
 use super::names::did_you_mean;
 use super::repository_template::check_template;
-use super::sizes::{ByteSize, Percentage};
+use super::sizes::{ByteSize, Growth};
 use super::smoke::SmokeSettings;
 use crate::errors::hinted;
 use crate::image::platform::Platform;
@@ -230,8 +230,8 @@ pub(crate) struct PackageSettings {
     pub(crate) build_packages: Vec<String>,
     /// Budget of the compressed image, e.g. `20 MiB`.
     pub(crate) max_size: Option<ByteSize>,
-    /// How much larger than in the branch's release the image may be before a publication warns, e.g. `10%`.
-    pub(crate) max_growth: Option<Percentage>,
+    /// How much larger than in the branch's release the image may be, e.g. `10%`.
+    pub(crate) max_growth: Option<Growth>,
     /// Variables of the environment that this package's builds may read.
     pub(crate) pass_env: Vec<String>,
 }

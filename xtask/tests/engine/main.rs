@@ -7,6 +7,7 @@
 
 mod adopted;
 mod bases;
+mod build_numbers;
 mod chain;
 mod context;
 mod deploy;

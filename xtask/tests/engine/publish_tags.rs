@@ -232,6 +232,38 @@ fn an_image_that_grows_too_much_is_said_wherever_it_is_published() {
 
 #[test]
 #[ignore = "needs docker-registry and skopeo"]
+fn an_image_that_must_not_grow_so_much_moves_no_tag() {
+    let registry = Registry::start();
+    let project = Project::new(&registry.host, "bloat", &["one"], "");
+    let limit = |limit: &str| format!("max-growth = {{ error = \"{limit}\" }}\n");
+    project.append("one/Cargo.toml", &format!("[package.metadata.docker]\n{}", limit("10%")));
+    project.commit("limit");
+    project.publish("").ok();
+    let (old, record) = (project.recorded("one"), project.read(RECORD));
+    let text: String = (0..400_000_u32).map(|at| format!("{:x}", at.wrapping_mul(2_654_435_761))).collect();
+    project.write("one/big.bin", &text);
+    project.write("one/src/main.rs", "fn main() {\n    println!(\"{}\", include_str!(\"../big.bin\"));\n}\n");
+    project.commit("larger");
+    let summary = project.beside("summary.md");
+    let failed = project.publish("").env("GITHUB_STEP_SUMMARY", &summary).fails();
+    failed
+        .says("error: `one` grew by ")
+        .says("more than its `max-growth` of 10%\nno tag was set")
+        .says("::error::`one`");
+    let summary = std::fs::read_to_string(summary).expect("a summary");
+    assert!(summary.contains("## Not published\n\n> [!CAUTION]\n> `one` grew by "), "{summary}");
+    let repository = project.repository("one");
+    assert_eq!((registry.digest(&repository, "main"), project.read(RECORD)), (old, record));
+    assert!(!registry.tags(&repository).contains(&project.sha_tag()));
+    // As it is, it stays refused; accepted is where it is reviewed.
+    project.publish("").fails().says("no tag was set");
+    project.replace("one/Cargo.toml", &limit("10%"), &limit("900%")).commit("accepted");
+    project.publish("").ok();
+    assert_eq!(registry.digest(&repository, "main"), project.recorded("one"));
+}
+
+#[test]
+#[ignore = "needs docker-registry and skopeo"]
 fn a_commit_that_another_compiler_published_is_told_from_another_image() {
     let registry = Registry::start();
     let project = Project::new(&registry.host, "other-compiler", &["one"], "");

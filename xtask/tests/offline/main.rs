@@ -26,6 +26,7 @@ mod publish;
 mod purity;
 mod registry_interrupts;
 mod registry_list;
+mod releases_diff;
 mod repeatable;
 mod revisions;
 mod sandbox;

@@ -34,6 +34,7 @@ use crate::gather::origin::left_out_owner;
 use crate::gather::record;
 use crate::gather::repositories::{own_registry, repositories};
 use crate::gather::workspace::Workspace;
+use crate::image::build_number::NUMBER_FILE;
 use crate::image::part::{Part, PartImage, PartPlatform};
 use crate::image::record::{DigestRecord, RecordedImage};
 use crate::image::reference::{ImageReference, Tag};
@@ -221,10 +222,10 @@ impl Publication<'_> {
     /// # Errors
     /// Tags that cannot be set, files that cannot be written, manifests that cannot be pinned.
     pub(crate) fn finish(self, client: &Client, published: Vec<Published>, progress: &Progress) -> Result<Outcome> {
+        let (fresh, compared) = (finish::record(&published, self.tags), self.before.compared());
+        finish::check_growth(self.workspace, &fresh, &compared)?;
         finish::tag(client, &published, self.tags, progress)?;
-        let fresh = finish::record(&published, self.tags).images;
-        let record = self.write_release(&fresh, progress)?.release.record();
-        let compared = self.before.compared();
+        let record = self.write_release(&fresh.images, progress)?.release.record();
         finish::write(self.workspace, self.path, &record, &compared, self.tags, self.asked, progress)?;
         print(&report::published(&record, &compared, self.as_json)?)?;
         eprintln!("wrote {}", self.path);
@@ -260,7 +261,8 @@ pub(crate) fn ci_state(workspace: &Workspace) -> Result<CiState> {
     let elsewhere = workspace.packages.settings.environments.values().flat_map(|environment| &environment.manifests);
     let own =
         own.chain(elsewhere.map(ManifestSource::path)).chain(manifests.files.iter().map(|file| file.path.as_path()));
-    CiState::gather(workspace.root(), &own.chain([Utf8Path::new(OUTPUT)]).collect::<Vec<_>>())
+    let written = [OUTPUT, NUMBER_FILE].map(Utf8Path::new);
+    CiState::gather(workspace.root(), &own.chain(written).collect::<Vec<_>>())
 }
 
 /// The tags of this build.
@@ -272,6 +274,7 @@ pub(crate) fn tags(workspace: &Workspace, ci: &CiState, asked: &[Tag]) -> Result
         reference: &ci.reference,
         sha_template: &settings.sha_tag,
         latest_is_release: settings.latest == Latest::Release,
+        has_build_numbers: settings.environments.values().any(|environment| environment.build_number),
         extra: asked,
         mutable: &settings.mutable_tags,
     };
