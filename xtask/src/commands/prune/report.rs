@@ -1,11 +1,13 @@
 //! The plan as a table, and as JSON.
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use serde_json::json;
 
 use crate::commands::table::{age, bytes, table};
 use crate::image::prune::{Kept, RepositoryPlan};
-use crate::image::reference::Tag;
+use crate::image::reference::{Digest, Tag};
 
 const HEADER: [&str; 5] = ["", "TAGS", "DIGEST", "SIZE", "AGE"];
 
@@ -37,28 +39,28 @@ fn of_repository(plan: &RepositoryPlan, now: i64) -> String {
     if !rows.is_empty() {
         text.push_str(&table(header, &rows));
     }
-    text.push_str(&grouped("untag", "the image stays", &plan.untagged));
-    text.push_str(&grouped("keep", "kept", &plan.kept));
+    text.push_str(&grouped("untag", "THE IMAGE STAYS", &plan.untagged));
+    text.push_str(&grouped("keep", "WHY", &plan.kept));
     text + "\n"
 }
 
-/// A line for each image and reason.
+/// A line for each image.
 fn grouped(what: &str, word: &str, all: &[Kept]) -> String {
-    let mut rows: Vec<(&Kept, Vec<&Tag>)> = Vec::new();
+    let mut images: BTreeMap<&Digest, (Vec<&Tag>, Vec<&str>)> = BTreeMap::new();
     for one in all {
-        match rows.iter_mut().find(|(first, _)| first.digest == one.digest && first.why == one.why) {
-            Some((_, tags)) => tags.push(&one.tag),
-            None => rows.push((one, vec![&one.tag])),
+        let (tags, reasons) = images.entry(&one.digest).or_default();
+        tags.push(&one.tag);
+        if !reasons.contains(&one.why.as_str()) {
+            reasons.push(&one.why);
         }
     }
-    if rows.is_empty() {
-        return String::new();
-    }
-    let rows: Vec<Vec<String>> = rows
+    let rows: Vec<Vec<String>> = images
         .into_iter()
-        .map(|(one, tags)| vec![what.to_owned(), joined(tags), one.digest.hex()[..12].to_owned(), one.why.clone()])
+        .map(|(digest, (tags, reasons))| {
+            vec![what.to_owned(), joined(tags), digest.hex()[..12].to_owned(), reasons.join("; ")]
+        })
         .collect();
-    table(&["", "TAGS", "DIGEST", &word.to_uppercase()], &rows)
+    if rows.is_empty() { String::new() } else { table(&["", "TAGS", "DIGEST", word], &rows) }
 }
 
 fn joined<'a>(tags: impl IntoIterator<Item = &'a Tag>) -> String {
