@@ -106,7 +106,8 @@ fn refused(error: Error, reference: &ImageReference) -> Error {
     let answer = error.downcast_ref::<ApiError>();
     let code = answer.and_then(|answer| answer.code.as_deref());
     let what = format!("cannot delete `{reference}`");
-    if code == Some("UNSUPPORTED") && reference.tag.is_none() || status_of(&error) == Some(405) {
+    // A tag that is not deleted by its name is, with a manifest.
+    if reference.tag.is_none() && (code == Some("UNSUPPORTED") || status_of(&error) == Some(405)) {
         let hint = "Docker's registry deletes with `storage: { delete: { enabled: true } }` in its configuration \
                     (REGISTRY_STORAGE_DELETE_ENABLED=true); others by their own API or rules alone";
         return hinted_cause(error, format!("the registry forbids deletes: {what}"), hint);
