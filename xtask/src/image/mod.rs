@@ -11,6 +11,7 @@ pub(crate) mod manifest;
 pub(crate) mod part;
 pub(crate) mod platform;
 pub(crate) mod promotion;
+pub(crate) mod prune;
 pub(crate) mod record;
 pub(crate) mod reference;
 pub(crate) mod release;

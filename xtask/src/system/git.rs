@@ -138,7 +138,17 @@ impl Git {
 
     /// The subjects of those of `commits` that are here.
     pub(crate) fn subjects(&self, commits: &[&str]) -> BTreeMap<String, String> {
-        let mut arguments = vec!["log", "--no-walk", "--ignore-missing", "--no-show-signature", "--format=%H %s"];
+        self.of_each("--format=%H %s", commits)
+    }
+
+    /// When those of `commits` that are here were made, unix seconds.
+    pub(crate) fn times(&self, commits: &[&str]) -> BTreeMap<String, i64> {
+        let times = self.of_each("--format=%H %ct", commits).into_iter();
+        times.filter_map(|(commit, time)| Some((commit, time.parse().ok()?))).collect()
+    }
+
+    fn of_each(&self, format: &str, commits: &[&str]) -> BTreeMap<String, String> {
+        let mut arguments = vec!["log", "--no-walk", "--ignore-missing", "--no-show-signature", format];
         // Without a commit, git would take HEAD.
         arguments.extend(commits);
         let text = if commits.is_empty() { None } else { self.line(&arguments) };

@@ -17,6 +17,7 @@ use super::smoke::SmokeSettings;
 use crate::errors::hinted;
 use crate::image::platform::Platform;
 use crate::image::promotion::LOCAL;
+use crate::image::prune::KeepPolicy;
 
 /// How executables are linked, and so which target they are built for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -102,6 +103,8 @@ pub(crate) struct WorkspaceSettings {
     pub(crate) environments: BTreeMap<String, EnvironmentSettings>,
     /// What `smoke` does without being told.
     pub(crate) smoke: SmokeSettings,
+    /// What `prune` keeps.
+    pub(crate) prune: KeepPolicy,
     /// CI runner per platform, for `matrix`.
     pub(crate) runners: BTreeMap<Platform, String>,
     /// Variables of the environment that builds may read, beside those that every build may.
@@ -196,6 +199,7 @@ impl Default for WorkspaceSettings {
             image_paths: Vec::new(),
             environments: BTreeMap::new(),
             smoke: SmokeSettings::default(),
+            prune: KeepPolicy::default(),
             runners: BTreeMap::new(),
             pass_env: Vec::new(),
             sandbox: SandboxMode::Auto,
@@ -254,6 +258,7 @@ const WORKSPACE_KEYS: &[&str] = &[
     "image-paths",
     "environments",
     "smoke",
+    "prune",
     "runners",
     "pass-env",
     "sandbox",

@@ -21,6 +21,7 @@ mod names;
 mod others;
 mod platforms;
 mod promote;
+mod prune;
 mod publish;
 mod publish_auth;
 mod publish_faults;

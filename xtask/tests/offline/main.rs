@@ -22,6 +22,7 @@ mod nested;
 mod promote;
 mod property;
 mod proxies;
+mod prune;
 mod publish;
 mod purity;
 mod registry_interrupts;
