@@ -15,10 +15,13 @@ use crate::image::root_files::root_files;
 /// The compressor has a name of its own, and the root files a digest.
 const FORMAT: u32 = 1;
 
+/// As [`FORMAT`], of images on a base: what changes these alone leaves those on `scratch` as they are.
+const FORMAT_ON_A_BASE: u32 = 2;
+
 /// What of the assembler decides an image, by name. Root files are on `scratch` alone.
 pub(crate) fn assembler_identity(has_base: bool) -> Vec<(String, String)> {
     let mut identity = vec![
-        ("assembler format".to_owned(), FORMAT.to_string()),
+        ("assembler format".to_owned(), if has_base { FORMAT_ON_A_BASE } else { FORMAT }.to_string()),
         ("assembler compressor".to_owned(), COMPRESSOR.to_owned()),
     ];
     if !has_base {

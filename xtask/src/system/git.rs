@@ -103,14 +103,14 @@ impl Git {
         path.strip_prefix(&self.prefix).map_or_else(|| self.top.join(path), Utf8PathBuf::from)
     }
 
-    /// The commits after `base` that changed a manifest, the lock file, cargo's configuration or something in
+    /// The commits after `base` that changed a manifest, a lock file, cargo's configuration or something in
     /// `folders`, newest first.
     pub(crate) fn manifest_commits_since(&self, base: &Commit, folders: &[Utf8PathBuf]) -> Result<Vec<Commit>> {
         let shell = process::shell_in(&self.root)?;
         let range = format!("{}..HEAD", base.hash);
         let text = process::read(cmd!(
             shell,
-            "git log --no-show-signature --format=%H:%ct {range} -- Cargo.lock :(glob)**/Cargo.toml .cargo {folders...}"
+            "git log --no-show-signature --format=%H:%ct {range} -- Cargo.lock images.lock :(glob)**/Cargo.toml .cargo {folders...}"
         ))?;
         text.lines().map(parse_commit).collect()
     }
@@ -147,7 +147,7 @@ impl Git {
         Ok(text.lines().filter_map(hash_and_subject).collect())
     }
 
-    /// A text that is the same for two commits whose manifests, lock file, cargo settings and `folders` are.
+    /// A text that is the same for two commits whose manifests, lock files, cargo settings and `folders` are.
     pub(crate) fn manifests_key(&self, commit: &str, folders: &[Utf8PathBuf]) -> Result<String> {
         let shell = process::shell_in(&self.root)?;
         let listing = process::read(cmd!(shell, "git ls-tree -r --full-name {commit}"))?;
@@ -157,8 +157,9 @@ impl Git {
             if folders.iter().any(|folder| self.seen_from_root(path).starts_with(folder)) {
                 return true;
             }
-            ["Cargo.toml", "Cargo.lock", "config.toml", "config", "rust-toolchain", "rust-toolchain.toml"]
-                .contains(&name)
+            let files = ["Cargo.toml", "Cargo.lock", "config.toml", "config", "rust-toolchain", "rust-toolchain.toml"];
+            files.contains(&name)
+                || name == "images.lock"
                 // Targets that cargo finds by their place.
                 || name == "build.rs" || name == "main.rs" || name == "lib.rs"
         };

@@ -7,6 +7,7 @@
 
 mod adopted;
 mod bases;
+mod bases_locked;
 mod chain;
 mod context;
 mod deploy;
