@@ -275,7 +275,7 @@ fn load(
     cache: &Utf8Path,
 ) -> Result<BaseImage> {
     let mut own_digest = digest.clone();
-    let manifest = match AnyManifest::parse(&origin.manifest(&digest)?, "")? {
+    let manifest = match AnyManifest::parse(&origin.manifest(digest)?, "")? {
         AnyManifest::Image(manifest) => manifest,
         AnyManifest::Index(index) => {
             own_digest = pick_platform(&index, platform)?.digest.clone();

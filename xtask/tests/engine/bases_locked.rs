@@ -124,7 +124,7 @@ fn builds_use_what_is_locked_until_it_is_updated() {
     assert!(stale.stdout.contains("stale"), "{}", stale.stdout);
     stale.says(&format!("warning: no setting uses `{host}/builder:1` of `images.lock`"));
     project.run("bases --update").ok();
-    assert!(!project.read("images.lock").contains("builder"));
+    assert!(!project.read("images.lock").contains("/builder:1"));
 }
 
 #[test]
@@ -179,5 +179,12 @@ fn a_builder_image_that_was_made_here_is_left_to_the_engine() {
     let inputs = || project.run("components --inputs --builder docker");
     inputs().ok().says_nothing_of("cannot be looked up");
     docker(&format!("rmi {image}"));
+    let digest = format!("sha256:{}", "7".repeat(64));
+    let lost = project.read("images.lock").replace("local", &digest);
     inputs().fails().says(&format!("`images.lock` leaves `{image}` to the engine"));
+    // One that its registry lost.
+    project.write("images.lock", &lost);
+    let lost =
+        format!("hint: `images.lock` holds `{image}` to a digest that is gone: `cargo xtask bases --update` takes");
+    project.run("docker-build --builder docker").fails().says(&format!("{image}@{digest}")).says(&lost);
 }

@@ -91,10 +91,9 @@ fn verdict(image: &Listed) -> Option<Error> {
             };
             Some(hinted(text, mend()))
         }
-        (State::Unlocked, _) => Some(hinted(
-            format!("`{name}` is not in `{IMAGES_LOCK}`: builds use what it names when they run"),
-            format!("{UPDATE} holds it to a digest"),
-        )),
+        (State::Unlocked, _) => {
+            Some(hinted(format!("`{name}` is not in `{IMAGES_LOCK}`"), format!("{UPDATE} holds it to a digest")))
+        }
         _ => None,
     }
 }
