@@ -143,7 +143,7 @@ fn a_mirror_has_what_its_registry_lost() {
     copied.says(&format!("builds pull from there with `mirror = \"{}/kept\"`", mirror.host));
     let tag = format!("locked-{}", &first["sha256:".len()..][..16]);
     for repository in ["kept/base", "kept/builder"] {
-        assert_eq!(mirror.pull_all(repository), [tag.clone()]);
+        assert_eq!(mirror.pull_all(repository), [tag.as_str()]);
         assert_eq!(mirror.digest(repository, &tag), first);
     }
 

@@ -50,7 +50,7 @@ fn look(client: &Client, image: &mut Listed) -> Result<()> {
                 return Ok(());
             }
             match client.head_manifest(&tagged(reference))? {
-                None => image.state = State::Gone,
+                None => image.state = State::Untagged,
                 Some(found) if found.digest == *digest => image.state = State::Current,
                 Some(found) => *image = moved(client, image, reference, found.digest)?,
             }
@@ -69,9 +69,12 @@ fn moved(client: &Client, image: &Listed, reference: &ImageReference, digest: Di
 fn verdict(image: &Listed) -> Option<Error> {
     let name = &image.image;
     let is_fixed = image.reference.as_ref().is_some_and(|reference| reference.digest.is_some());
-    let mend = || match is_fixed {
-        true => format!("write another digest in `{}`", image.used_as.join("`, `")),
-        false => format!("{UPDATE} takes what the tag names now"),
+    let is_copy = image.place.as_ref().zip(image.reference.as_ref()).is_some_and(|(at, from)| at.name() != from.name());
+    let mend = || match image.state {
+        State::Gone if is_copy => "`cargo xtask bases --mirror` copies it there".to_owned(),
+        State::Untagged => format!("name another in `{}`", image.used_as.join("`, `")),
+        _ if is_fixed => format!("write another digest in `{}`", image.used_as.join("`, `")),
+        _ => format!("{UPDATE} takes what the tag names now"),
     };
     match (image.state, &image.now) {
         (State::Moved, Some(now)) => {
@@ -84,13 +87,9 @@ fn verdict(image: &Listed) -> Option<Error> {
         }
         (State::Gone, _) => {
             let place = image.place.as_ref().map(ImageReference::to_string).unwrap_or_default();
-            let text = match image.created {
-                // Then it was there, and the tag is not.
-                Some(_) => format!("the tag of `{name}` is gone from its registry"),
-                None => format!("`{place}` is gone from its registry"),
-            };
-            Some(hinted(text, mend()))
+            Some(hinted(format!("`{place}` is gone from its registry"), mend()))
         }
+        (State::Untagged, _) => Some(hinted(format!("the tag of `{name}` is gone from its registry"), mend())),
         (State::Unlocked, _) => {
             Some(hinted(format!("`{name}` is not in `{IMAGES_LOCK}`"), format!("{UPDATE} holds it to a digest")))
         }

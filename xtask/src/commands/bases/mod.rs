@@ -70,6 +70,8 @@ enum State {
     Moved,
     /// The registry does not have it.
     Gone,
+    /// The registry has it, and its tag no more.
+    Untagged,
     /// The registry could not be asked.
     Unknown,
 }
@@ -86,6 +88,7 @@ impl State {
             State::Current => "current",
             State::Moved => "moved",
             State::Gone => "gone",
+            State::Untagged => "untagged",
             State::Unknown => "unknown",
         }
     }
