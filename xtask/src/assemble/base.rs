@@ -101,6 +101,7 @@ impl BaseReference {
 pub(crate) struct BaseImage {
     name: String,
     platform: Platform,
+    digest: Digest,
     manifest: Digest,
     config: ConfigFile,
     layers: Vec<Descriptor>,
@@ -142,6 +143,11 @@ impl BaseImage {
 
     pub(crate) fn platform(&self) -> &Platform {
         &self.platform
+    }
+
+    /// The digest of what the reference leads to: an index, where there are several platforms.
+    pub(crate) fn digest(&self) -> &Digest {
+        &self.digest
     }
 
     /// The digest of this platform's manifest.
@@ -268,12 +274,12 @@ fn load(
     platform: &Platform,
     cache: &Utf8Path,
 ) -> Result<BaseImage> {
-    let mut digest = digest.clone();
-    let manifest = match AnyManifest::parse(&origin.manifest(&digest)?, "")? {
+    let mut own_digest = digest.clone();
+    let manifest = match AnyManifest::parse(&origin.manifest(digest)?, "")? {
         AnyManifest::Image(manifest) => manifest,
         AnyManifest::Index(index) => {
-            digest = pick_platform(&index, platform)?.digest.clone();
-            match AnyManifest::parse(&origin.manifest(&digest)?, "")? {
+            own_digest = pick_platform(&index, platform)?.digest.clone();
+            match AnyManifest::parse(&origin.manifest(&own_digest)?, "")? {
                 AnyManifest::Image(manifest) => manifest,
                 AnyManifest::Index(_) => bail!("for `{platform}` it leads to another index"),
             }
@@ -297,7 +303,15 @@ fn load(
     for layer in &layers {
         origin.layer(layer, layout)?;
     }
-    Ok(BaseImage { name: name.to_owned(), platform: own, manifest: digest, config, layers, cache: cache.to_owned() })
+    Ok(BaseImage {
+        name: name.to_owned(),
+        platform: own,
+        digest: digest.clone(),
+        manifest: own_digest,
+        config,
+        layers,
+        cache: cache.to_owned(),
+    })
 }
 
 fn pick_platform<'a>(index: &'a Index, platform: &Platform) -> Result<&'a Descriptor> {

@@ -9,6 +9,7 @@ use super::base::BaseImage;
 use super::layer::{BuiltLayer, LayerSpec, build_layer};
 use super::layout::Layout;
 use crate::image::assembled::{AssembledPlatform, LayerSummary};
+use crate::image::labels::{BASE_DIGEST, BASE_NAME};
 use crate::image::manifest::{
     ConfigFile, ContainerConfig, Descriptor, History, Manifest, OCI_CONFIG, OCI_MANIFEST, RootFs, oci_layer_type,
     to_json,
@@ -171,6 +172,8 @@ fn container_config(ours: &ImageConfig, base: ContainerConfig) -> ContainerConfi
         ports.insert(format!("{port}/tcp"), Value::Object(serde_json::Map::new()));
     }
     let mut labels = base.labels.unwrap_or_default();
+    // The base's own base is not ours.
+    labels.retain(|name, _| ![BASE_NAME, BASE_DIGEST].contains(&name.as_str()));
     labels.extend(ours.labels.clone());
     // The base's `Cmd` holds arguments for the base's entrypoint.
     let (entrypoint, cmd) =

@@ -1,5 +1,6 @@
 //! The command line: clap types, nothing else.
 
+mod bases;
 mod build;
 mod deploy;
 mod digests;
@@ -14,6 +15,7 @@ mod smoke;
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use bases::BasesArgs;
 pub(crate) use build::{BuildOptions, BuilderChoice, DockerBuildArgs, RegistryOptions};
 pub(crate) use deploy::{DeployArgs, DeployOptions, RollbackArgs};
 pub(crate) use digests::{DigestsCommand, LineValue, ShowArgs, VerifyArgs};
@@ -78,6 +80,8 @@ pub(crate) enum Command {
     /// Look into registries.
     #[command(subcommand)]
     Registry(RegistryCommand),
+    /// Base and builder images: list, hold to digests, check for newer ones, mirror.
+    Bases(BasesArgs),
     /// Print the CI matrix as JSON: each platform and the runner that builds it.
     Matrix(MatrixArgs),
     /// Check that the cluster runs exactly the recorded images, ready and healthy, or say why not.

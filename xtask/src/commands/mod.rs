@@ -1,5 +1,6 @@
 //! One file per command: gather, plan, apply, report.
 
+mod bases;
 mod build;
 mod chosen_release;
 mod components;
@@ -60,6 +61,7 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Prune(arguments) => prune::run(manifest, arguments),
         Command::Registry(RegistryCommand::List(arguments)) => registry_list::run(manifest, arguments),
         Command::Releases(command) => releases::run(manifest, command),
+        Command::Bases(arguments) => bases::run(manifest, arguments),
         Command::Matrix(arguments) => matrix::run(manifest, arguments),
         Command::Smoke(arguments) => smoke::run(manifest, arguments),
         Command::Doctor(arguments) => doctor::run(manifest, arguments),

@@ -15,6 +15,7 @@ use super::repository_template::check_template;
 use super::sizes::{ByteSize, Growth};
 use super::smoke::SmokeSettings;
 use crate::errors::hinted;
+use crate::image::images_lock::Mirror;
 use crate::image::platform::Platform;
 use crate::image::promotion::LOCAL;
 use crate::image::prune::KeepPolicy;
@@ -81,6 +82,8 @@ pub(crate) struct WorkspaceSettings {
     pub(crate) features: Vec<String>,
     /// `scratch`, a registry reference, or `oci:PATH`.
     pub(crate) runtime_image: String,
+    /// Where base and builder images of known digest are pulled from.
+    pub(crate) mirror: Option<Mirror>,
     /// Platforms built when `--platform` does not say otherwise.
     pub(crate) platforms: Vec<Platform>,
     /// Binaries that are no component.
@@ -188,6 +191,7 @@ impl Default for WorkspaceSettings {
             linkage: Linkage::GnuStatic,
             features: Vec::new(),
             runtime_image: "scratch".into(),
+            mirror: None,
             platforms: vec!["linux/amd64".parse().expect("a valid platform")],
             exclude: Vec::new(),
             mutable_tags: vec!["dev".into(), "local".into()],
@@ -247,6 +251,7 @@ const WORKSPACE_KEYS: &[&str] = &[
     "linkage",
     "features",
     "runtime-image",
+    "mirror",
     "platforms",
     "exclude",
     "mutable-tags",

@@ -7,6 +7,7 @@
 
 mod adopted;
 mod bases;
+mod bases_locked;
 mod build_numbers;
 mod chain;
 mod context;

@@ -3,6 +3,7 @@
 mod affected;
 mod assets;
 mod bad_input;
+mod bases;
 mod closure;
 mod context;
 mod digests_show;

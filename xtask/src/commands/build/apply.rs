@@ -18,10 +18,11 @@ use crate::assemble::layout::{Layout, SOURCES};
 use crate::commands::table::{bytes, table};
 use crate::compile::engine::Engine;
 use crate::compile::executable::scan;
-use crate::errors::{changed_meanwhile, hinted};
+use crate::errors::{changed_meanwhile, hinted, hinted_cause};
 use crate::gather::workspace::Workspace;
 use crate::image::assembled::AssembledPlatform;
 use crate::image::entry::{Entry, EntryKind, Source};
+use crate::image::images_lock::IMAGES_LOCK;
 use crate::image::manifest::Descriptor;
 use crate::image::platform::Platform;
 use crate::registry::{Client, Credentials};
@@ -69,14 +70,20 @@ pub(crate) fn apply<'p, 'a>(plan: &'p BuildPlan<'a>, progress: &Progress) -> Res
 }
 
 fn bases(plan: &BuildPlan<'_>, layout: &Layout) -> Result<BTreeMap<Platform, BaseImage>> {
-    let Some((reference, digest)) = &plan.base else { return Ok(BTreeMap::new()) };
+    let Some(base) = &plan.base else { return Ok(BTreeMap::new()) };
     let client = Client::new(Credentials::from_environment());
     let cache = plan.workspace.output().join("bases");
-    plan.workspace
-        .platforms
-        .iter()
-        .map(|platform| Ok((platform.clone(), BaseImage::load(layout, reference, digest, platform, &cache, &client)?)))
-        .collect()
+    let load = |platform: &Platform| {
+        let loaded = BaseImage::load(layout, &base.place, &base.digest, platform, &cache, &client);
+        Ok((platform.clone(), if base.is_locked { loaded.map_err(held_by_lock)? } else { loaded? }))
+    };
+    plan.workspace.platforms.iter().map(load).collect()
+}
+
+/// Says whose digest it is that cannot be used.
+fn held_by_lock(error: anyhow::Error) -> anyhow::Error {
+    let hint = "`cargo xtask bases --check` asks the registry for it, `cargo xtask bases --update` takes another";
+    hinted_cause(error, format!("`{IMAGES_LOCK}` holds the base image to this digest"), hint)
 }
 
 fn build_image(
@@ -126,7 +133,7 @@ fn report_leaks(executable: &Executable<'_>, name: &str, progress: &Progress) ->
 
 /// What the image is made of: the executable, and the declared assets as they are in the stage.
 fn contents<'a>(
-    plan: &BuildPlan<'_>,
+    plan: &'a BuildPlan<'_>,
     stage: &Stage,
     image: &'a PlannedImage<'_>,
     planned: &PlannedPlatform,
@@ -141,6 +148,7 @@ fn contents<'a>(
         component: image.component,
         platform: planned.platform.clone(),
         base,
+        base_name: plan.base.as_ref().and_then(|base| base.name.as_ref()),
         assets,
         program: Source::Path(executable.to_owned()),
         version: &image.version,
