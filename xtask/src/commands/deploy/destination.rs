@@ -56,6 +56,11 @@ impl Destination {
         let mut workspace = Workspace::load(manifest, &[])?;
         let (settings, mut environment) = named_environment(workspace.packages.settings, name)?;
         workspace.packages.settings = settings;
+        if let (Some(named), Some(own)) = (&options.context, &environment.context)
+            && named != own
+        {
+            eprintln!("note: `{name}` is what runs in context `{named}` now; its settings say `{own}`");
+        }
         environment.context = options.context.clone().or(environment.context);
         let client = client_of(&environment, &options.insecure_registry);
         let timeout = format!("{}s", options.timeout.as_secs().max(1));
@@ -147,7 +152,7 @@ impl Destination {
     ///
     /// # Errors
     /// It does not, or nobody can tell.
-    pub(super) fn prove(&self, found: &StoredRelease, options: &DeployOptions) -> Result<()> {
+    pub(super) fn prove(&self, found: &StoredRelease, options: &DeployOptions, held: &Held) -> Result<()> {
         let record = found.release.record();
         let name = &self.environment.name;
         // Whatever becomes of it: a rollback must know that this was tried.
@@ -158,6 +163,11 @@ impl Destination {
         }
         let applied = self.applied()?;
         self.check_applied(&applied, &record)?;
+        // Copying takes its time, and machines fall asleep.
+        ensure!(
+            held.is_ours(),
+            hinted("nothing is applied: somebody else deploys there by now", "wait until that has ended")
+        );
         let json = options.json.then(|| "--json".to_owned());
         let words = std::iter::once("cargo xtask".to_owned()).chain(self.arguments.iter().cloned()).chain(json);
         let Command::Smoke(arguments) = Cli::try_parse_from(words).context("smoke's own arguments")?.command else {
@@ -211,12 +221,16 @@ impl Destination {
     ) -> Result<()> {
         let releases = self.releases()?;
         let name = &self.environment.name;
-        let is_held = held.lease.as_ref().is_none_or(|lease| lease.is_ours().unwrap_or(false));
-        ensure!(is_held, "`{name}` ran the release, but somebody else deploys there by now");
+        let mend = "what runs now may be either: wait until theirs has ended, and deploy what is meant";
+        ensure!(
+            held.is_ours(),
+            hinted(format!("`{name}` ran the release, but somebody else deploys there by now"), mend)
+        );
         let now = releases.digest(&self.marker)?;
         if now.as_ref() != was {
             let now = now.map_or("nothing".to_owned(), |now| now.to_string());
-            bail!("`{name}` is proven to run the release, but was marked with {now} by somebody else meanwhile");
+            let error = format!("`{name}` ran the release, but was marked with {now} by somebody else meanwhile");
+            bail!(hinted(error, mend));
         }
         // The number first: what is marked has one.
         let unmarked = || "the release runs and is proven, but not marked";
@@ -240,6 +254,13 @@ impl Destination {
 pub(super) struct Held {
     lease: Option<Lease>,
     _file: File,
+}
+
+impl Held {
+    /// Whether nobody took it over; one that could not be held was nobody's.
+    fn is_ours(&self) -> bool {
+        self.lease.as_ref().is_none_or(|lease| lease.is_ours().unwrap_or(false))
+    }
 }
 
 /// Whether an image is of this repository, by tag or digest.

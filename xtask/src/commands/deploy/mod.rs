@@ -38,7 +38,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &DeployArgs) -> Result
     let held = target.lock()?;
     let marked = target.releases()?.digest(&target.marker)?;
     let brought = copy::bring(&target, &chosen, &source, &progress)?;
-    let failed = match target.prove(&brought, options) {
+    let failed = match target.prove(&brought, options, &held) {
         Ok(()) => return target.mark(&brought, marked.as_ref(), &held, &progress).map(|()| Outcome::Done),
         Err(error) => error,
     };
@@ -58,7 +58,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &DeployArgs) -> Result
     eprint!("{}", shown(&failed));
     progress.say(&format!("{environment}: going back to {}", described(&marked)));
     note_other_commit(&target, &marked, &progress)?;
-    target.prove(&marked, options).with_context(|| format!("`{environment}` is not proven to be back"))?;
+    target.prove(&marked, options, &held).with_context(|| format!("`{environment}` is not proven to be back"))?;
     bail!("the release was not proven in `{environment}`, which runs again what it ran before")
 }
 
@@ -104,7 +104,7 @@ pub(crate) fn rollback(manifest: Option<&Utf8Path>, arguments: &RollbackArgs) ->
         print(&target.plan(&wanted)?)?;
         return Ok(Outcome::Done);
     };
-    target.prove(&wanted, options).map_err(|error| not_back(error, environment, &marked))?;
+    target.prove(&wanted, options, &held).map_err(|error| not_back(error, environment, &marked))?;
     target.mark(&wanted, Some(&marked.digest), &held, &progress)?;
     Ok(Outcome::Done)
 }
@@ -119,7 +119,7 @@ fn chosen(target: &Destination, name: Option<&str>, source: &Client, options: &D
     if let Some(name) = name {
         return named(&target.workspace, &releases, name, &options.insecure_registry);
     }
-    let ci = CiState::gather(target.workspace.root(), &[])?;
+    let ci = CiState::gather(target.workspace.root(), &[]).context("which release? name one with `--release`")?;
     let (found, whose) = of_checkout(&target.workspace, &releases, &ci)?.ok_or_else(|| {
         let error = format!("`{}` has no release of what is checked out", releases.repository.name());
         hinted(error, "`cargo xtask publish` makes one; `--release` names another")
