@@ -224,7 +224,7 @@ fn who_lost_the_lease_applies_nothing() {
     let theirs = r#"--patch={"spec":{"holderIdentity":"other"}}"#;
     kubectl(&[&namespace, "patch", "lease", lease, "--type=merge", theirs]);
     let failed = running.join().expect("an output");
-    failed.says("nothing is applied: somebody else deploys there by now");
+    failed.says("caused by: nothing is applied\ncaused by: somebody else deploys there by now\n");
     assert_eq!(kubectl(&[&namespace, "get", "deployments", "--output=name"]), "");
     // It is theirs still.
     assert!(kubectl(&[&namespace, "get", "lease", lease, "--output=json"]).contains("\"other\""));

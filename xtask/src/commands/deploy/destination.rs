@@ -15,7 +15,7 @@ use crate::commands::chosen_release::{numbered, releases_in};
 use crate::commands::environments::{Environment, client_of, named_environment};
 use crate::commands::smoke::check_context;
 use crate::commands::{Outcome, manifests, smoke};
-use crate::errors::hinted;
+use crate::errors::{hinted, hinted_cause};
 use crate::gather::record;
 use crate::gather::workspace::Workspace;
 use crate::image::deployment::Deployment;
@@ -164,10 +164,7 @@ impl Destination {
         let applied = self.applied()?;
         self.check_applied(&applied, &record)?;
         // Copying takes its time, and machines fall asleep.
-        ensure!(
-            held.is_ours(),
-            hinted("nothing is applied: somebody else deploys there by now", "wait until that has ended")
-        );
+        held.check().context("nothing is applied")?;
         let json = options.json.then(|| "--json".to_owned());
         let words = std::iter::once("cargo xtask".to_owned()).chain(self.arguments.iter().cloned()).chain(json);
         let Command::Smoke(arguments) = Cli::try_parse_from(words).context("smoke's own arguments")?.command else {
@@ -222,10 +219,7 @@ impl Destination {
         let releases = self.releases()?;
         let name = &self.environment.name;
         let mend = "what runs now may be either: wait until theirs has ended, and deploy what is meant";
-        ensure!(
-            held.is_ours(),
-            hinted(format!("`{name}` ran the release, but somebody else deploys there by now"), mend)
-        );
+        held.check().map_err(|why| hinted_cause(why, format!("`{name}` ran the release, and is not marked"), mend))?;
         let now = releases.digest(&self.marker)?;
         if now.as_ref() != was {
             let now = now.map_or("nothing".to_owned(), |now| now.to_string());
@@ -257,9 +251,12 @@ pub(super) struct Held {
 }
 
 impl Held {
-    /// Whether nobody took it over; one that could not be held was nobody's.
-    fn is_ours(&self) -> bool {
-        self.lease.as_ref().is_none_or(|lease| lease.is_ours().unwrap_or(false))
+    /// # Errors
+    /// Somebody took the lease over; nobody can tell.
+    fn check(&self) -> Result<()> {
+        let is_ours = self.lease.as_ref().map_or(Ok(true), Lease::is_ours)?;
+        ensure!(is_ours, "somebody else deploys there by now");
+        Ok(())
     }
 }
 
