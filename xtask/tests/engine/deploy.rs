@@ -157,7 +157,7 @@ fn another_registry_gets_all_that_it_takes() {
     let scene = Scene::new("other", &first.host, "");
     scene.publish("one", "", "");
     let planned = scene.run("deploy test --dry-run").ok().stdout;
-    assert!(planned.contains("copy   one: "), "{planned}");
+    assert!(planned.contains("copy   one: ") && planned.contains("\npin    k8s/one.json\n"), "{planned}");
     scene.run("deploy test").ok();
     scene.publish("two", "", "");
     scene.run("deploy test").ok();

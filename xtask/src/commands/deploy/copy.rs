@@ -40,6 +40,16 @@ pub(super) fn bring(
     target.releases()?.copy(&release)
 }
 
+/// The release with its images named as they will be in the environment's registry.
+pub(super) fn as_there(target: &Destination, chosen: &StoredRelease) -> Result<StoredRelease> {
+    let mut there = chosen.clone();
+    for (name, ReleasedComponent { image, .. }) in &mut there.release.components {
+        let place = target.environment.place_of(&target.workspace, name, &image.image)?;
+        (image.repository, image.image) = (place.name(), place.with_digest(image.digest.clone()));
+    }
+    Ok(there)
+}
+
 /// The release with the images as they are in the environment's registry. What the branch had before is not there.
 fn release_there(release: &Release, mut record: DigestRecord) -> Release {
     let component = |(name, known): (&String, &ReleasedComponent)| {

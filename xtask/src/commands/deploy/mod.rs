@@ -31,7 +31,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &DeployArgs) -> Result
     progress.say(&format!("{}: {}", arguments.environment, described(&chosen)));
     note_other_commit(&target, &chosen, &progress)?;
     if options.dry_run {
-        let text = copy::plan(&target, &chosen, &source)? + &target.plan(&chosen)?;
+        let text = copy::plan(&target, &chosen, &source)? + &target.plan(&copy::as_there(&target, &chosen)?)?;
         print(&text)?;
         return Ok(Outcome::Done);
     }
