@@ -9,6 +9,7 @@ use crate::commands::promote::{self, Promotion};
 use crate::commands::publish::apply::PARALLEL_UPLOADS;
 use crate::errors::hinted;
 use crate::gather::repositories::repository;
+use crate::image::build_number::without_numbers;
 use crate::image::record::DigestRecord;
 use crate::image::release::{RELEASES, Release, ReleasedComponent};
 use crate::registry::{Client, StoredRelease};
@@ -36,7 +37,7 @@ pub(super) fn bring(
         return Ok(chosen.clone());
     }
     let record = promotion(target, chosen, source)?.apply(PARALLEL_UPLOADS, progress)?;
-    let release = release_there(&chosen.release, record);
+    let release = release_there(&uncounted(target, chosen), record);
     target.releases()?.copy(&release)
 }
 
@@ -58,6 +59,16 @@ fn release_there(release: &Release, mut record: DigestRecord) -> Release {
     };
     let components: BTreeMap<_, _> = release.components.iter().filter_map(component).collect();
     Release { components, previous: None, ..release.clone() }
+}
+
+/// The release without numbers that another registry counted, where this one counts its own.
+fn uncounted(target: &Destination, chosen: &StoredRelease) -> Release {
+    let mut release = chosen.release.clone();
+    if target.environment.build_number {
+        without_numbers(&mut release.tags);
+        release.components.values_mut().for_each(|component| without_numbers(&mut component.image.tags));
+    }
+    release
 }
 
 /// Whether the release is the environment's own, with its images in the environment's repositories.
@@ -87,6 +98,6 @@ fn is_at_home(target: &Destination, chosen: &StoredRelease) -> Result<bool> {
 }
 
 fn promotion<'a>(target: &'a Destination, chosen: &StoredRelease, source: &'a Client) -> Result<Promotion<'a>> {
-    let record = chosen.release.record();
+    let record = uncounted(target, chosen).record();
     promote::promotion(&target.workspace, record, source, &target.client, &target.environment)
 }

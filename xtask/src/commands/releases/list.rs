@@ -111,13 +111,8 @@ fn of_branch(
         bail!(hinted(error, "`cargo xtask publish` makes one"))
     };
     let all = releases.history(newest, count)?;
-    let last = all.last().filter(|_| all.len() < count);
-    if let Some((last, gone)) = last.and_then(|last| Some((last, last.release.previous.as_ref()?))) {
-        eprintln!(
-            "note: {gone} is gone from `{}`: what was before {} is not known, nor what that changed",
-            releases.repository.name(),
-            short(&last.digest)
-        );
+    if let Some(gone) = all.last().and_then(|last| last.release.previous.as_ref()).filter(|_| all.len() < count) {
+        eprintln!("note: the history ends here: the release before, {gone}, is gone from the registry");
     }
     Ok(all.into_iter().map(|found| (found.release.tags.clone(), found)).collect())
 }
