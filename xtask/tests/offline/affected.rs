@@ -229,6 +229,7 @@ fn an_unknown_reference_or_no_git_is_an_error() {
         .xtask("components --affected base")
         .fails()
         .says("error: `--affected base` needs git history, and there is none here\n");
+    fixture.xtask("deploy local").fails().says("error: which release? name one with `--release`\n");
 }
 
 #[test]
