@@ -95,7 +95,7 @@ impl TagRules<'_> {
                 }
             }
             GitReference::Tag(name) => self.add_version(&mut tags, name),
-            GitReference::PullRequest(Some(number)) => tags.add(valid(&format!("pr-{number}")), false),
+            GitReference::PullRequest(Some(number)) => tags.add(pull_request_tag(*number), false),
             GitReference::PullRequest(None) | GitReference::Detached => {}
         }
         for tag in self.extra {
@@ -156,6 +156,11 @@ pub(crate) fn commit_tag(template: &str, commit: &str, is_dirty: bool) -> Result
 /// The tag of a branch: its name, with what tags may not have replaced.
 pub(crate) fn branch_tag(branch: &str) -> Tag {
     valid(branch)
+}
+
+/// The tag of a pull request's images.
+pub(crate) fn pull_request_tag(number: u64) -> Tag {
+    valid(&format!("pr-{number}"))
 }
 
 /// The tag under which an image of these inputs is found again: `inputs-` and 16 hex digits.

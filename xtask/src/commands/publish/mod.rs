@@ -9,7 +9,6 @@ pub(crate) mod plan;
 mod rehearse;
 mod release;
 mod report;
-mod summary;
 
 use std::collections::{BTreeMap, BTreeSet};
 
