@@ -152,7 +152,7 @@ fn the_steps_do_what_a_runner_would_do() {
     let started = machine.event("workflow_dispatch", "refs/tags/v1.2.3", &inputs);
     run(&machine, "deploy.yml", &started, &["deploy", "issue"]);
     runs(&images.owner, &released);
-    let opened = "issue create --title Deployed to staging: v1.2.3 --label deployed-staging --body-file target/deployment-staging.md";
+    let opened = "issue create --title Deployed v1.2.3 to staging --label deployed-staging --body-file target/deployment-staging.md";
     assert!(github(&machine, "calls").trim_end().ends_with(opened), "{}", github(&machine, "calls"));
     for text in [github(&machine, "body"), github(&machine, "notes")] {
         let hash = &push["github.sha"];
