@@ -92,7 +92,7 @@ fn secrets_of_an_environment_reach_a_file_that_only_its_owner_reads_and_nothing_
 #[test]
 fn whole_history_without_credentials() {
     for (place, job) in jobs().into_iter().filter(|(_, job)| job.uses.is_none()) {
-        assert!(job.runs_on != "" && job.timeout_minutes > 0, "{place}");
+        assert!(!job.runs_on.is_empty() && job.timeout_minutes > 0, "{place}");
         let inputs = job.steps[0].inputs();
         assert!(job.steps[0].uses.starts_with("actions/checkout@"), "{place} starts with something else");
         assert_eq!(format!("{inputs:?}"), r#"{"fetch-depth": "0", "persist-credentials": "false"}"#, "{place}");
