@@ -32,7 +32,6 @@ mod smoke_cluster;
 mod smoke_faults;
 mod smoke_identity;
 mod smoke_published;
-mod smoke_published;
 mod smoke_table;
 mod smoke_workloads;
 mod stage;
