@@ -8,8 +8,10 @@ use crate::assemble::base::BaseReference;
 use crate::assemble::identity::assembler_identity;
 use crate::cli::BuildOptions;
 use crate::compile::engine::Engine;
+use crate::errors::hinted;
 use crate::gather::assets::check_assets;
 use crate::gather::ci::pull_request;
+use crate::gather::dockerfiles::toolchain_file;
 use crate::gather::repositories::repository;
 use crate::gather::revision::{Revision, Revisions};
 use crate::gather::workspace::Workspace;
@@ -97,7 +99,13 @@ pub(crate) fn plan<'a>(
         .collect();
     let mut builder = match compiling {
         Some(engine) => Builder::Engine(EngineBuilder::new(workspace, engine, build_args, options, progress)?.into()),
-        None => Builder::native(workspace, &toolchain?, &build_args)?,
+        None => {
+            let toolchain = toolchain?;
+            if let Some(why) = toolchain_file(workspace)?.and_then(|file| file.mismatch(&toolchain.rustc)) {
+                progress.warn(&hinted(why, "`RUSTUP_TOOLCHAIN` and `cargo +…` win over it, and only rustup reads it"));
+            }
+            Builder::native(workspace, &toolchain, &build_args)?
+        }
     };
     let of_builder = inputs.iter().map(|(component, _)| builder.plan(workspace, component));
     let of_builder = of_builder.collect::<Result<Vec<_>>>()?;

@@ -28,7 +28,7 @@ pub(crate) fn add(plan: &BuildPlan<'_>, results: &Results<'_, '_>, progress: &Pr
         Ok(record) => (like(record, &built), String::new()),
         Err(error) => (DigestRecord::default(), format!("Compared with nothing: {error:#}\n")),
     };
-    let grown = grown(plan.workspace, &built, &previous);
+    let grown: Vec<String> = grown(plan.workspace, &built, &previous).into_iter().map(|grown| grown.line).collect();
     for line in &grown {
         progress.warn(&anyhow!(line.clone()));
         // A command of GitHub's runner: it marks the run.
