@@ -19,6 +19,7 @@ mod publish;
 mod registry_list;
 mod releases;
 mod smoke;
+mod summary;
 mod table;
 
 use std::ffi::OsString;

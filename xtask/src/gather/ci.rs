@@ -47,6 +47,14 @@ impl CiState {
     }
 }
 
+/// The page of a commit: where CI says that the repository is, else at what its packages name.
+pub(crate) fn commit_link(commit: &str, repository: Option<&str>) -> Option<String> {
+    let github = || Some(format!("{}/{}", variable("GITHUB_SERVER_URL")?, variable("GITHUB_REPOSITORY")?));
+    let named = || repository.filter(|url| url.starts_with("https://")).map(|url| url.trim_end_matches('/').to_owned());
+    let project = github().or_else(|| variable("CI_PROJECT_URL")).or_else(named)?;
+    Some(format!("{}/commit/{commit}", project.trim_end_matches(".git")))
+}
+
 /// The number of the pull request that CI runs for.
 pub(crate) fn pull_request() -> Option<u64> {
     let reference = match variable("GITHUB_REF") {

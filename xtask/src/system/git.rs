@@ -155,6 +155,11 @@ impl Git {
         text.unwrap_or_default().lines().filter_map(hash_and_subject).collect()
     }
 
+    /// The whole message of `commit`; nothing where it is not here.
+    pub(crate) fn message(&self, commit: &str) -> Option<String> {
+        self.line(&["log", "-1", "--no-show-signature", "--format=%B", commit])
+    }
+
     /// Hash and subject of the commits after `from` up to `to`, newest first.
     ///
     /// # Errors

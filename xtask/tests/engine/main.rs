@@ -34,6 +34,7 @@ mod releases;
 mod smoke_cluster;
 mod smoke_faults;
 mod smoke_identity;
+mod smoke_published;
 mod smoke_table;
 mod smoke_workloads;
 mod stage;

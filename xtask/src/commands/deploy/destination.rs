@@ -12,7 +12,7 @@ use super::numbers::Numbered;
 use crate::cli::{DeployOptions, SmokeArgs};
 use crate::cluster::Kubectl;
 use crate::cluster::lease::{self, Lease};
-use crate::commands::chosen_release::{numbered, releases_in};
+use crate::commands::chosen_release::{HISTORY, numbered, releases_in};
 use crate::commands::environments::{Environment, client_of, named_environment};
 use crate::commands::smoke::check_context;
 use crate::commands::{Outcome, manifests, smoke};
@@ -32,8 +32,6 @@ use crate::system::{interrupt, parallel, process};
 
 /// For kubectl's configuration.
 const CONFIGURATION: Duration = Duration::from_secs(30);
-/// More of a history is not looked at.
-const HISTORY: usize = 200;
 
 /// An environment, its registry, its manifests.
 pub(super) struct Destination {

@@ -10,7 +10,6 @@ pub(crate) mod refusal;
 mod rehearse;
 mod release;
 mod report;
-mod summary;
 
 use std::collections::{BTreeMap, BTreeSet};
 
