@@ -16,8 +16,10 @@ mod promote;
 mod publish;
 mod registry_list;
 mod releases;
+mod sign;
 mod smoke;
 mod table;
+mod verify;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -60,6 +62,7 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Releases(command) => releases::run(manifest, command),
         Command::Matrix(arguments) => matrix::run(manifest, arguments),
         Command::Smoke(arguments) => smoke::run(manifest, arguments),
+        Command::Verify(arguments) => verify::run(manifest, arguments),
         Command::Doctor(arguments) => doctor::run(manifest, arguments),
     });
     interrupt::leave_to_handler();
