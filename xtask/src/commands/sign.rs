@@ -95,6 +95,20 @@ impl Signer {
         .map(drop)
     }
 
+    /// Signs what is attached to a release, such as a proof.
+    ///
+    /// # Errors
+    /// As [`Signer::sign_release`].
+    pub(crate) fn sign_attached(
+        &self,
+        client: &Client,
+        repository: &ImageReference,
+        digest: &Digest,
+        progress: &Progress,
+    ) -> Result<()> {
+        self.sign_one(client, repository, digest, false, "release", progress)
+    }
+
     fn sign_one(
         &self,
         client: &Client,

@@ -54,10 +54,10 @@ fn what_is_signed_once_is_found_by_cosign_and_stays() {
     let project = project(&registry, "signed", &["one", "two"]);
     // A key that cannot be used is told before anything is built, and its password nowhere.
     let wrong = project.publish("--sign").env("COSIGN_PASSWORD", "wrong-Secret-8");
-    let wrong = wrong.fails(1).says("cannot sign with the key `cosign.key`").says("hint: set `COSIGN_PASSWORD`");
+    let wrong = wrong.fails().says("cannot sign with the key `cosign.key`").says("hint: set `COSIGN_PASSWORD`");
     wrong.says_nothing_of("Secret-8").says_nothing_of("compiling");
-    project.publish("--sign").fails(1).says("hint: set `COSIGN_PASSWORD`");
-    project.run("verify --key none.pub").fails(1).says("there is no public key `none.pub`");
+    project.publish("--sign").fails().says("hint: set `COSIGN_PASSWORD`");
+    project.run("verify --key none.pub").fails().says("there is no public key `none.pub`");
 
     let output = project.publish("--sign").env("COSIGN_PASSWORD", PASSWORD).ok();
     output.says("signed one: signature of").says("signed release: signature of").says_nothing_of(PASSWORD);
@@ -73,7 +73,7 @@ fn what_is_signed_once_is_found_by_cosign_and_stays() {
     assert_eq!(verified["passed"], true, "{verified}");
     assert_eq!(verified["components"]["two"]["checks"]["signature"]["verdict"], "signed");
     assert_eq!(verified["signature"], "signed");
-    project.run("verify --require signature,sbom").fails(1).says("one: sbom is required, and is missing");
+    project.run("verify --require signature,sbom").fails().says("one: sbom is required, and is missing");
 
     // Nothing new is signed again; what another tool signed stays.
     let again = project.publish("--sign").env("COSIGN_PASSWORD", PASSWORD).ok();
@@ -91,7 +91,7 @@ fn what_is_signed_once_is_found_by_cosign_and_stays() {
     assert_eq!(found, [(BUNDLE.to_owned(), String::new()), (BUNDLE.to_owned(), "signature".to_owned())]);
     project.run("verify --key next.pub").ok();
     // One is signed by somebody else too, the other is not.
-    let refused = project.run("verify --json").fails(1).json();
+    let refused = project.run("verify --json").fails().json();
     assert_eq!(refused["components"]["one"]["checks"]["signature"]["verdict"], "signed");
     assert_eq!(refused["components"]["two"]["checks"]["signature"]["verdict"], "invalid", "{refused}");
 }
@@ -108,7 +108,7 @@ fn a_signature_of_another_image_is_refused() {
     project.publish("").ok();
     let second = project.recorded("one");
     // Nobody signed this one.
-    project.run("verify").fails(1).says("one: signature is required, and is missing");
+    project.run("verify").fails().says("one: signature is required, and is missing");
     // The first one's signature, attached to it.
     let name = project.name("one");
     let found = tool("oras", &["discover", "--plain-http", "--format", "json", &format!("{name}@{first}")]);
@@ -120,13 +120,13 @@ fn a_signature_of_another_image_is_refused() {
     let file = folder.path().join("bundle.json");
     tool("oras", &["blob", "fetch", "--plain-http", "--output", &file.display().to_string(), &blob]);
     attach(folder.path(), &format!("{name}@{second}"));
-    let refused = project.run("verify").fails(1).says("one: signature is required, and is invalid");
+    let refused = project.run("verify").fails().says("one: signature is required, and is invalid");
     refused.says("it is a statement about another image");
     assert!(!cosign(&project, "verify", &format!("{name}@{second}")).success);
     // Damaged, it is none either.
     std::fs::write(&file, json!({"dsseEnvelope": 7}).to_string()).unwrap();
     attach(folder.path(), &format!("{name}@{second}"));
-    project.run("verify").fails(1).says("one: signature is required, and is invalid");
+    project.run("verify").fails().says("one: signature is required, and is invalid");
     // Signed at last, what was attached beside it does no harm.
     publish();
     project.run("verify").ok();

@@ -24,6 +24,7 @@ use crate::image::record::DigestRecord;
 use crate::image::reference::{Digest, Tag};
 use crate::image::release::{RELEASES, deployed_tag, deploying_tag, numbered_tag};
 use crate::kubernetes::smoke::expected_images::places;
+use crate::kubernetes::smoke::report::Report;
 use crate::registry::{Client, Releases, StoredRelease};
 use crate::system::environment::variable;
 use crate::system::progress::Progress;
@@ -147,7 +148,7 @@ impl Destination {
     ///
     /// # Errors
     /// It does not, or nobody can tell.
-    pub(super) fn prove(&self, found: &StoredRelease, options: &DeployOptions) -> Result<()> {
+    pub(super) fn prove(&self, found: &StoredRelease, options: &DeployOptions) -> Result<Report> {
         let record = found.release.record();
         let name = &self.environment.name;
         // Whatever becomes of it: a rollback must know that this was tried.
@@ -164,11 +165,9 @@ impl Destination {
             bail!("smoke's own arguments")
         };
         let manifest = self.workspace.root().join("Cargo.toml");
-        if let Outcome::Failed = smoke::run(Some(&manifest), &arguments)? {
-            bail!("smoke failed");
-        }
+        let (Outcome::Done, Some(report)) = smoke::check(Some(&manifest), &arguments)? else { bail!("smoke failed") };
         ensure!(self.applied()? == applied, "the manifests changed meanwhile, so nobody knows what was proven");
-        Ok(())
+        Ok(report)
     }
 
     /// All texts that kubectl gets.

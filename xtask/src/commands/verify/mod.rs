@@ -5,6 +5,7 @@ mod policy;
 mod report;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use camino::Utf8Path;
@@ -19,7 +20,7 @@ use crate::errors::hinted;
 use crate::gather::ci::CiState;
 use crate::gather::workspace::Workspace;
 use crate::image::record::DigestRecord;
-use crate::image::reference::{Digest, ImageReference, Registry};
+use crate::image::reference::{ImageReference, Registry};
 use crate::image::release::{RELEASES, deployed_tag};
 use crate::image::statement::Kind;
 use crate::registry::{Client, StoredRelease};
@@ -52,7 +53,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &SignaturesArgs) -> Re
 
 /// Where a release is.
 pub(crate) struct Place {
-    pub(crate) client: Client,
+    pub(crate) client: Arc<Client>,
     /// The releases' repository.
     pub(crate) repository: ImageReference,
     pub(crate) release: StoredRelease,
@@ -98,7 +99,7 @@ fn subject(workspace: &Workspace, arguments: &SignaturesArgs) -> Result<(Place, 
     }
     record.images.retain(|name, _| names.is_empty() || names.contains(&name));
     let repository = releases.repository.clone();
-    Ok((Place { client, repository, release, insecure: insecure.clone() }, record))
+    Ok((Place { client: Arc::new(client), repository, release, insecure: insecure.clone() }, record))
 }
 
 /// Looks at signatures, when somebody is trusted.
@@ -236,19 +237,6 @@ impl Verifier {
         }
         let signed = if self.signatures.is_some() { "signed " } else { "" };
         Ok(Some(format!("no {signed}test result says that `{name}` ran exactly these images and passed")))
-    }
-
-    /// Of single images, by digest: what is not signed, a line each.
-    ///
-    /// # Errors
-    /// Nobody can tell.
-    pub(crate) fn unsigned(&self, client: &Client, image: &ImageReference, digest: &Digest) -> Result<Option<String>> {
-        let found = self.checker(client).digest(image, digest)?;
-        Ok(match found.verdict(Kind::Signature) {
-            Verdict::Signed => None,
-            Verdict::Invalid(why) => Some(format!("the signature of {image} is not valid: {why}")),
-            _ => Some(format!("{image} is not signed")),
-        })
     }
 
     fn policy_authority(&self) -> Result<policy::Authority> {
