@@ -39,7 +39,7 @@ fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// An `ImageValidatingPolicy` (Kyverno 1.15 and newer): its older `verifyImages` knows bundles without keys alone.
+/// An `ImageValidatingPolicy` (Kyverno 1.16 and newer): its older `verifyImages` knows bundles without keys alone.
 fn kyverno(authority: &Authority, repositories: &BTreeSet<String>) -> String {
     let globs = globs(repositories);
     let by = match authority {
@@ -57,7 +57,7 @@ fn kyverno(authority: &Authority, repositories: &BTreeSet<String>) -> String {
         _ => "        ctlog:\n          insecureIgnoreTlog: true\n          insecureIgnoreSCT: true\n",
     };
     format!(
-        "apiVersion: policies.kyverno.io/v1\nkind: ImageValidatingPolicy\nmetadata:\n  name: signed-by-cargo-xtask\nspec:\n  \
+        "apiVersion: policies.kyverno.io/v1beta1\nkind: ImageValidatingPolicy\nmetadata:\n  name: signed-by-cargo-xtask\nspec:\n  \
          validationActions: [Deny]\n  failurePolicy: Fail\n  matchConstraints:\n    resourceRules:\n      \
          - apiGroups: [\"\"]\n        apiVersions: [v1]\n        operations: [CREATE, UPDATE]\n        \
          resources: [pods]\n  matchImageReferences:\n{globs}  attestors:\n    - name: signer\n      cosign:\n{by}{log}  \
