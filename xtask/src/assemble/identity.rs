@@ -13,7 +13,7 @@ use crate::image::root_files::root_files;
 /// variables that every image gets. Raise it whenever one of them changes; a test holds the digests.
 ///
 /// The compressor has a name of its own, and the root files a digest.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// What of the assembler decides an image, by name. Root files are on `scratch` alone.
 pub(crate) fn assembler_identity(has_base: bool) -> Vec<(String, String)> {

@@ -4,13 +4,12 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
-use ureq::http::Method;
 
 use super::artifact::Artifact;
-use super::client::{ApiRequest, Client};
+use super::client::Client;
 use super::referrers::{Listing, Looked, Referrer, fallback_tag};
 use crate::errors::hinted;
-use crate::http::{Failure, drain};
+use crate::http::Failure;
 use crate::image::labels::ATTACHMENT;
 use crate::image::manifest::{Descriptor, Index, OCI_INDEX, to_json};
 use crate::image::reference::{Digest, ImageReference};
@@ -111,7 +110,7 @@ impl Client {
                 false => Err(Failure::Transient(not_listed(repository, subject), None)),
             }
         })?;
-        Ok(merged(self.look_at(repository, subject, entries)?, ours).1)
+        Ok(merged(self.look_at_entries(repository, subject, entries)?, ours).1)
     }
 
     /// Writes the list where the registry keeps none. Registries offer no compare-and-set, so it is read back after a
@@ -125,7 +124,7 @@ impl Client {
         let (mut is_new, mut superseded) = (false, Vec::new());
         self.attempts().run(|_| {
             let Listing { fallback, entries, .. } = self.referrer_list(repository, subject)?;
-            let (wanted, replaced) = merged(self.look_at(repository, subject, entries.clone())?, ours);
+            let (wanted, replaced) = merged(self.look_at_entries(repository, subject, entries.clone())?, ours);
             let before = fallback.map(|before| before.descriptor.digest);
             superseded.extend(replaced);
             if wanted == entries {
@@ -146,8 +145,7 @@ impl Client {
 
     /// Deletes a manifest, if the registry does that.
     fn delete_manifest(&self, repository: &ImageReference, digest: &Digest) -> bool {
-        let request = ApiRequest::new(Method::DELETE, repository, "delete", format!("manifests/{digest}"));
-        self.send(&request, &mut self.attempts()).map(drain).is_ok()
+        self.delete(&repository.with_digest(digest.clone())).is_ok()
     }
 }
 

@@ -26,6 +26,12 @@ pub(crate) struct EnvironmentSettings {
     /// What a release must have to be deployed or promoted there.
     #[serde(default)]
     pub(crate) require: Vec<Requirement>,
+    /// Whether each deployment gets a number of its own.
+    #[serde(default)]
+    pub(crate) build_number: bool,
+    /// A program and its arguments that a deployment runs once all is pinned: what applies files that kubectl cannot.
+    #[serde(default)]
+    pub(crate) apply: Vec<String>,
 }
 
 impl EnvironmentSettings {

@@ -7,6 +7,7 @@
 
 mod adopted;
 mod bases;
+mod build_numbers;
 mod chain;
 mod context;
 mod deploy;
@@ -20,6 +21,7 @@ mod names;
 mod others;
 mod platforms;
 mod promote;
+mod prune;
 mod publish;
 mod publish_auth;
 mod publish_faults;
@@ -36,6 +38,7 @@ mod smoke_table;
 mod smoke_workloads;
 mod stage;
 mod staleness;
+mod toolchain;
 
 #[path = "../support/engine.rs"]
 mod parts;
