@@ -33,6 +33,7 @@ mod http;
 mod image;
 mod kubernetes;
 mod registry;
+mod signing;
 mod stage;
 mod system;
 mod workspace;

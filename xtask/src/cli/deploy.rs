@@ -12,7 +12,9 @@ use crate::workspace::duration::duration;
     cargo xtask deploy staging                                 the release of what is checked out\n  \
     cargo xtask deploy production --release staging            what staging was proven to run\n  \
     cargo xtask deploy production --release v1.2.3 --dry-run\n  \
-    cargo xtask deploy staging --rollback-on-failure\n\n\
+    cargo xtask deploy staging --rollback-on-failure\n  \
+    cargo xtask deploy staging --attest                        and leave a proof that it ran there\n  \
+    cargo xtask deploy production --release staging --require-signature --require-proof staging\n\n\
     Copies the images to the environment's registry where that is another one, pins the environment's manifests,\n\
     applies them, runs smoke, and then marks the release there: `deployed-ENV`, `deployed-ENV-<n>`.\n\
     How releases are named: `cargo xtask releases show --help`.")]
@@ -28,6 +30,22 @@ pub(crate) struct DeployArgs {
     /// When smoke fails, deploy what the environment was proven to run before.
     #[arg(long)]
     pub(crate) rollback_on_failure: bool,
+
+    /// Deploy only what is signed, as `verify --require signature`.
+    #[arg(long)]
+    pub(crate) require_signature: bool,
+
+    /// Deploy only what a smoke test passed for in this environment, as `verify --require proof:ENV`.
+    #[arg(long, value_name = "ENV")]
+    pub(crate) require_proof: Option<String>,
+
+    /// Attach smoke's result to the release, as proof of what ran.
+    #[arg(long)]
+    pub(crate) attest: bool,
+
+    /// Sign that proof: by COSIGN_KEY, else by `sign` of the settings.
+    #[arg(long, requires = "attest")]
+    pub(crate) sign: bool,
 
     #[command(flatten)]
     pub(crate) options: DeployOptions,

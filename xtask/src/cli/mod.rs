@@ -11,6 +11,7 @@ mod publish;
 mod registry;
 mod releases;
 mod smoke;
+mod verify;
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand};
@@ -26,6 +27,7 @@ pub(crate) use publish::{MergeArgs, PublishArgs};
 pub(crate) use registry::{ListArgs, PromoteArgs, RegistryCommand};
 pub(crate) use releases::{ReleaseDiffArgs, ReleaseFetchArgs, ReleaseListArgs, ReleaseShowArgs, ReleasesCommand};
 pub(crate) use smoke::SmokeArgs;
+pub(crate) use verify::SignaturesArgs;
 
 /// Takes a Rust workspace to running pods: images, digests, manifests, smoke tests.
 #[derive(Debug, Parser)]
@@ -86,6 +88,8 @@ pub(crate) enum Command {
     Matrix(MatrixArgs),
     /// Check that the cluster runs exactly the recorded images, ready and healthy, or say why not.
     Smoke(SmokeArgs),
+    /// Check signatures, SBOMs, provenance and proofs of a release.
+    Verify(SignaturesArgs),
     /// Show each tool the other commands need: found or missing, and how to mend it.
     Doctor(DoctorArgs),
 }

@@ -12,7 +12,8 @@ use crate::image::platform::Platform;
     cargo xtask publish --dry-run                    what would be built, why, and under which tags\n  \
     cargo xtask publish engine --tag 2026.11.0\n  \
     cargo xtask publish --affected origin/main --no-manifests\n  \
-    CI_PUSH=false cargo xtask publish                a full build, nothing pushed\n\n  \
+    CI_PUSH=false cargo xtask publish                a full build, nothing pushed\n  \
+    COSIGN_KEY=cosign.key cargo xtask publish --sign\n\n  \
     cargo xtask publish --platform linux/arm64 --by-digest --digests part-arm64.json\n  \
     cargo xtask digests merge part-*.json            one job per platform, then tags and record\n\n\
     Credentials: CI_REGISTRY_USERNAME and CI_REGISTRY_PASSWORD, else docker's and podman's configuration.")]
@@ -34,12 +35,16 @@ pub(crate) struct PublishArgs {
     #[arg(long)]
     pub(crate) allow_dirty: bool,
 
+    /// Sign the images, their release, and what is attached to them: by COSIGN_KEY, else by `sign` of the settings.
+    #[arg(long)]
+    pub(crate) sign: bool,
+
     /// Leave the Kubernetes manifests as they are.
     #[arg(long)]
     pub(crate) no_manifests: bool,
 
     /// Push without tags and write a part for `digests merge`; needs --digests.
-    #[arg(long, requires = "digests", conflicts_with = "rehearse")]
+    #[arg(long, requires = "digests", conflicts_with_all = ["rehearse", "sign"])]
     pub(crate) by_digest: bool,
 
     /// Where the digest record, or the part, is written
@@ -80,6 +85,10 @@ pub(crate) struct MergeArgs {
 
     #[command(flatten)]
     pub(crate) registry: RegistryOptions,
+
+    /// Sign the images, their release, and what is attached to them: by COSIGN_KEY, else by `sign` of the settings.
+    #[arg(long)]
+    pub(crate) sign: bool,
 
     /// Leave the Kubernetes manifests as they are.
     #[arg(long)]

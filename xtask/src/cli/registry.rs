@@ -69,6 +69,10 @@ pub(crate) struct PromoteArgs {
     #[arg(long, value_name = "TAG")]
     pub(crate) tag: Vec<Tag>,
 
+    /// Sign the images there: by COSIGN_KEY, else by `sign` of the settings.
+    #[arg(long)]
+    pub(crate) sign: bool,
+
     /// Images, and blobs of each, that are copied at once.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) jobs: u16,

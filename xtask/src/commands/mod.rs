@@ -18,9 +18,11 @@ mod prune;
 mod publish;
 mod registry_list;
 mod releases;
+mod sign;
 mod smoke;
 mod summary;
 mod table;
+mod verify;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -65,6 +67,7 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Bases(arguments) => bases::run(manifest, arguments),
         Command::Matrix(arguments) => matrix::run(manifest, arguments),
         Command::Smoke(arguments) => smoke::run(manifest, arguments),
+        Command::Verify(arguments) => verify::run(manifest, arguments),
         Command::Doctor(arguments) => doctor::run(manifest, arguments),
     });
     interrupt::leave_to_handler();

@@ -14,6 +14,9 @@ pub(crate) const INPUTS: &str = "xtask.inputs";
 /// Label of images whose builds could use the network: what they got from it is not known.
 pub(crate) const NETWORK: &str = "xtask.network";
 
+/// Annotation of what we attach to an image: which document it is. Another of the same name replaces it.
+pub(crate) const ATTACHMENT: &str = "xtask.attachment";
+
 /// Label with the base's reference (OCI image specification, "Pre-Defined Annotation Keys").
 pub(crate) const BASE_NAME: &str = "org.opencontainers.image.base.name";
 

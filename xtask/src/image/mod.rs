@@ -18,6 +18,7 @@ pub(crate) mod reference;
 pub(crate) mod release;
 pub(crate) mod root_files;
 pub(crate) mod service_manifest;
+pub(crate) mod statement;
 pub(crate) mod tags;
 pub(crate) mod time;
 pub(crate) mod verdict;

@@ -26,6 +26,8 @@ pub(crate) const READ: &[(&str, &str)] = &[
     ("CI_REGISTRY_USERNAME", "the registry's user"),
     ("CI_SERVICES", "components"),
     ("CI_SERVICE_FILTER", "components"),
+    ("COSIGN_KEY", "the key that signs, before the settings' `key`"),
+    ("COSIGN_PASSWORD", "the password of the key that signs"),
     ("DOCKER_CLI", "the engine's program"),
     ("DOCKER_CONFIG", "the folder of docker's configuration"),
     ("GITHUB_ACTOR", "who deploys, for others who try meanwhile"),

@@ -357,14 +357,16 @@ fn output_until(cmd: Cmd<'_>, input: Option<&[u8]>, deadline: Instant) -> Result
 
 /// `cmd` as a command without the variables that an outer `cargo run` sets for us: they would
 /// tell an inner cargo about *our* package. Nor does any child need a registry's password: build
-/// scripts, of all dependencies, run below us.
+/// scripts, of all dependencies, run below us. Keys that sign are for the program that signs.
 pub(super) fn prepared(cmd: Cmd<'_>) -> Command {
     let mut command = Command::from(cmd);
+    let is_signing = command.get_program() == "cosign";
     for name in environment::names() {
         let ours = name.starts_with("CARGO_PKG_")
             || ["CARGO", "CARGO_MANIFEST_DIR", "CARGO_MANIFEST_PATH", "CARGO_BIN_NAME", "CARGO_CRATE_NAME"]
                 .contains(&name.as_str());
-        if ours || name.starts_with("CI_REGISTRY_PASSWORD") {
+        let is_key = ["COSIGN_PASSWORD", "COSIGN_PRIVATE_KEY"].contains(&name.as_str()) && !is_signing;
+        if ours || is_key || name.starts_with("CI_REGISTRY_PASSWORD") {
             command.env_remove(&name);
         }
     }

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::manifest_settings::ManifestSource;
 use super::repository_template::check_template;
+use super::signing::Requirement;
 
 /// A named place that images are promoted to, `[workspace.metadata.docker.environments.NAME]`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -22,6 +23,9 @@ pub(crate) struct EnvironmentSettings {
     pub(crate) context: Option<String>,
     /// The namespace of objects that name none.
     pub(crate) namespace: Option<String>,
+    /// What a release must have to be deployed or promoted there.
+    #[serde(default)]
+    pub(crate) require: Vec<Requirement>,
     /// Whether each deployment gets a number of its own.
     #[serde(default)]
     pub(crate) build_number: bool,

@@ -26,6 +26,7 @@ pub(crate) mod resolve;
 pub(crate) mod rust_target;
 pub(crate) mod selection;
 pub(crate) mod settings;
+pub(crate) mod signing;
 pub(crate) mod sizes;
 pub(crate) mod smoke;
 pub(crate) mod source_paths;

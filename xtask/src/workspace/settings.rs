@@ -12,6 +12,7 @@ use super::environments::EnvironmentSettings;
 use super::manifest_settings::ManifestSource;
 use super::names::did_you_mean;
 use super::repository_template::check_template;
+use super::signing::SignSettings;
 use super::sizes::{ByteSize, Growth};
 use super::smoke::SmokeSettings;
 use crate::errors::hinted;
@@ -104,6 +105,8 @@ pub(crate) struct WorkspaceSettings {
     pub(crate) image_paths: Vec<String>,
     /// Places that images are promoted to, by name.
     pub(crate) environments: BTreeMap<String, EnvironmentSettings>,
+    /// Who signs.
+    pub(crate) sign: SignSettings,
     /// What `smoke` does without being told.
     pub(crate) smoke: SmokeSettings,
     /// What `prune` keeps.
@@ -202,6 +205,7 @@ impl Default for WorkspaceSettings {
             undeployed: Vec::new(),
             image_paths: Vec::new(),
             environments: BTreeMap::new(),
+            sign: SignSettings::default(),
             smoke: SmokeSettings::default(),
             prune: KeepPolicy::default(),
             runners: BTreeMap::new(),
@@ -262,6 +266,7 @@ const WORKSPACE_KEYS: &[&str] = &[
     "undeployed",
     "image-paths",
     "environments",
+    "sign",
     "smoke",
     "prune",
     "runners",
@@ -290,6 +295,7 @@ pub(crate) fn workspace_settings(metadata: &Value, file: &Utf8Path) -> Result<Wo
              `gnu-static` or `musl`"
         ));
     }
+    settings.sign.check(table, file)?;
     check_template(&settings.repository, table, file)?;
     check_names(&settings.pass_env, "pass-env", table, file)?;
     if let Some(path) = settings.system_paths.iter().find(|path| !path.is_absolute() || path.as_str() == "/") {

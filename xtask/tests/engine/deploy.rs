@@ -286,3 +286,33 @@ fn a_kill_at_any_moment_marks_nothing_that_was_not_proven() {
     let report = scene.run("smoke --env test --json").ok().json();
     assert_eq!(report["passed"], json!(true));
 }
+
+#[test]
+#[ignore = "needs a cluster, a registry, skopeo and cosign"]
+fn only_what_is_signed_and_proven_is_deployed_where_that_is_demanded() {
+    let sign = "[workspace.metadata.docker.sign]\nkey = \"cosign.key\"\npublic-key = \"cosign.pub\"\n";
+    let scene = Scene::new("demand", &registry(), sign);
+    let mut command = std::process::Command::new("cosign");
+    command.arg("generate-key-pair").current_dir(scene.project.root()).env("COSIGN_PASSWORD", "");
+    assert!(command.status().expect("cosign").success());
+    scene.project.write(".gitignore", "cosign.*\ntarget\nartifacts\n").commit("keys are ignored");
+    scene.publish("first", "", "");
+    let refused = scene.run("deploy test --require-signature").fails().says("lacks what is required");
+    refused.says("one: signature is required, and is missing").says_nothing_of("pinned");
+    scene.project.publish("--sign").ok().says("signed one: signature");
+    scene.run("deploy test --require-signature --require-proof test").fails().says("no signed test result says");
+    scene.run("deploy test --require-signature --attest").ok().says("test: proof attached to");
+    // Nobody signed it.
+    scene.run("verify --require proof:test").fails().says("no signed test result says that `test` ran exactly these");
+    scene.run("deploy test --attest --sign").ok().says("signed release: proof-test of");
+    let found = scene.run("verify --require signature,proof:test --json").ok().json();
+    let proof = found["proofs"].as_array().expect("proofs").iter().find(|proof| proof["verdict"] == "signed");
+    let predicate = &proof.unwrap_or_else(|| panic!("{found}"))["predicate"];
+    assert_eq!((&predicate["result"], &predicate["environment"]), (&json!("PASSED"), &json!("test")));
+    assert_eq!(predicate["components"]["one"]["digest"], *scene.project.recorded("one"));
+    assert_eq!(predicate["namespaces"], json!([scene.namespace]));
+    // Another image was proven nowhere.
+    scene.publish("second", "", "");
+    scene.project.publish("--sign").ok();
+    scene.run("deploy test --require-signature --require-proof test").fails().says("no signed test result says");
+}

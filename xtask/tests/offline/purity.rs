@@ -21,6 +21,7 @@ const EFFECTS: &[&str] = &[
     "crate::stage",
     "crate::system",
     "crate::registry",
+    "crate::signing",
     "crate::cluster",
     "crate::compile",
     "crate::commands",

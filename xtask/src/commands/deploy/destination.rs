@@ -25,6 +25,7 @@ use crate::image::record::DigestRecord;
 use crate::image::reference::{Digest, Tag};
 use crate::image::release::{RELEASES, deployed_tag, deploying_tag, numbered_tag};
 use crate::kubernetes::smoke::expected_images::places;
+use crate::kubernetes::smoke::report::Report;
 use crate::registry::{Client, Releases, StoredRelease};
 use crate::system::environment::variable;
 use crate::system::progress::Progress;
@@ -169,7 +170,7 @@ impl Destination {
     ///
     /// # Errors
     /// It does not, or nobody can tell.
-    pub(super) fn prove(&self, numbered: &Numbered, held: &Held) -> Result<()> {
+    pub(super) fn prove(&self, numbered: &Numbered, held: &Held) -> Result<Report> {
         let (found, record) = (&numbered.found, numbered.pinned());
         let name = &self.environment.name;
         // Whatever becomes of it: a rollback must know that this was tried.
@@ -192,11 +193,9 @@ impl Destination {
         held.check().context("nothing is applied")?;
         self.apply(&record)?;
         let manifest = self.workspace.root().join("Cargo.toml");
-        if let Outcome::Failed = smoke::run(Some(&manifest), &self.smoke)? {
-            bail!("smoke failed");
-        }
+        let (Outcome::Done, Some(report)) = smoke::check(Some(&manifest), &self.smoke)? else { bail!("smoke failed") };
         ensure!(self.applied()? == applied, "the manifests changed meanwhile, so nobody knows what was proven");
-        Ok(())
+        Ok(report)
     }
 
     /// Runs what the settings say, for what kubectl does not apply; its output is shown.

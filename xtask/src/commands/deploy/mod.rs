@@ -3,34 +3,42 @@
 mod copy;
 mod destination;
 mod numbers;
+mod proof;
+
+use std::sync::Arc;
 
 use anyhow::{Context, Error, Result, bail, ensure};
 use camino::Utf8Path;
 
 use self::destination::Destination;
 use super::chosen_release::{named, of_checkout, releases};
-use super::environments::{client_of, environment, own_client};
+use super::environments::{self, client_of, environment, own_client};
+use super::sign::Signer;
+use super::verify::{Place, Verifier};
 use super::{Outcome, print};
 use crate::cli::{DeployArgs, DeployOptions, RollbackArgs};
 use crate::errors::{hinted, hinted_cause, shown};
 use crate::gather::ci::CiState;
 use crate::image::deployment::before;
 use crate::image::reference::Digest;
-use crate::image::release::deploying_tag;
+use crate::image::release::{RELEASES, deploying_tag};
 use crate::registry::{Client, StoredRelease};
 use crate::system::git::Git;
 use crate::system::interrupt;
 use crate::system::progress::Progress;
+use crate::workspace::signing::Requirement;
 
 /// Deploys a release.
 pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &DeployArgs) -> Result<Outcome> {
     let options = &arguments.options;
     let target = Destination::load(manifest, &arguments.environment, options)?;
     let progress = Progress::new();
-    let source = source_client(&target, arguments.release.as_deref(), options)?;
+    let source = Arc::new(source_client(&target, arguments.release.as_deref(), options)?);
     let chosen = chosen(&target, arguments.release.as_deref(), &source, options)?;
     progress.say(&format!("{}: {}", arguments.environment, described(&chosen)));
     note_other_commit(&target, &chosen, &progress)?;
+    demand(&target, &chosen, &source, arguments)?;
+    let signer = arguments.sign.then(|| Signer::new(&target.workspace)).transpose()?;
     if options.dry_run {
         let there = copy::as_there(&target, &chosen)?;
         let text = copy::plan(&target, &chosen, &source)? + &target.plan(&target.numbered_next(&there)?)?;
@@ -42,7 +50,14 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &DeployArgs) -> Result
     let brought = copy::bring(&target, &chosen, &source, &progress)?;
     let numbered = target.claim(brought, &progress)?;
     let failed = match target.prove(&numbered, &held) {
-        Ok(()) => return target.mark(&numbered, marked.as_ref(), &held, &progress).map(|()| Outcome::Done),
+        Ok(report) => {
+            target.mark(&numbered, marked.as_ref(), &held, &progress)?;
+            if arguments.attest {
+                let attached = proof::attach(&target, &numbered.found, &report, signer.as_ref(), &progress);
+                attached.context("the release runs and is marked, but its proof is not attached")?;
+            }
+            return Ok(Outcome::Done);
+        }
         Err(error) => error,
     };
     let environment = &target.environment.name;
@@ -132,6 +147,23 @@ fn chosen(target: &Destination, name: Option<&str>, source: &Client, options: &D
     })?;
     eprintln!("the release {whose}");
     Ok(found)
+}
+
+/// Demands of the release what the arguments and the environment require, before anything is changed.
+fn demand(target: &Destination, chosen: &StoredRelease, source: &Arc<Client>, arguments: &DeployArgs) -> Result<()> {
+    let settings = &target.workspace.packages.settings;
+    let environment = settings.environments.get(&arguments.environment);
+    let mut required = environment.map(|environment| environment.require.clone()).unwrap_or_default();
+    required.extend(arguments.require_signature.then_some(Requirement::Signature));
+    required.extend(arguments.require_proof.clone().map(Requirement::Proof));
+    let name = arguments.release.as_deref().filter(|name| settings.environments.contains_key(*name));
+    let repository = match name {
+        Some(name) => environments::environment(settings, name)?.repository_of(&target.workspace, RELEASES)?,
+        None => releases(&target.workspace, source, None)?.repository,
+    };
+    let insecure = arguments.options.insecure_registry.clone();
+    let place = Place { client: Arc::clone(source), repository, release: chosen.clone(), insecure };
+    Verifier::new(&target.workspace, None, &required)?.demand(&target.workspace, &place, &required)
 }
 
 /// Reads where releases and images come from: as who may in an environment that is named.

@@ -15,6 +15,7 @@ use crate::commands::publish::lookup::{Decision, Wanted, look_up};
 use crate::commands::publish::plan::{carried, joint_hash};
 use crate::commands::publish::refusal::{Summaries, summaries};
 use crate::commands::publish::{Publication, ci_state, finish, tags};
+use crate::commands::sign::Signer;
 use crate::commands::{Outcome, print};
 use crate::errors::{all, hinted};
 use crate::gather::record;
@@ -68,6 +69,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &MergeArgs) -> Result<
         print(&(lines.collect::<String>() + &format!("write  release {release}\nwrite  {path}\n")))?;
         return Ok(Outcome::Done);
     }
+    let signer = arguments.sign.then(|| Signer::new(&workspace)).transpose()?;
     finish::note_unwritten(&path);
     let merged = parallel::map(work, parallel::REQUESTS, |(name, image, repository)| {
         merge(&client, name, image, repository, &tags).with_context(|| format!("cannot merge `{name}`"))
@@ -82,6 +84,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &MergeArgs) -> Result<
         line: &line,
         before,
         carried,
+        signer,
         with_manifests: !arguments.no_manifests,
         as_json: arguments.json,
     };

@@ -10,6 +10,7 @@ use self::plan::{Plan, PlannedTag};
 use super::chosen_release::instead_of;
 use super::environments::{Environment, client_of, environment};
 use super::filter::asked_names;
+use super::sign::Signer;
 use super::table::{bytes, table};
 use super::{Outcome, print};
 use crate::cli::PromoteArgs;
@@ -52,8 +53,13 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &PromoteArgs) -> Resul
         print(&shown_plan(&plan))?;
         return Ok(Outcome::Done);
     }
-    let jobs = usize::from(arguments.jobs);
-    let record = apply::apply(&plan, &source, &target, jobs, &Progress::new())?;
+    let signer = arguments.sign.then(|| Signer::new(&workspace)).transpose()?;
+    let (jobs, progress) = (usize::from(arguments.jobs), Progress::new());
+    let record = apply::apply(&plan, &source, &target, jobs, &progress)?;
+    if let Some(signer) = signer {
+        let promoted = plan.images.iter().filter_map(|image| record.images.get_key_value(&image.name));
+        signer.sign_images(&target, promoted.map(|(name, image)| (name.as_str(), image)).collect(), &progress)?;
+    }
     record::write(&plan.path, &record)?;
     print(&match arguments.json {
         true => record.to_text(),

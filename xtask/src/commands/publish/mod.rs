@@ -25,6 +25,7 @@ use super::chosen_release::{line_tag, releases};
 use super::environments::own_client;
 use super::filter::choose;
 use super::manifests;
+use super::sign::Signer;
 use super::{Outcome, print};
 use crate::cli::{DockerBuildArgs, PublishArgs};
 use crate::errors::hinted;
@@ -152,6 +153,8 @@ impl Run<'_> {
             true => Before::default(),
             false => Before::look_up(self.workspace, &releases, &self.ci, &line, &path, self.progress)?,
         };
+        // A key that cannot be used is told before anything is built.
+        let signer = arguments.sign.then(|| Signer::new(self.workspace)).transpose()?;
         let planned = plan::plan(&client, &build, registry, &tags, arguments.rebuild, !arguments.dry_run)?;
         let carried = plan::carried(&client, &before.record, others)?;
         if !arguments.dry_run && !arguments.by_digest && planned.iter().any(PlannedComponent::is_built) {
@@ -185,6 +188,7 @@ impl Run<'_> {
             line: &line,
             before,
             carried,
+            signer,
             with_manifests: !arguments.no_manifests,
             as_json: arguments.json,
         };
@@ -210,6 +214,8 @@ pub(crate) struct Publication<'a> {
     pub(crate) before: Before,
     /// Entries of components that are not published now.
     pub(crate) carried: BTreeMap<String, RecordedImage>,
+    /// Who signs, if anybody does.
+    pub(crate) signer: Option<Signer>,
     pub(crate) with_manifests: bool,
     /// Whether the record is printed as JSON.
     pub(crate) as_json: bool,
@@ -224,7 +230,12 @@ impl Publication<'_> {
         let (fresh, compared) = (finish::record(&published, self.tags), self.before.compared());
         finish::check_growth(self.workspace, &fresh, &compared)?;
         finish::tag(client, &published, self.tags, progress)?;
-        let record = self.write_release(&fresh.images, progress)?.release.record();
+        let stored = self.write_release(&fresh.images, progress)?;
+        if let Some(signer) = &self.signer {
+            let signed = signer.sign_release(client, self.releases, &stored, progress);
+            signed.context("the images are published, and not all are signed; run it again")?;
+        }
+        let record = stored.release.record();
         finish::write(self.workspace, self.path, &record, &compared, self.tags, self.asked, progress)?;
         print(&report::published(&record, &compared, self.as_json)?)?;
         eprintln!("wrote {}", self.path);

@@ -20,18 +20,24 @@ use camino::Utf8Path;
 
 use super::Outcome;
 use crate::cli::SmokeArgs;
+use crate::kubernetes::smoke::report::Report;
 
 /// Checks the namespaces; with `--apply` after applying the manifests. With `--local` there is no
 /// cluster, and this machine is checked instead.
 pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &SmokeArgs) -> Result<Outcome> {
+    Ok(check(manifest, arguments)?.0)
+}
+
+/// As [`run`], with what was found in a cluster.
+pub(crate) fn check(manifest: Option<&Utf8Path>, arguments: &SmokeArgs) -> Result<(Outcome, Option<Report>)> {
     if arguments.local {
-        return local::smoke(manifest, arguments);
+        return Ok((local::smoke(manifest, arguments)?, None));
     }
     let times = timing::Times::new(arguments.timeout);
     let (plan, kubectl) = gather::gather(manifest, arguments, times.deadline)?;
     if arguments.dry_run {
-        return apply::dry_run(&kubectl, &plan);
+        return Ok((apply::dry_run(&kubectl, &plan)?, None));
     }
     let report = run::run(&plan, kubectl, arguments, times)?;
-    show::show(&report, arguments)
+    Ok((show::show(&report, arguments)?, Some(report)))
 }

@@ -1,0 +1,41 @@
+//! Arguments of `verify`.
+
+use clap::Args;
+
+use super::RegistryOptions;
+use crate::workspace::signing::Requirement;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+    cargo xtask verify                                   the release of what is checked out\n  \
+    cargo xtask verify staging --require signature,sbom\n  \
+    cargo xtask verify v1.2.3 engine --key cosign.pub    one component of a release\n  \
+    cargo xtask verify --require proof:staging           that a smoke test passed there\n  \
+    cargo xtask verify --json | jq .passed\n  \
+    cargo xtask verify --emit-policy > policy.yaml       for Kyverno and sigstore's policy-controller\n\n\
+    How releases are named: `cargo xtask releases show --help`. Signatures are checked by the program `cosign`,\n\
+    on files; it needs no access to the registry.")]
+pub(crate) struct SignaturesArgs {
+    /// A release [default: that of HEAD, else of its branch], and components to narrow it to.
+    #[arg(value_name = "RELEASE|COMPONENT")]
+    pub(crate) names: Vec<String>,
+
+    /// The public key: a file, or an address that cosign knows [default: `sign.public-key` of the settings].
+    #[arg(long, value_name = "KEY")]
+    pub(crate) key: Option<String>,
+
+    /// What must be there: `signature`, `sbom`, `provenance`, `proof:ENV`.
+    #[arg(long, value_name = "WHAT", value_delimiter = ',', default_value = "signature")]
+    pub(crate) require: Vec<Requirement>,
+
+    #[command(flatten)]
+    pub(crate) registry: RegistryOptions,
+
+    /// Print admission policies that demand these signatures.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) emit_policy: bool,
+
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}

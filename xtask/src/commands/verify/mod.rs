@@ -1,0 +1,252 @@
+//! `verify`: what is attached to a release's images, and whether it is signed by whom it should be.
+
+mod check;
+mod policy;
+mod report;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail, ensure};
+use camino::Utf8Path;
+
+use self::check::{Checker, Found, Verdict};
+use super::chosen_release::{named, of_checkout, releases, releases_in};
+use super::environments::{client_of, environment, own_client};
+use super::sign::identity;
+use super::{Outcome, print};
+use crate::cli::SignaturesArgs;
+use crate::errors::hinted;
+use crate::gather::ci::CiState;
+use crate::gather::workspace::Workspace;
+use crate::image::record::DigestRecord;
+use crate::image::reference::{ImageReference, Registry};
+use crate::image::release::{RELEASES, deployed_tag};
+use crate::image::statement::Kind;
+use crate::registry::{Client, StoredRelease};
+use crate::signing::{Cosign, Trusted};
+use crate::system::parallel;
+use crate::workspace::signing::Requirement;
+
+/// Shows what is attached, and demands what is required.
+pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &SignaturesArgs) -> Result<Outcome> {
+    let workspace = Workspace::load(manifest, &[])?;
+    let verifier = Verifier::new(&workspace, arguments.key.as_deref(), &arguments.require)?;
+    if arguments.emit_policy {
+        let (_, record) = subject(&workspace, arguments)?;
+        let names = record.images.values().map(|image| image.repository.clone()).collect();
+        print(&policy::policies(&verifier.policy_authority()?, &names)?)?;
+        return Ok(Outcome::Done);
+    }
+    let (place, record) = subject(&workspace, arguments)?;
+    let looked = verifier.look(&place, &record)?;
+    let lacking = verifier.lacking(&workspace, &place, &record, &looked, &arguments.require)?;
+    print(&match arguments.json {
+        true => report::json(&place.release, &record, &looked, &lacking)?,
+        false => report::table(&place.release, &looked),
+    })?;
+    for line in looked.iter().flat_map(|(name, found)| report::invalid(name, found)).chain(lacking.clone()) {
+        eprintln!("{line}");
+    }
+    Ok(if lacking.is_empty() { Outcome::Done } else { Outcome::Failed })
+}
+
+/// Where a release is.
+pub(crate) struct Place {
+    pub(crate) client: Arc<Client>,
+    /// The releases' repository.
+    pub(crate) repository: ImageReference,
+    pub(crate) release: StoredRelease,
+    pub(crate) insecure: Vec<Registry>,
+}
+
+/// The release that is meant, and its images that are.
+fn subject(workspace: &Workspace, arguments: &SignaturesArgs) -> Result<(Place, DigestRecord)> {
+    let components = workspace.component_names();
+    let (names, others): (Vec<&String>, Vec<&String>) =
+        arguments.names.iter().partition(|name| components.contains(&name.as_str()));
+    ensure!(others.len() < 2, "`{}` and `{}` both name a release, or no component", others[0], others[1]);
+    let insecure = &arguments.registry.insecure_registry;
+    let settings = &workspace.packages.settings;
+    let name = others.first().map(|name| name.as_str());
+    let place = match name.filter(|name| settings.environments.contains_key(*name)) {
+        Some(name) => Some(environment(settings, name)?),
+        None => None,
+    };
+    let (client, repository) = match &place {
+        Some(place) => (client_of(place, insecure), Some(place.repository_of(workspace, RELEASES)?)),
+        None => (own_client(insecure), None),
+    };
+    let releases = match repository {
+        Some(repository) => releases_in(workspace, &client, repository)?,
+        None => releases(workspace, &client, arguments.registry.registry.as_ref())?,
+    };
+    let release = match name {
+        Some(name) => named(workspace, &releases, name, insecure)?,
+        None => {
+            let found = of_checkout(workspace, &releases, &CiState::gather(workspace.root(), &[])?)?;
+            let (found, whose) = found.ok_or_else(|| {
+                let error = format!("`{}` has no release of what is checked out", releases.repository.name());
+                hinted(error, "`cargo xtask publish` makes one; or name one")
+            })?;
+            eprintln!("the release {whose}");
+            found
+        }
+    };
+    let mut record = release.release.record();
+    for name in &names {
+        ensure!(record.images.contains_key(*name), "the release {} has no component `{name}`", release.digest);
+    }
+    record.images.retain(|name, _| names.is_empty() || names.contains(&name));
+    let repository = releases.repository.clone();
+    Ok((Place { client: Arc::new(client), repository, release, insecure: insecure.clone() }, record))
+}
+
+/// Looks at signatures, when somebody is trusted.
+pub(crate) struct Verifier {
+    signatures: Option<(Cosign, Trusted)>,
+}
+
+impl Verifier {
+    /// Trusts the key that is given, else whom the settings name.
+    ///
+    /// # Errors
+    /// A signature is required, and nobody is trusted; there is no cosign, no key.
+    pub(crate) fn new(workspace: &Workspace, key: Option<&str>, required: &[Requirement]) -> Result<Self> {
+        let settings = &workspace.packages.settings.sign;
+        let key = key.or(settings.public_key.as_deref()).map(|key| Trusted::Key(key.to_owned()));
+        let Some(trusted) = key.or_else(|| identity(workspace)) else {
+            ensure!(
+                !required.contains(&Requirement::Signature),
+                hinted(
+                    "a signature is required, and nobody is trusted",
+                    "name the public key by `--key` or `sign = { public-key = … }`, or whom CI vouches for by `sign = { \
+                     identity = …, issuer = … }`"
+                )
+            );
+            return Ok(Verifier { signatures: None });
+        };
+        if let Trusted::Key(key) = &trusted {
+            let is_there = key.contains("://") || workspace.root().join(key).exists();
+            ensure!(is_there, "there is no public key `{key}`");
+        }
+        let cosign = Cosign::find(workspace.root(), &workspace.output())?;
+        Ok(Verifier { signatures: Some((cosign, trusted)) })
+    }
+
+    fn checker<'a>(&'a self, client: &'a Client) -> Checker<'a> {
+        Checker { client, signatures: self.signatures.as_ref().map(|(cosign, trusted)| (cosign, trusted)) }
+    }
+
+    /// Looks at the release, under no name, and at the images of `record`.
+    fn look(&self, place: &Place, record: &DigestRecord) -> Result<BTreeMap<String, Found>> {
+        let checker = self.checker(&place.client);
+        let images = parallel::map(record.images.iter().collect(), parallel::REQUESTS, |(name, image)| {
+            Ok((name.clone(), checker.image(image).with_context(|| format!("cannot verify `{name}`"))?))
+        });
+        let mut looked = images.into_iter().collect::<Result<BTreeMap<_, _>>>()?;
+        looked.insert(String::new(), checker.digest(&place.repository, &place.release.digest)?);
+        Ok(looked)
+    }
+
+    /// Demands of a release, before anything is done with it, what is required.
+    ///
+    /// # Errors
+    /// All that it lacks; nobody can tell.
+    pub(crate) fn demand(&self, workspace: &Workspace, place: &Place, required: &[Requirement]) -> Result<()> {
+        if required.is_empty() {
+            return Ok(());
+        }
+        let record = place.release.release.record();
+        let looked = self.look(place, &record)?;
+        let lacking = self.lacking(workspace, place, &record, &looked, required)?;
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        let why: Vec<String> = looked.iter().flat_map(|(name, found)| report::invalid(name, found)).collect();
+        bail!(hinted(
+            format!(
+                "the release {} lacks what is required:\n{}",
+                place.release.digest,
+                [lacking, why].concat().join("\n")
+            ),
+            "`cargo xtask verify` shows what there is; nothing was changed"
+        ))
+    }
+
+    /// What is required and not there, a line each.
+    fn lacking(
+        &self,
+        workspace: &Workspace,
+        place: &Place,
+        record: &DigestRecord,
+        looked: &BTreeMap<String, Found>,
+        required: &[Requirement],
+    ) -> Result<Vec<String>> {
+        let mut lacking = Vec::new();
+        for requirement in required {
+            let kind = match requirement {
+                Requirement::Signature => Kind::Signature,
+                Requirement::Sbom => Kind::Sbom,
+                Requirement::Provenance => Kind::Provenance,
+                Requirement::Proof(environment) => {
+                    lacking.extend(self.lacking_proof(workspace, place, record, &looked[""], environment)?);
+                    continue;
+                }
+            };
+            // The release has no SBOM of its own.
+            let asked = looked.iter().filter(|(name, _)| kind == Kind::Signature || !name.is_empty());
+            let bad = asked.filter(|(_, found)| !self.is_enough(&found.verdict(kind)));
+            lacking.extend(bad.map(|(name, found)| {
+                format!("{}: {requirement} is required, and is {}", report::shown(name), found.verdict(kind).word())
+            }));
+        }
+        Ok(lacking)
+    }
+
+    /// Whoever says whom to trust has all signed.
+    fn is_enough(&self, verdict: &Verdict) -> bool {
+        *verdict == Verdict::Signed || (*verdict == Verdict::Unsigned && self.signatures.is_none())
+    }
+
+    /// Why there is no proof that an environment ran exactly these images; it may lie at the release itself, or at the
+    /// environment's.
+    fn lacking_proof(
+        &self,
+        workspace: &Workspace,
+        place: &Place,
+        record: &DigestRecord,
+        own: &Found,
+        name: &str,
+    ) -> Result<Option<String>> {
+        let proves = |found: &Found| {
+            found.results.iter().any(|(statement, verdict)| {
+                self.is_enough(verdict) && report::proves(&statement.predicate, name, record)
+            })
+        };
+        if proves(own) {
+            return Ok(None);
+        }
+        let environment = environment(&workspace.packages.settings, name)?;
+        let client = client_of(&environment, &place.insecure);
+        let releases = releases_in(workspace, &client, environment.repository_of(workspace, RELEASES)?)?;
+        if let Some(digest) = releases.digest(&deployed_tag(name)?)?
+            && proves(&self.checker(&client).digest(&releases.repository, &digest)?)
+        {
+            return Ok(None);
+        }
+        let signed = if self.signatures.is_some() { "signed " } else { "" };
+        Ok(Some(format!("no {signed}test result says that `{name}` ran exactly these images and passed")))
+    }
+
+    fn policy_authority(&self) -> Result<policy::Authority> {
+        match &self.signatures {
+            Some((_, Trusted::Key(key))) if key.contains("://") => Ok(policy::Authority::Address(key.clone())),
+            Some((cosign, Trusted::Key(key))) => Ok(policy::Authority::Key(cosign.read_key(key)?)),
+            Some((_, Trusted::Identity { identity, issuer })) => {
+                Ok(policy::Authority::Identity { identity: identity.clone(), issuer: issuer.clone() })
+            }
+            None => bail!(hinted("there is nobody to trust", "name the public key by `--key`")),
+        }
+    }
+}
