@@ -185,6 +185,19 @@ impl AnyManifest {
     }
 }
 
+/// Objects by key: whether `serde_json` keeps the order of a document depends on which other
+/// crates the program is built with, and the digest must not.
+pub(crate) fn sorted(value: Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let by_key: BTreeMap<String, Value> = map.into_iter().map(|(key, value)| (key, sorted(value))).collect();
+            Value::Object(by_key.into_iter().collect())
+        }
+        Value::Array(list) => Value::Array(list.into_iter().map(sorted).collect()),
+        other => other,
+    }
+}
+
 /// An image's config (OCI image-spec, image configuration).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ConfigFile {

@@ -166,7 +166,8 @@ impl LabelArgs {
     }
 }
 
-fn base(workspace: &Workspace) -> Result<Option<(BaseReference, Digest)>> {
+/// The image that all images build on, if any, and what its name leads to.
+pub(crate) fn base(workspace: &Workspace) -> Result<Option<(BaseReference, Digest)>> {
     let image = &workspace.packages.settings.runtime_image;
     if image == "scratch" {
         return Ok(None);
