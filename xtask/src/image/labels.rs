@@ -5,3 +5,6 @@ pub(crate) const INPUT_HASH: &str = "xtask.input-hash";
 
 /// Label of images whose builds could use the network: what they got from it is not known.
 pub(crate) const NETWORK: &str = "xtask.network";
+
+/// Annotation of what we attach to an image: which document it is. Another of the same name replaces it.
+pub(crate) const ATTACHMENT: &str = "xtask.attachment";

@@ -49,6 +49,9 @@ pub(crate) struct Descriptor {
     pub(crate) digest: Digest,
     /// The content's size in bytes.
     pub(crate) size: u64,
+    /// In an index: what the manifest says that it is (OCI image-spec 1.1, descriptor).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) artifact_type: Option<String>,
     /// In an index: what the manifest is for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) platform: Option<PlatformObject>,
@@ -72,6 +75,7 @@ impl Descriptor {
             media_type: media_type.to_owned(),
             digest,
             size,
+            artifact_type: None,
             platform: None,
             annotations: BTreeMap::new(),
             urls: Vec::new(),
@@ -100,6 +104,9 @@ pub(crate) struct Manifest {
     pub(crate) config: Descriptor,
     /// The layers, lowest first.
     pub(crate) layers: Vec<Descriptor>,
+    /// The manifest that this one is attached to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) subject: Option<Descriptor>,
     /// Notes, sorted.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) annotations: BTreeMap<String, String>,
@@ -113,6 +120,7 @@ impl Manifest {
             artifact_type: None,
             config,
             layers,
+            subject: None,
             annotations: BTreeMap::new(),
         }
     }

@@ -1,6 +1,7 @@
 //! Artifacts: a document of ours in a repository, beside images and as they are (OCI image-spec, "Guidelines for
 //! Artifact Usage").
 
+use std::collections::BTreeMap;
 use std::io::Read;
 
 use anyhow::{Result, bail, ensure};
@@ -17,7 +18,7 @@ use crate::image::reference::{Digest, ImageReference};
 const EMPTY_TYPE: &str = "application/vnd.oci.empty.v1+json";
 const EMPTY: &[u8] = b"{}";
 /// The largest document, in bytes: that of ten thousand components.
-const MAX_CONTENT: u64 = 16 * 1024 * 1024;
+pub(super) const MAX_CONTENT: u64 = 16 * 1024 * 1024;
 
 /// A document, and the manifest that leads to it.
 #[derive(Clone, Debug)]
@@ -31,11 +32,20 @@ pub(crate) struct Artifact {
 impl Artifact {
     /// The artifact of a document of this media type: the same document gives the same digest.
     pub(crate) fn new(media_type: &str, content: Vec<u8>) -> Self {
+        Artifact::attached(media_type, content, None, BTreeMap::new())
+    }
+
+    /// As [`Artifact::new`], attached to `subject`, with notes.
+    pub(super) fn attached(
+        media_type: &str,
+        content: Vec<u8>,
+        subject: Option<Descriptor>,
+        annotations: BTreeMap<String, String>,
+    ) -> Self {
         let layers = vec![Descriptor::of(media_type, &content)];
-        let manifest = Manifest {
-            artifact_type: Some(media_type.to_owned()),
-            ..Manifest::new(Descriptor::of(EMPTY_TYPE, EMPTY), layers)
-        };
+        let artifact_type = Some(media_type.to_owned());
+        let empty = Manifest::new(Descriptor::of(EMPTY_TYPE, EMPTY), layers);
+        let manifest = Manifest { artifact_type, subject, annotations, ..empty };
         let bytes = to_json(&manifest);
         let descriptor = Descriptor::of(OCI_MANIFEST, &bytes);
         Artifact { manifest: FetchedManifest { descriptor, bytes }, content }
@@ -58,12 +68,13 @@ impl ImageSource for Artifact {
 }
 
 impl Client {
-    /// Makes the artifact exist in `repository`, by digest, without any tag.
+    /// Makes the artifact exist in `repository`, by digest, without any tag. Says whether its manifest was not there.
     ///
     /// # Errors
     /// As [`transfer`].
-    pub(crate) fn push_artifact(&self, repository: &ImageReference, artifact: &Artifact) -> Result<()> {
-        transfer(self, artifact, &artifact.manifest.descriptor, repository, &[], 1, &|_| ()).map(drop)
+    pub(crate) fn push_artifact(&self, repository: &ImageReference, artifact: &Artifact) -> Result<bool> {
+        let done = transfer(self, artifact, &artifact.manifest.descriptor, repository, &[], 1, &|_| ())?;
+        Ok(done.manifests > 0)
     }
 
     /// Reads the artifact of this media type that `reference` leads to.

@@ -5,6 +5,7 @@
 //! is sent: authorized, repeated, its errors explained. The operations are built on it.
 
 mod artifact;
+mod attach;
 mod auth;
 mod blob_locations;
 mod challenge;
@@ -18,18 +19,21 @@ mod error;
 mod inspect;
 mod pull;
 mod push;
+mod referrers;
 mod releases;
 pub(crate) mod tag_images;
 mod tags;
 mod token;
 mod transfer;
 
+pub(crate) use attach::Attachment;
 pub(crate) use client::Client;
 pub(crate) use complete::Found;
 pub(crate) use credentials::Credentials;
 pub(crate) use error::WrongContent;
 pub(crate) use inspect::RemoteImage;
 pub(crate) use pull::FetchedManifest;
+pub(crate) use referrers::Referrer;
 pub(crate) use releases::{Releases, StoredRelease};
 pub(crate) use transfer::{ImageSource, RegistrySource, Transferred, transfer};
 
@@ -39,6 +43,8 @@ mod complete_tests;
 mod push_fault_tests;
 #[cfg(test)]
 mod push_tests;
+#[cfg(test)]
+mod referrers_tests;
 #[cfg(test)]
 mod releases_tests;
 #[cfg(test)]

@@ -4,8 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use serde_json::{Value, json};
+
 use super::test_server::{Answer, Seen};
-use crate::image::manifest::{AnyManifest, MANIFEST_TYPES};
+use crate::image::manifest::{AnyManifest, MANIFEST_TYPES, OCI_INDEX};
 use crate::image::reference::Digest;
 
 /// What it holds. Clones share it.
@@ -19,6 +21,8 @@ pub(super) struct Content {
     /// By repository and tag or digest: media type and bytes.
     pub(super) manifests: BTreeMap<(String, String), (String, Vec<u8>)>,
     pub(super) sessions: BTreeSet<String>,
+    /// Whether it has the referrers API, two entries a page.
+    pub(super) has_referrers_api: bool,
     begun: usize,
 }
 
@@ -59,8 +63,17 @@ impl Content {
                 None => Answer::new(404, error("BLOB_UNKNOWN", "blob unknown")),
             };
         }
+        if let Some((repository, subject)) = path.split_once("/referrers/") {
+            return self.referrers(repository, subject, query.get("page").map_or("0", String::as_str).parse().unwrap());
+        }
         let (repository, reference) = path.split_once("/manifests/").expect("blobs or manifests");
         let key = (repository.to_owned(), reference.to_owned());
+        if method == "DELETE" {
+            let before = self.manifests.len();
+            self.manifests.retain(|(of, _), (_, bytes)| of != repository || Digest::of(bytes).as_str() != reference);
+            let status = if self.manifests.len() < before { 202 } else { 404 };
+            return Answer::new(status, "");
+        }
         if method == "PUT" {
             return self.put(key, seen);
         }
@@ -71,6 +84,26 @@ impl Content {
                 .header("Docker-Content-Digest", Digest::of(bytes).to_string()),
             None => Answer::new(404, error("MANIFEST_UNKNOWN", "manifest unknown")),
         }
+    }
+
+    fn referrers(&self, repository: &str, subject: &str, page: usize) -> Answer {
+        if !self.has_referrers_api {
+            return Answer::new(404, "404 page not found");
+        }
+        let referrer = |((of, name), (kind, bytes)): (&(String, String), &(String, Vec<u8>))| {
+            let document: Value = serde_json::from_slice(bytes).unwrap();
+            let is_one = of == repository && document["subject"]["digest"] == subject;
+            (is_one && name.starts_with("sha256:")).then(|| {
+                json!({"mediaType": kind, "digest": name, "size": bytes.len(),
+                    "artifactType": document["artifactType"], "annotations": document["annotations"]})
+            })
+        };
+        let all: Vec<Value> = self.manifests.iter().filter_map(referrer).collect();
+        let pages = all.chunks(2).nth(page).unwrap_or_default();
+        let body = json!({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": pages}).to_string();
+        let answer = Answer::new(200, body).header("Content-Type", OCI_INDEX);
+        let next = format!("</v2/{repository}/referrers/{subject}?page={}>; rel=\"next\"", page + 1);
+        if all.len() > (page + 1) * 2 { answer.header("Link", next) } else { answer }
     }
 
     fn begin(&mut self, repository: &str, query: &BTreeMap<&str, String>) -> Answer {
