@@ -1,5 +1,7 @@
 //! `sbom`: what images are made of, as documents.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Result, bail};
 use camino::Utf8Path;
 use serde_json::json;
@@ -52,12 +54,12 @@ fn bills(workspace: &Workspace, components: &[&Component], progress: &Progress) 
     let inputs: Vec<_> = inputs.collect::<Result<_>>()?;
     let mut revisions = Revisions::new(workspace, variable("SOURCE_DATE_EPOCH").as_deref(), progress)?;
     let revisions = revisions.of_all(&inputs)?;
-    let bases: Vec<_> = bases(workspace)?;
+    let bases = bases(workspace, progress)?;
     let mut bills = Vec::new();
     for (component, revision) in components.iter().zip(revisions) {
-        for (platform, base) in workspace.platforms.iter().zip(&bases) {
-            let version = &component.package.version;
-            bills.push(bill(workspace, component, platform, version, revision.time, base.clone())?);
+        for platform in &workspace.platforms {
+            let (version, base) = (&component.package.version, bases.get(platform).cloned());
+            bills.push(bill(workspace, component, platform, version, revision.time, base)?);
         }
     }
     Ok(bills)
@@ -83,26 +85,23 @@ pub(crate) fn bill(
     })
 }
 
-/// What the images build on, for each platform of the workspace.
-fn bases(workspace: &Workspace) -> Result<Vec<Option<Base>>> {
-    let Some((reference, digest)) = base(workspace)? else { return Ok(vec![None; workspace.platforms.len()]) };
-    let client = Client::new(Credentials::from_environment());
-    let layout = Layout::open(&workspace.output().join("oci"))?;
-    let cache = workspace.output().join("bases");
-    let load = |platform| {
-        let image = BaseImage::load(&layout, &reference, &digest, platform, &cache, &client)?;
-        Ok(Some(below(&image, &layout)?))
-    };
-    workspace.platforms.iter().map(load).collect()
-}
-
-/// What `image` says of itself as the base of another.
+/// What the images build on, for each platform of the workspace; nothing on `scratch`.
 ///
 /// # Errors
-/// As [`BaseImage::distribution`].
-pub(crate) fn below(image: &BaseImage, layout: &Layout) -> Result<Base> {
-    let digest = image.manifest().to_string();
-    Ok(Base { name: image.name().to_owned(), digest, distribution: image.distribution(layout)? })
+/// An unknown base; one whose packages cannot be read.
+pub(crate) fn bases(workspace: &Workspace, progress: &Progress) -> Result<BTreeMap<Platform, Base>> {
+    let Some((reference, digest)) = base(workspace)? else { return Ok(BTreeMap::new()) };
+    let client = Client::new(Credentials::from_environment());
+    let folder = workspace.output().join("oci");
+    let layout = Layout::open_or_wait(&folder, || progress.say("waiting for another build to finish its images"))?;
+    let cache = workspace.output().join("bases");
+    let load = |platform: &Platform| {
+        let image = BaseImage::load(&layout, &reference, &digest, platform, &cache, &client)?;
+        let distribution = image.distribution(&layout)?;
+        let base = Base { name: image.name().to_owned(), digest: image.manifest().to_string(), distribution };
+        Ok((platform.clone(), base))
+    };
+    workspace.platforms.iter().map(load).collect()
 }
 
 fn text(bill: &Bill, format: SbomFormat) -> String {

@@ -36,12 +36,6 @@ pub(crate) fn of_system(package: &SystemPackage, distribution: &Distribution) ->
     url
 }
 
-/// `pkg:oci/NAME@DIGEST?repository_url=…` for a reference without tag and digest.
-pub(crate) fn of_image(repository: &str, digest: &str) -> String {
-    let name = repository.rsplit('/').next().unwrap_or_default().to_lowercase();
-    format!("pkg:oci/{}@{}?repository_url={}", encoded(&name, ""), encoded(digest, ""), encoded(repository, ":/"))
-}
-
 fn encoded(text: &str, kept: &str) -> String {
     let is_kept = |byte: u8| byte.is_ascii_alphanumeric() || b".-_~".contains(&byte) || kept.as_bytes().contains(&byte);
     text.bytes().fold(String::new(), |mut all, byte| {
@@ -70,10 +64,6 @@ mod tests {
                 "pkg:cargo/inner@1.0.0?repository_url=https://index.example.com/",
                 "pkg:cargo/syn@2.0.1",
             ]
-        );
-        assert_eq!(
-            of_image("localhost:5000/demon-engine", "sha256:ab"),
-            "pkg:oci/demon-engine@sha256%3Aab?repository_url=localhost:5000/demon-engine"
         );
     }
 }
