@@ -101,7 +101,7 @@ fn a_feature_that_another_members_manifest_enables_affects_all_users_of_the_pack
         .commit("feature");
     // One build of both resolves `extra` for `one` as well.
     let reasons = affected(&fixture);
-    assert!(reasons[0].starts_with("one: version or features of dependency `lib`"), "{reasons:?}");
+    assert!(reasons[0].starts_with("one: version, features or use of dependency `lib`"), "{reasons:?}");
     assert!(reasons[1].starts_with("two: "), "{reasons:?}");
 }
 
