@@ -73,11 +73,11 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
             Ok(Taken { wall: attached.wall.saturating_sub(plain.wall) / images, cpu: None })
         };
         let runs = bench.cli.runs.max(5);
-        let mut scenario =
-            measure(Group::Publish, "attach to one image", runs, &nothing, Side::new(OURS, &ours), &[])?;
+        let mut scenario = measure(Group::Publish, "attach to one image", runs, &nothing, Side::new(OURS, &ours), &[])?;
         scenario.at_most = Some(0.2);
-        scenario.note =
-            Some("`publish --rebuild --attest` less `publish --rebuild`, for each image: two lists and provenance".into());
+        scenario.note = Some(
+            "`publish --rebuild --attest` less `publish --rebuild`, for each image: two lists and provenance".into(),
+        );
         report.add(scenario);
     }
     if bench.cli.wants("republish unchanged") {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 
 use super::apply::Published;
 use crate::commands::build::builder::Builder;
@@ -102,10 +102,16 @@ impl<'a> Attestations<'a> {
         let attached = parallel::map(lacking, parallel::REQUESTS, |(image, platform, digest, lacks_list)| {
             let base = bases.get(platform).filter(|_| lacks_list).cloned();
             let documents = self.documents(image, platform, digest, lacks_list, base, ci)?;
-            if documents.is_empty() || !client.attach(&image.repository, digest, documents)?.is_new {
+            if documents.is_empty() {
                 return Ok(());
             }
-            progress.say(&format!("{}: attached what it is made of to {digest}", image.name));
+            let attached = client.attach(&image.repository, digest, documents)?;
+            if attached.is_new {
+                progress.say(&format!("{}: attached what it is made of to {digest}", image.name));
+            }
+            for old in attached.left {
+                progress.warn(&anyhow!("{}: the registry still lists `{old}`, which was replaced", image.name));
+            }
             Ok(())
         });
         all(attached).context("the images are pushed, but what is to be attached to them is not; run it again")?;
