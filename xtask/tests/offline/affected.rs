@@ -110,9 +110,9 @@ fn a_lock_entry_affects_those_that_use_it() {
     let fixture = fixture();
     fixture.relock("other", "1.0.0", "1.0.1").commit("update");
     let reasons = affected(&fixture);
-    assert_eq!(reasons, ["two: lock entry `other` and 3 more"]);
+    assert_eq!(reasons, ["two: lock entry `other` and 4 more"]);
     fixture.relock("used", "1.0.0", "1.0.1").commit("update");
-    assert_eq!(affected(&fixture), ["one: lock entry `used` and 3 more", "two: lock entry `other` and 3 more"]);
+    assert_eq!(affected(&fixture), ["one: lock entry `used` and 4 more", "two: lock entry `other` and 4 more"]);
 }
 
 #[test]
