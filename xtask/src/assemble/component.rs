@@ -4,10 +4,11 @@ use super::base::BaseImage;
 use super::image::{ImageConfig, ImageSpec};
 use super::layer::LayerSpec;
 use crate::image::entry::{Entry, EntryKind, Source};
-use crate::image::labels::{INPUT_HASH, NETWORK};
+use crate::image::labels::{INPUT_HASH, INPUTS, NETWORK};
 use crate::image::platform::Platform;
 use crate::image::root_files::{NONROOT, root_files, with_parents};
 use crate::workspace::components::Component;
+use crate::workspace::input_summary::InputSummary;
 use crate::workspace::labels::labels;
 
 /// Where `PATH` leads on `scratch`: what engines and shells take by themselves.
@@ -30,6 +31,8 @@ pub(crate) struct ComponentImage<'a> {
     pub(crate) created: i64,
     /// The input hash, for its label.
     pub(crate) input_hash: String,
+    /// What of the inputs its label says.
+    pub(crate) inputs: InputSummary,
     /// Whether the build could use the network, so that another may give another image.
     pub(crate) had_network: bool,
 }
@@ -63,6 +66,7 @@ impl ComponentImage<'_> {
         env.extend(said.map(|(name, value)| (name.to_owned(), value.to_owned())));
         let mut labels = labels(self.component, self.version, self.commit, self.build_date);
         labels.insert(INPUT_HASH.into(), self.input_hash);
+        labels.insert(INPUTS.into(), self.inputs.to_label());
         if self.had_network {
             labels.insert(NETWORK.into(), "allowed".into());
         }

@@ -9,11 +9,12 @@ use crate::image::reference::Digest;
 use crate::image::root_files::root_files;
 
 /// The number of the format of images: which layers a component's image has and in which order, their
-/// tar files (order, names, modes, owners, times), the config, the manifest, and the labels and
-/// variables that every image gets, and what is written into its executable. Raise it whenever one of them changes; a test holds the digests.
+/// tar files (order, names, modes, owners, times), the config, the manifest, the labels and variables
+/// that every image gets, and what is written into its executable. Raise it whenever one of them
+/// changes; tests hold the digests.
 ///
 /// The compressor has a name of its own, and the root files a digest.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// What of the assembler decides an image, by name. Root files are on `scratch` alone.
 pub(crate) fn assembler_identity(has_base: bool) -> Vec<(String, String)> {

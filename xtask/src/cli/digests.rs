@@ -3,8 +3,7 @@
 use camino::Utf8PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::MergeArgs;
-use crate::image::reference::Registry;
+use super::{MergeArgs, RegistryOptions};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DigestsCommand {
@@ -33,6 +32,7 @@ pub(crate) enum LineValue {
     cargo xtask digests show engine --json | jq -r '.engine.image'\n  \
     cargo xtask digests show --markdown | gh issue create --title 'Deploy' --body-file -\n  \
     cargo xtask digests show --env > images.env && docker compose --env-file images.env up\n  \
+    cargo xtask digests show --env --name '{COMPONENT}_IMAGE_TAG' --value tag\n  \
     cargo xtask digests show --tfvars --name '{component}_docker_tag' --value tag > images.auto.tfvars")]
 pub(crate) struct ShowArgs {
     /// Components to show; all when none is named.
@@ -52,27 +52,31 @@ pub(crate) struct ShowArgs {
     pub(crate) markdown: bool,
 
     /// Print lines such as ENGINE_IMAGE=ghcr.io/acme/demon-engine@sha256:…
-    #[arg(long, conflicts_with = "tfvars")]
+    #[arg(long, group = "lines")]
     pub(crate) env: bool,
 
     /// Print lines of Terraform's variables, such as engine_image = "ghcr.io/acme/demon-engine@sha256:…"
-    #[arg(long)]
+    #[arg(long, group = "lines")]
     pub(crate) tfvars: bool,
 
     /// Names of the lines' variables, for --env and --tfvars: {COMPONENT} in capitals, {component} in small letters
     /// [default: {COMPONENT}_IMAGE, {component}_image].
-    #[arg(long, value_name = "TEMPLATE")]
+    #[arg(long, value_name = "TEMPLATE", requires = "lines")]
     pub(crate) name: Option<String>,
 
     /// What the lines hold.
-    #[arg(long, value_enum, default_value_t = LineValue::Image)]
+    #[arg(long, value_enum, default_value_t = LineValue::Image, requires = "lines")]
     pub(crate) value: LineValue,
+
+    #[command(flatten)]
+    pub(crate) registry: RegistryOptions,
 }
 
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
     cargo xtask digests verify\n  \
-    cargo xtask digests verify --digests staging.json --json\n\n\
+    cargo xtask digests verify --digests staging.json --json\n  \
+    cargo xtask digests verify --registry ghcr.io       the release of HEAD there, where there is no record\n\n\
     Verdicts:\n  \
     ok           the registry has the image as recorded, under its commit's tag\n  \
     missing      the registry lacks the image, or a part of it\n  \
@@ -86,9 +90,8 @@ pub(crate) struct VerifyArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) digests: Option<Utf8PathBuf>,
 
-    /// Speak plain http with this registry, though it is not this machine. May be repeated.
-    #[arg(long, value_name = "HOST")]
-    pub(crate) insecure_registry: Vec<Registry>,
+    #[command(flatten)]
+    pub(crate) registry: RegistryOptions,
 
     /// Print JSON.
     #[arg(long)]

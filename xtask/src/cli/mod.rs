@@ -5,6 +5,7 @@ mod deploy;
 mod digests;
 mod manifests;
 mod matrix;
+mod prune;
 mod publish;
 mod registry;
 mod releases;
@@ -19,6 +20,7 @@ pub(crate) use deploy::{DeployArgs, DeployOptions, RollbackArgs};
 pub(crate) use digests::{DigestsCommand, LineValue, ShowArgs, VerifyArgs};
 pub(crate) use manifests::ManifestsArgs;
 pub(crate) use matrix::MatrixArgs;
+pub(crate) use prune::PruneArgs;
 pub(crate) use publish::{MergeArgs, PublishArgs};
 pub(crate) use registry::{ListArgs, PromoteArgs, RegistryCommand};
 pub(crate) use releases::{ReleaseDiffArgs, ReleaseFetchArgs, ReleaseListArgs, ReleaseShowArgs, ReleasesCommand};
@@ -73,6 +75,8 @@ pub(crate) enum Command {
     Deploy(DeployArgs),
     /// Bring an environment back to what it was proven to run before.
     Rollback(RollbackArgs),
+    /// Delete what nothing needs any more from the registry, by the policy of the settings.
+    Prune(PruneArgs),
     /// Look into registries.
     #[command(subcommand)]
     Registry(RegistryCommand),

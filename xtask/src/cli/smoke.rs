@@ -9,7 +9,7 @@ use crate::image::reference::Registry;
 use crate::kubernetes::smoke::selection::Selector;
 use crate::workspace::duration::{duration, duration_or_none};
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(after_help = "Examples:\n  \
     cargo xtask smoke                                        check what runs now\n  \
     cargo xtask smoke --apply --context kind-ci              apply the manifests, then check\n  \

@@ -1,5 +1,7 @@
 //! Which release is meant: by name, or by what is checked out.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result, anyhow, ensure};
 use camino::Utf8Path;
 
@@ -9,6 +11,7 @@ use crate::gather::ci::CiState;
 use crate::gather::record;
 use crate::gather::repositories::repository;
 use crate::gather::workspace::Workspace;
+use crate::image::build_number::{number, number_tag};
 use crate::image::promotion::LOCAL;
 use crate::image::record::DigestRecord;
 use crate::image::reference::{Digest, ImageReference, Registry, Tag};
@@ -16,6 +19,10 @@ use crate::image::release::{RELEASES, Release, deployed_tag};
 use crate::image::tags::{GitReference, branch_tag, commit_tag};
 use crate::registry::{Client, Releases, StoredRelease};
 use crate::system::git::Git;
+use crate::system::parallel;
+
+/// More build numbers are not looked at.
+const NUMBERS: usize = 200;
 
 /// The releases in the workspace's registry, or in `registry`.
 ///
@@ -120,8 +127,13 @@ pub(crate) fn deployments(
     let place = environment(&workspace.packages.settings, name)?;
     let client = client_of(&place, insecure);
     let releases = releases_in(workspace, &client, place.repository_of(workspace, RELEASES)?)?;
+    let numbers = if place.build_number { build_numbers(&releases)? } else { BTreeMap::new() };
     let newest = numbered(&releases, name)?.into_iter().rev().take(count);
-    let found = newest.map(|(_, tag)| Ok(releases.tagged(&tag)?.map(|found| (vec![tag], found))));
+    let tags = |tag, found: &StoredRelease| {
+        let numbers = numbers.get(&found.digest).into_iter().flatten();
+        std::iter::once(tag).chain(numbers.map(|number| number_tag(*number))).collect()
+    };
+    let found = newest.map(|(_, tag)| Ok(releases.tagged(&tag)?.map(|found| (tags(tag, &found), found))));
     Ok(found.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
 }
 
@@ -136,6 +148,25 @@ pub(crate) fn numbered(releases: &Releases<'_>, environment: &str) -> Result<Vec
         tags.filter_map(|tag| Some((tag.as_str().strip_prefix(&prefix)?.parse().ok()?, tag))).collect();
     numbered.sort();
     Ok(numbered)
+}
+
+/// The build numbers of releases, each one's in order; of the newest ones alone.
+///
+/// # Errors
+/// The registry cannot be asked.
+pub(crate) fn build_numbers(releases: &Releases<'_>) -> Result<BTreeMap<Digest, Vec<u64>>> {
+    let tags = releases.client.tags(&releases.repository)?;
+    let mut all: Vec<u64> = tags.iter().filter_map(|tag| number(tag.as_str())).collect();
+    all.sort_unstable();
+    let newest = all.into_iter().rev().take(NUMBERS).collect();
+    let found = parallel::map(newest, parallel::REQUESTS, |number| {
+        Ok(releases.digest(&number_tag(number))?.map(|digest| (digest, number)))
+    });
+    let mut numbers: BTreeMap<Digest, Vec<u64>> = BTreeMap::new();
+    for (digest, number) in found.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().rev() {
+        numbers.entry(digest).or_default().push(number);
+    }
+    Ok(numbers)
 }
 
 /// The newest release of a commit.
@@ -197,16 +228,50 @@ pub(crate) fn instead_of(
         Some(name) => deployed(workspace, name, insecure)
             .and_then(|found| found.map_err(|why| anyhow!(why)))
             .map(|found| (found, format!("that `{name}` runs"))),
-        None => of_own_registry(workspace, insecure),
+        None => of_own_registry(workspace, None, insecure),
     };
+    let (found, whose) = found.map_err(|cause| record::missing(path, Some(cause)))?;
+    eprintln!("no digest record here; taken from the release {whose}");
+    let number = environment.map(|name| last_number(workspace, name, &found, insecure)).transpose()?.flatten();
+    let record = found.release.record();
+    Ok(number.map_or_else(|| record.clone(), |number| record.clone().with_number(number)))
+}
+
+/// The number with which an environment got a release last, where those are counted.
+fn last_number(workspace: &Workspace, name: &str, found: &StoredRelease, insecure: &[Registry]) -> Result<Option<u64>> {
+    let place = environment(&workspace.packages.settings, name)?;
+    if !place.build_number {
+        return Ok(None);
+    }
+    let client = client_of(&place, insecure);
+    let releases = releases_in(workspace, &client, place.repository_of(workspace, RELEASES)?)?;
+    Ok(build_numbers(&releases)?.get(&found.digest).and_then(|all| all.last().copied()))
+}
+
+/// The digest record of the release of what is checked out, in `registry` or the workspace's, since there is no file at
+/// `path`. Says which.
+///
+/// # Errors
+/// As [`instead_of`].
+pub(crate) fn instead_in(
+    path: &Utf8Path,
+    workspace: &Workspace,
+    registry: Option<&Registry>,
+    insecure: &[Registry],
+) -> Result<DigestRecord> {
+    let found = of_own_registry(workspace, registry, insecure);
     let (found, whose) = found.map_err(|cause| record::missing(path, Some(cause)))?;
     eprintln!("no digest record here; taken from the release {whose}");
     Ok(found.release.record())
 }
 
-fn of_own_registry(workspace: &Workspace, insecure: &[Registry]) -> Result<(StoredRelease, String)> {
+fn of_own_registry(
+    workspace: &Workspace,
+    registry: Option<&Registry>,
+    insecure: &[Registry],
+) -> Result<(StoredRelease, String)> {
     let client = own_client(insecure);
-    let releases = releases(workspace, &client, None)?;
+    let releases = releases(workspace, &client, registry)?;
     let ci = CiState::gather(workspace.root(), &[])?;
     let name = releases.repository.name();
     of_checkout(workspace, &releases, &ci)?.with_context(|| format!("`{name}` has no release of what is checked out"))

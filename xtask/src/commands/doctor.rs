@@ -10,6 +10,7 @@ use super::{Outcome, print};
 use crate::cli::DoctorArgs;
 use crate::compile::engine::Engine;
 use crate::errors::first_line;
+use crate::gather::origin::unnamed_source;
 use crate::gather::repositories::repository;
 use crate::gather::workspace::Workspace;
 use crate::http::RetryPolicy;
@@ -41,6 +42,10 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &DoctorArgs) -> Result
     engine(&mut findings)?;
     if let Some(workspace) = &workspace {
         system_needs(workspace, &mut findings)?;
+        if let Some((why, mend)) = unnamed_source(workspace) {
+            let mend = format!("{why}: {mend}");
+            findings.push(finding("source label", None, "registries that link images to sources", mend, false));
+        }
         registry(workspace, &mut findings)?;
     }
     others(&mut findings)?;

@@ -25,6 +25,10 @@ pub(crate) struct Environment {
     pub(crate) context: Option<String>,
     /// The namespace of objects that name none.
     pub(crate) namespace: Option<String>,
+    /// Whether each deployment gets a number of its own.
+    pub(crate) build_number: bool,
+    /// What a deployment runs once all is pinned.
+    pub(crate) apply: Vec<String>,
 }
 
 /// The environment of this name.
@@ -36,8 +40,16 @@ pub(crate) fn environment(settings: &WorkspaceSettings, name: &str) -> Result<En
     if let Some(environment) = environments.get(name) {
         let registry =
             environment.registry.parse().with_context(|| format!("environment `{name}` has no valid `registry`"))?;
-        let EnvironmentSettings { repository, context, namespace, .. } = environment.clone();
-        return Ok(Environment { name: name.to_owned(), registry, repository, context, namespace });
+        let EnvironmentSettings { repository, context, namespace, build_number, apply, .. } = environment.clone();
+        return Ok(Environment {
+            name: name.to_owned(),
+            registry,
+            repository,
+            context,
+            namespace,
+            build_number,
+            apply,
+        });
     }
     if name == LOCAL {
         return Ok(Environment {
@@ -46,6 +58,8 @@ pub(crate) fn environment(settings: &WorkspaceSettings, name: &str) -> Result<En
             repository: None,
             context: None,
             namespace: None,
+            build_number: false,
+            apply: Vec::new(),
         });
     }
     let mut known: Vec<&str> = environments.keys().map(String::as_str).chain([LOCAL]).collect();

@@ -13,6 +13,7 @@ mod filter;
 mod manifests;
 mod matrix;
 mod promote;
+mod prune;
 mod publish;
 mod registry_list;
 mod releases;
@@ -57,6 +58,7 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Promote(arguments) => promote::run(manifest, arguments),
         Command::Deploy(arguments) => deploy::run(manifest, arguments),
         Command::Rollback(arguments) => deploy::rollback(manifest, arguments),
+        Command::Prune(arguments) => prune::run(manifest, arguments),
         Command::Registry(RegistryCommand::List(arguments)) => registry_list::run(manifest, arguments),
         Command::Releases(command) => releases::run(manifest, command),
         Command::Matrix(arguments) => matrix::run(manifest, arguments),

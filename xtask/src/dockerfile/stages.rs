@@ -7,6 +7,7 @@ use crate::workspace::components::Component;
 use crate::workspace::context::Context;
 use crate::workspace::rust_target::RustTarget;
 use crate::workspace::settings::Linkage;
+use crate::workspace::toolchain::ToolchainFile;
 
 /// Everything that decides the Dockerfile of one package.
 #[derive(Debug, Clone)]
@@ -21,6 +22,8 @@ pub(crate) struct DockerfilePlan<'a> {
     pub(crate) context: Context,
     /// A builder stage for each platform.
     pub(crate) builders: BTreeMap<Platform, BuilderStage>,
+    /// The workspace's toolchain file.
+    pub(crate) toolchain: Option<ToolchainFile>,
     /// How executables are linked.
     pub(crate) linkage: Linkage,
     /// apt or apk packages, of all components: the builder stage is shared.

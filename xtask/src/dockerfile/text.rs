@@ -10,6 +10,7 @@ use camino::Utf8PathBuf;
 use super::MARK;
 use super::shell::{lines, value, word, wrapped};
 use super::stages::DockerfilePlan;
+use super::toolchain;
 use crate::image::entry::{Entry, EntryKind, Source};
 use crate::image::platform::Platform;
 use crate::image::root_files;
@@ -119,6 +120,7 @@ fn builders(plan: &DockerfilePlan<'_>, text: &mut String) {
         );
     }
     let _ = writeln!(text, "WORKDIR {}", workspace(plan, "/workspace"));
+    text.push_str(&plan.toolchain.as_ref().map(toolchain::step).unwrap_or_default());
 }
 
 /// Where the workspace is in a copy of the context at `folder`.

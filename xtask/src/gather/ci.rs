@@ -63,6 +63,15 @@ pub(crate) fn run() -> Option<Run> {
     github().or_else(gitlab)
 }
 
+/// The number of the pull request that CI runs for.
+pub(crate) fn pull_request() -> Option<u64> {
+    let reference = match variable("GITHUB_REF") {
+        Some(reference) => github(&reference, None),
+        None => gitlab(None)?,
+    };
+    if let GitReference::PullRequest(number) = reference { number } else { None }
+}
+
 fn github(reference: &str, git: Option<&Git>) -> GitReference {
     let event: Value = variable("GITHUB_EVENT_PATH")
         .and_then(|path| std::fs::read(path).ok())

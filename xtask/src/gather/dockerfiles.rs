@@ -2,16 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use super::cargo_config::workspace_rustflags;
 use super::workspace::Workspace;
 use crate::dockerfile::stages::{BuilderStage, DockerfilePlan};
 use crate::image::platform::Platform;
-use crate::system::files::read_toml;
 use crate::workspace::components::Component;
 use crate::workspace::rust_target::RustTarget;
 use crate::workspace::settings::BuilderImage;
+use crate::workspace::toolchain::{TOOLCHAIN_FILES, ToolchainFile};
 
 /// The version of the default builder image, unless the toolchain file names one or a component's
 /// `rust-version` asks for a newer one.
@@ -49,6 +49,7 @@ pub(crate) fn plan<'a>(
         components,
         selection: workspace.selection.cargo_arguments(),
         builders: builders(workspace)?,
+        toolchain: toolchain_file(workspace)?,
         linkage: settings.linkage,
         build_packages: build_packages.into_iter().collect(),
         runtime_image: (!settings.runtime_image.starts_with("oci:")).then(|| settings.runtime_image.clone()),
@@ -66,33 +67,27 @@ pub(crate) fn builder_image(workspace: &Workspace, platform: &Platform) -> Resul
                 "`builder-image` in `[workspace.metadata.docker]` of `Cargo.toml` names no image for `{platform}`"
             ),
         },
-        None => Ok(format!("rust:{}-bookworm", toolchain_version(workspace)?)),
+        None => {
+            let asked = toolchain_file(workspace)?.map(|file| file.builder_image()).transpose()?.flatten();
+            Ok(asked.unwrap_or_else(|| format!("rust:{}-bookworm", oldest_that_compiles(workspace))))
+        }
     }
 }
 
-/// The version that the toolchain file names, when it is one that an image's tag can have.
-fn toolchain_version(workspace: &Workspace) -> Result<String> {
-    let root = workspace.root();
-    let mut channel = None;
-    for name in ["rust-toolchain.toml", "rust-toolchain"] {
-        let path = root.join(name);
-        if !path.is_file() {
-            continue;
+/// The toolchain file of the workspace.
+///
+/// # Errors
+/// It cannot be read, or names no toolchain.
+pub(crate) fn toolchain_file(workspace: &Workspace) -> Result<Option<ToolchainFile>> {
+    for name in TOOLCHAIN_FILES {
+        let path = workspace.root().join(name);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => return ToolchainFile::parse(name, &text).map(Some),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error).with_context(|| format!("cannot read `{path}`")),
         }
-        // The old file without an ending may hold the channel alone.
-        channel = match read_toml(&path) {
-            Ok(table) => table
-                .get("toolchain")
-                .and_then(|toolchain| toolchain.get("channel"))
-                .and_then(toml::Value::as_str)
-                .map(str::to_owned),
-            Err(_) => std::fs::read_to_string(&path).ok().map(|text| text.trim().to_owned()),
-        };
-        break;
     }
-    let is_version =
-        |channel: &String| channel.split('.').count() >= 2 && channel.chars().all(|c| c.is_ascii_digit() || c == '.');
-    Ok(channel.filter(is_version).unwrap_or_else(|| oldest_that_compiles(workspace)))
+    Ok(None)
 }
 
 /// The default version, or the newest `rust-version` of a package that components are compiled from.

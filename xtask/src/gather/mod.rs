@@ -6,6 +6,7 @@ pub(crate) mod ci;
 pub(crate) mod dockerfiles;
 pub(crate) mod files;
 pub(crate) mod memory;
+pub(crate) mod origin;
 pub(crate) mod record;
 pub(crate) mod repositories;
 pub(crate) mod revision;

@@ -14,6 +14,9 @@ use crate::workspace::components::Component;
 use crate::workspace::context::Context;
 use crate::workspace::inputs::Inputs;
 
+/// Of more commits to manifests than these, nobody waits to hear which of them mattered: all are said to.
+const RESOLVED: usize = 50;
+
 /// Where an image's `revision`, `created` and file times come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Revision {
@@ -88,7 +91,7 @@ impl<'a> Revisions<'a> {
 }
 
 /// What git knows, and what past commits resolve to.
-struct History<'a> {
+pub(crate) struct History<'a> {
     workspace: &'a Workspace,
     git: Git,
     head: Commit,
@@ -99,9 +102,39 @@ struct History<'a> {
 }
 
 impl<'a> History<'a> {
-    fn new(workspace: &'a Workspace, git: Git) -> Option<Self> {
+    /// Nothing before the first commit.
+    pub(crate) fn new(workspace: &'a Workspace, git: Git) -> Option<Self> {
         let head = git.head.clone()?;
         Some(History { workspace, git, head, folder: None, memory: BTreeMap::new(), keys: BTreeMap::new() })
+    }
+
+    /// Hash and subject of the commits after `from` up to `to` that changed an input of the component, newest first.
+    ///
+    /// # Errors
+    /// Git does not know the commits.
+    pub(crate) fn between(&mut self, component: &Component, from: &str, to: &str) -> Result<Vec<(String, String)>> {
+        let context = self.workspace.context(component);
+        let files = &self.workspace.shared_inputs.files;
+        let range = format!("{from}..{to}");
+        let touching = self.git.commits_to(&self.paths(component), &range, usize::MAX)?.into_iter();
+        let is_input = |path: &Utf8PathBuf| context.holds(path) || files.contains(path);
+        let changed = touching.filter(|(_, paths)| paths.iter().any(is_input)).map(|(commit, _)| commit.hash);
+        let mut changed: BTreeSet<String> = changed.collect();
+        let manifests = self.git.manifest_commits(&range, &self.workspace.vendored_folders())?;
+        let are_many = manifests.len() > RESOLVED;
+        for Commit { hash, .. } in manifests {
+            if are_many || self.is_resolved_otherwise(&hash, component)? {
+                changed.insert(hash);
+            }
+        }
+        let all = self.git.log_between(from, to)?;
+        Ok(all.into_iter().filter(|(hash, _)| changed.contains(hash)).collect())
+    }
+
+    /// Whether cargo resolves something else for the component at this commit than before it.
+    fn is_resolved_otherwise(&mut self, commit: &str, component: &Component) -> Result<bool> {
+        let Some(parent) = self.git.parent(commit)? else { return Ok(true) };
+        Ok(self.derived_hash(&parent, &component.name)? != self.derived_hash(commit, &component.name)?)
     }
 
     /// The newest commit that changed an input, remembered: history does not change, and what is looked for
@@ -140,7 +173,7 @@ impl<'a> History<'a> {
     /// whether a commit of theirs mattered to this one is seen by resolving before and after it.
     fn input_commit(&mut self, component: &Component, derived: String, base: Commit) -> Result<Commit> {
         let mut after = Some(derived);
-        for commit in self.git.manifest_commits_since(&base, &self.workspace.vendored_folders())? {
+        for commit in self.git.manifest_commits(&format!("{}..HEAD", base.hash), &self.workspace.vendored_folders())? {
             let Some(parent) = self.git.parent(&commit.hash)? else { return Ok(commit) };
             let before = self.derived_hash(&parent, &component.name)?;
             if before != after {

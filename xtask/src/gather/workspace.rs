@@ -25,9 +25,7 @@ use crate::workspace::packages::{Package, Packages};
 use crate::workspace::resolve::{Node, Resolve};
 use crate::workspace::rust_target::RustTarget;
 use crate::workspace::selection::Selection;
-
-/// Files at the root that every build reads, when they are there.
-const TOOLCHAIN_FILES: &[&str] = &["rust-toolchain.toml", "rust-toolchain"];
+use crate::workspace::toolchain::TOOLCHAIN_FILES;
 
 /// A workspace, gathered.
 pub(crate) struct Workspace {
@@ -112,7 +110,8 @@ impl Workspace {
             .into_iter()
             .map(|package| Ok((package.manifest_path.clone(), read_toml(&package.manifest_path)?)))
             .collect::<Result<BTreeMap<_, _>>>()?;
-        let packages = Packages::new(&metadata, &manifests)?;
+        let root_manifest = read_toml(&metadata.workspace_root.join("Cargo.toml"))?;
+        let packages = Packages::new(&metadata, &manifests, &root_manifest)?;
         let root = packages.root.clone();
         let mut platforms = if platforms.is_empty() { packages.settings.platforms.clone() } else { platforms.to_vec() };
         let mut seen = BTreeSet::new();
@@ -136,7 +135,6 @@ impl Workspace {
         let (resolves, (beside, ignored)) = (resolves?, beside);
         let components = discover(&packages, &selection, &resolves)?;
 
-        let root_manifest = read_toml(&root.join("Cargo.toml"))?;
         let existing = |names: &[&str]| -> BTreeSet<Utf8PathBuf> {
             names.iter().map(Utf8PathBuf::from).filter(|name| root.join(name).is_file()).collect()
         };

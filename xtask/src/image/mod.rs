@@ -3,6 +3,7 @@
 //! Pure: nothing here touches files, processes, the environment, the clock or the network.
 
 pub(crate) mod assembled;
+pub(crate) mod build_number;
 pub(crate) mod deployment;
 pub(crate) mod entry;
 pub(crate) mod labels;
@@ -10,6 +11,7 @@ pub(crate) mod manifest;
 pub(crate) mod part;
 pub(crate) mod platform;
 pub(crate) mod promotion;
+pub(crate) mod prune;
 pub(crate) mod record;
 pub(crate) mod reference;
 pub(crate) mod release;

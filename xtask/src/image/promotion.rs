@@ -41,7 +41,7 @@ fn is_version(text: &str) -> bool {
 }
 
 /// Whether a tag is a number that is not the major version of another tag.
-fn is_build_number(tag: &Tag, image: &RecordedImage) -> bool {
+pub(crate) fn is_build_number(tag: &Tag, image: &RecordedImage) -> bool {
     let is_major_of = |other: &Tag| {
         let text = other.as_str();
         is_version(text) && text.trim_start_matches('v').split('.').next() == Some(tag.as_str())

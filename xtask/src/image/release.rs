@@ -1,6 +1,6 @@
 //! A release: the digest record of one publication, with where it came from, as an artifact in the registry.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -83,6 +83,21 @@ pub(crate) fn is_deployment(tag: &Tag) -> bool {
     [DEPLOYED, DEPLOYING].iter().any(|prefix| tag.as_str().starts_with(prefix))
 }
 
+/// The environment that a tag is about, and which of its deployments, where it is one of them. Tags that end in a number
+/// are, but for those of `environments` that do.
+pub(crate) fn deployment_of(tag: &Tag, environments: &BTreeSet<String>) -> Option<(String, Option<u64>)> {
+    if let Some(environment) = tag.as_str().strip_prefix(DEPLOYING) {
+        return Some((environment.to_owned(), None));
+    }
+    let rest = tag.as_str().strip_prefix(DEPLOYED)?;
+    let numbered = rest.rsplit_once('-').filter(|_| !environments.contains(rest));
+    let numbered = numbered.and_then(|(environment, number)| Some((environment, number.parse().ok()?)));
+    Some(match numbered {
+        Some((environment, number)) => (environment.to_owned(), Some(number)),
+        None => (rest.to_owned(), None),
+    })
+}
+
 /// The tag of what was last tried in `environment`, proven or not.
 ///
 /// # Errors
@@ -163,5 +178,11 @@ mod tests {
         assert!(is_deployment(&deployed_tag("staging").unwrap()));
         assert!(!is_deployment(&"staging".parse().unwrap()));
         assert!(deployed_tag("a b").is_err());
+        let of = |tag: &str| deployment_of(&tag.parse().unwrap(), &BTreeSet::from(["stage-2".to_owned()]));
+        assert_eq!(of("deployed-stage-3"), Some(("stage".to_owned(), Some(3))));
+        assert_eq!(of("deployed-stage-2"), Some(("stage-2".to_owned(), None)));
+        assert_eq!(of("deployed-stage-2-7"), Some(("stage-2".to_owned(), Some(7))));
+        assert_eq!(of("deploying-stage"), Some(("stage".to_owned(), None)));
+        assert_eq!(of("main"), None);
     }
 }

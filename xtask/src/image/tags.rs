@@ -56,6 +56,8 @@ pub(crate) struct TagRules<'a> {
     pub(crate) sha_template: &'a str,
     /// Whether releases, not the default branch, move `latest`.
     pub(crate) latest_is_release: bool,
+    /// Whether numbers count deployments, so that no version may be one.
+    pub(crate) has_build_numbers: bool,
     /// Tags of `--tag` and `CI_IMAGE_TAG`.
     pub(crate) extra: &'a [Tag],
     /// Which of `extra` may move.
@@ -95,7 +97,7 @@ impl TagRules<'_> {
                 }
             }
             GitReference::Tag(name) => self.add_version(&mut tags, name),
-            GitReference::PullRequest(Some(number)) => tags.add(valid(&format!("pr-{number}")), false),
+            GitReference::PullRequest(Some(number)) => tags.add(pull_request_tag(*number), false),
             GitReference::PullRequest(None) | GitReference::Detached => {}
         }
         for tag in self.extra {
@@ -122,7 +124,9 @@ impl TagRules<'_> {
         tags.add(valid(version.text), true);
         if !version.is_prerelease {
             tags.add(valid(&format!("{}.{}", version.major, version.minor)), false);
-            tags.add(valid(version.major), false);
+            if !self.has_build_numbers {
+                tags.add(valid(version.major), false);
+            }
             if self.latest_is_release {
                 tags.add(valid("latest"), false);
             }
@@ -156,6 +160,11 @@ pub(crate) fn commit_tag(template: &str, commit: &str, is_dirty: bool) -> Result
 /// The tag of a branch: its name, with what tags may not have replaced.
 pub(crate) fn branch_tag(branch: &str) -> Tag {
     valid(branch)
+}
+
+/// The tag of a pull request's images.
+pub(crate) fn pull_request_tag(number: u64) -> Tag {
+    valid(&format!("pr-{number}"))
 }
 
 /// The tag under which an image of these inputs is found again: `inputs-` and 16 hex digits.
@@ -232,6 +241,7 @@ mod tests {
             reference,
             sha_template: "sha-{short}",
             latest_is_release: false,
+            has_build_numbers: false,
             extra: &[],
             mutable: &[],
         }
@@ -269,6 +279,13 @@ mod tests {
                 assert_eq!(shown(&rules), format!("!sha-9c68c4a {expected}").trim_end(), "{reference:?}");
             }
         }
+    }
+
+    #[test]
+    fn where_builds_are_counted_no_version_takes_a_number() {
+        let reference = GitReference::Tag("v1.2.3".into());
+        let rules = TagRules { has_build_numbers: true, ..rules(&reference) };
+        assert_eq!(shown(&rules), "!sha-9c68c4a !v1.2.3 !1.2.3 1.2");
     }
 
     #[test]

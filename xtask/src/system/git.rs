@@ -68,28 +68,13 @@ impl Git {
         paths: &BTreeSet<Utf8PathBuf>,
         is_input: impl Fn(&Utf8Path) -> bool,
     ) -> Result<Option<Commit>> {
-        let shell = process::shell_in(&self.root)?;
-        let specs: Vec<String> = paths
-            .iter()
-            .map(|path| format!(":(literal){}", if path.as_str().is_empty() { "." } else { path.as_str() }))
-            .collect();
         // The first few usually tell.
-        let specs = &specs;
         for limit in [32, 1024, usize::MAX] {
-            let count = format!("--max-count={}", limit.min(i32::MAX as usize));
-            let text = process::read(cmd!(
-                shell,
-                "git log --no-show-signature --no-renames -c --name-only -z --format=%x01%H:%ct {count} HEAD -- {specs...}"
-            ))?;
-            let mut seen = 0;
-            for record in text.split('\u{1}').skip(1) {
-                seen += 1;
-                let mut parts =
-                    record.split('\0').map(|part| part.trim_start_matches('\n')).filter(|part| !part.is_empty());
-                let commit = parse_commit(parts.next().unwrap_or_default())?;
-                if parts.any(|path| is_input(&self.seen_from_root(path))) {
-                    return Ok(Some(commit));
-                }
+            let commits = self.commits_to(paths, "HEAD", limit)?;
+            let seen = commits.len();
+            let mut newest = commits.into_iter().filter(|(_, paths)| paths.iter().any(|path| is_input(path)));
+            if let Some((commit, _)) = newest.next() {
+                return Ok(Some(commit));
             }
             if seen < limit {
                 break;
@@ -98,16 +83,45 @@ impl Git {
         Ok(None)
     }
 
+    /// The newest commits of `range` that changed something in `paths` (below the workspace root, or absolute), each
+    /// with what it changed there.
+    ///
+    /// # Errors
+    /// The range's commits are not here.
+    pub(crate) fn commits_to(
+        &self,
+        paths: &BTreeSet<Utf8PathBuf>,
+        range: &str,
+        limit: usize,
+    ) -> Result<Vec<(Commit, Vec<Utf8PathBuf>)>> {
+        let shell = process::shell_in(&self.root)?;
+        let specs: Vec<String> = paths
+            .iter()
+            .map(|path| format!(":(literal){}", if path.as_str().is_empty() { "." } else { path.as_str() }))
+            .collect();
+        let count = format!("--max-count={}", limit.min(i32::MAX as usize));
+        let text = process::read(cmd!(
+            shell,
+            "git log --no-show-signature --no-renames -c --name-only -z --format=%x01%H:%ct {count} {range} -- {specs...}"
+        ))?;
+        let commit = |record: &str| {
+            let mut parts =
+                record.split('\0').map(|part| part.trim_start_matches('\n')).filter(|part| !part.is_empty());
+            let commit = parse_commit(parts.next().unwrap_or_default())?;
+            Ok((commit, parts.map(|path| self.seen_from_root(path)).collect()))
+        };
+        text.split('\u{1}').skip(1).map(commit).collect()
+    }
+
     /// A path from the repository's top, as seen from the workspace: below its root, or absolute.
     fn seen_from_root(&self, path: &str) -> Utf8PathBuf {
         path.strip_prefix(&self.prefix).map_or_else(|| self.top.join(path), Utf8PathBuf::from)
     }
 
-    /// The commits after `base` that changed a manifest, the lock file, cargo's configuration or something in
+    /// The commits of `range` that changed a manifest, the lock file, cargo's configuration or something in
     /// `folders`, newest first.
-    pub(crate) fn manifest_commits_since(&self, base: &Commit, folders: &[Utf8PathBuf]) -> Result<Vec<Commit>> {
+    pub(crate) fn manifest_commits(&self, range: &str, folders: &[Utf8PathBuf]) -> Result<Vec<Commit>> {
         let shell = process::shell_in(&self.root)?;
-        let range = format!("{}..HEAD", base.hash);
         let text = process::read(cmd!(
             shell,
             "git log --no-show-signature --format=%H:%ct {range} -- Cargo.lock :(glob)**/Cargo.toml .cargo {folders...}"
@@ -124,26 +138,31 @@ impl Git {
 
     /// The subjects of those of `commits` that are here.
     pub(crate) fn subjects(&self, commits: &[&str]) -> BTreeMap<String, String> {
-        let mut arguments = vec!["log", "--no-walk", "--ignore-missing", "--no-show-signature", "--format=%H %s"];
+        self.of_each("--format=%H %s", commits)
+    }
+
+    /// When those of `commits` that are here were made, unix seconds.
+    pub(crate) fn times(&self, commits: &[&str]) -> BTreeMap<String, i64> {
+        let times = self.of_each("--format=%H %ct", commits).into_iter();
+        times.filter_map(|(commit, time)| Some((commit, time.parse().ok()?))).collect()
+    }
+
+    fn of_each(&self, format: &str, commits: &[&str]) -> BTreeMap<String, String> {
+        let mut arguments = vec!["log", "--no-walk", "--ignore-missing", "--no-show-signature", format];
         // Without a commit, git would take HEAD.
         arguments.extend(commits);
         let text = if commits.is_empty() { None } else { self.line(&arguments) };
         text.unwrap_or_default().lines().filter_map(hash_and_subject).collect()
     }
 
-    /// Hash and subject of the commits after `from` up to `to` that changed something in `paths` (below the workspace
-    /// root, or absolute), newest first.
+    /// Hash and subject of the commits after `from` up to `to`, newest first.
     ///
     /// # Errors
     /// One of the commits is not here.
-    pub(crate) fn log_between(&self, from: &str, to: &str, paths: &[Utf8PathBuf]) -> Result<Vec<(String, String)>> {
+    pub(crate) fn log_between(&self, from: &str, to: &str) -> Result<Vec<(String, String)>> {
         let shell = process::shell_in(&self.root)?;
-        let specs = paths
-            .iter()
-            .map(|path| format!(":(literal){}", if path.as_str().is_empty() { "." } else { path.as_str() }));
-        let range = format!("{from}..{to}");
-        let format = "--format=%H %s";
-        let text = process::read(cmd!(shell, "git log --no-show-signature {format} {range} -- {specs...}"))?;
+        let (range, format) = (format!("{from}..{to}"), "--format=%H %s");
+        let text = process::read(cmd!(shell, "git log --no-show-signature {format} {range} --"))?;
         Ok(text.lines().filter_map(hash_and_subject).collect())
     }
 
@@ -222,6 +241,11 @@ impl Git {
     pub(crate) fn default_branch(&self) -> Option<String> {
         let name = self.line(&["symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD"])?;
         Some(name.strip_prefix("origin/").unwrap_or(&name).to_owned())
+    }
+
+    /// The address of the remote `origin`, as it was given: it may hold a secret.
+    pub(crate) fn origin(&self) -> Option<String> {
+        self.line(&["config", "--get", "remote.origin.url"])
     }
 
     /// What git prints, where failing means that there is no such thing.

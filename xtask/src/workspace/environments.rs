@@ -22,6 +22,12 @@ pub(crate) struct EnvironmentSettings {
     pub(crate) context: Option<String>,
     /// The namespace of objects that name none.
     pub(crate) namespace: Option<String>,
+    /// Whether each deployment gets a number of its own.
+    #[serde(default)]
+    pub(crate) build_number: bool,
+    /// A program and its arguments that a deployment runs once all is pinned: what applies files that kubectl cannot.
+    #[serde(default)]
+    pub(crate) apply: Vec<String>,
 }
 
 impl EnvironmentSettings {

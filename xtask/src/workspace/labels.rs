@@ -15,6 +15,7 @@ pub(crate) fn labels(component: &Component, version: &str, revision: &str, creat
         ("revision", Some(revision.to_owned())),
         ("created", Some(created.to_owned())),
         ("source", package.repository.clone()),
+        ("url", package.homepage.clone()),
         ("licenses", package.license.clone()),
         ("description", package.description.clone()),
         ("vendor", vendor),

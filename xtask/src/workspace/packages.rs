@@ -8,6 +8,7 @@ use cargo_metadata::{Metadata, TargetKind};
 use serde_json::{Value, json};
 
 use super::names::did_you_mean;
+use super::remote::without_user;
 use super::settings::{Excluded, PackageSettings, WorkspaceSettings, package_settings, workspace_settings};
 
 /// A target that cargo lists for a member, and the source file that it starts from.
@@ -49,9 +50,11 @@ pub(crate) struct Package {
     pub(crate) description: Option<String>,
     /// SPDX expression, for the image's labels.
     pub(crate) license: Option<String>,
-    /// Source repository, for the image's labels.
+    /// Source repository, its own or the workspace's, for the image's labels.
     pub(crate) repository: Option<String>,
-    /// Authors without their mail addresses, for the image's labels.
+    /// Home page, as above.
+    pub(crate) homepage: Option<String>,
+    /// Authors without their mail addresses, as above.
     pub(crate) authors: Vec<String>,
     /// What the manifest says after inheritance from the workspace, with no absolute path in it.
     pub(crate) manifest: Value,
@@ -99,16 +102,21 @@ pub(crate) struct Packages {
 
 impl Packages {
     /// Reads the output of `cargo metadata --no-deps`; `manifests` are the members' own, parsed,
-    /// by absolute path.
+    /// by absolute path, and `root_manifest` is the workspace's.
     ///
     /// # Errors
     /// Wrong settings, and members outside the workspace root.
-    pub(crate) fn new(metadata: &Metadata, manifests: &BTreeMap<Utf8PathBuf, toml::Table>) -> Result<Self> {
+    pub(crate) fn new(
+        metadata: &Metadata,
+        manifests: &BTreeMap<Utf8PathBuf, toml::Table>,
+        root_manifest: &toml::Table,
+    ) -> Result<Self> {
+        let shared = root_manifest.get("workspace").and_then(|workspace| workspace.get("package"));
         let root = metadata.workspace_root.clone();
         let mut members = metadata
             .workspace_packages()
             .into_iter()
-            .map(|package| member(package, manifests.get(&package.manifest_path), &root))
+            .map(|package| member(package, manifests.get(&package.manifest_path), &root, shared))
             .collect::<Result<Vec<_>>>()?;
         members.sort_by(|a, b| a.name.cmp(&b.name));
         let settings = workspace_settings(&metadata.workspace_metadata, Utf8Path::new("Cargo.toml"))?;
@@ -143,7 +151,13 @@ fn refuse_unknown(exclude: &[Excluded], members: &[Package]) -> Result<()> {
     Ok(())
 }
 
-fn member(package: &cargo_metadata::Package, own: Option<&toml::Table>, root: &Utf8Path) -> Result<Package> {
+/// `shared` is `[workspace.package]`: what it says of the project holds for members that do not inherit it, too.
+fn member(
+    package: &cargo_metadata::Package,
+    own: Option<&toml::Table>,
+    root: &Utf8Path,
+    shared: Option<&toml::Value>,
+) -> Result<Package> {
     let folder = package.manifest_path.parent().context("a manifest without a folder")?;
     let relative = |path: &Utf8Path| -> Result<Utf8PathBuf> {
         path.strip_prefix(root)
@@ -168,6 +182,20 @@ fn member(package: &cargo_metadata::Package, own: Option<&toml::Table>, root: &U
         })
         .collect::<Result<Vec<_>>>()?;
     let folder = relative(folder)?;
+    let of_all = |key: &str| shared.and_then(|shared| shared.get(key));
+    let or_of_all = |text: &Option<String>, key: &str| text.clone().or_else(|| Some(of_all(key)?.as_str()?.to_owned()));
+    let mut authors = package.authors.clone();
+    if authors.is_empty() {
+        let all = of_all("authors").and_then(toml::Value::as_array).into_iter().flatten();
+        authors = all.filter_map(toml::Value::as_str).map(str::to_owned).collect();
+    }
+    let repository = or_of_all(&package.repository, "repository").map(|text| without_user(&text));
+    let homepage = or_of_all(&package.homepage, "homepage").map(|text| without_user(&text));
+    // Images say them, wherever they are written.
+    let mut manifest = manifest(package);
+    manifest["authors"] = json!(authors);
+    manifest["homepage"] = json!(homepage);
+    manifest["repository"] = json!(repository);
     Ok(Package {
         name: package.name.to_string(),
         version: package.version.to_string(),
@@ -177,14 +205,14 @@ fn member(package: &cargo_metadata::Package, own: Option<&toml::Table>, root: &U
         default_run: package.default_run.clone(),
         description: package.description.as_ref().map(|text| text.split_whitespace().collect::<Vec<_>>().join(" ")),
         license: package.license.clone(),
-        repository: package.repository.clone(),
-        authors: package
-            .authors
+        repository,
+        homepage,
+        authors: authors
             .iter()
             .map(|author| author.split('<').next().unwrap_or_default().trim().to_owned())
             .filter(|author| !author.is_empty())
             .collect(),
-        manifest: manifest(package),
+        manifest,
         path_dependencies: package.dependencies.iter().filter_map(|dependency| dependency.path.clone()).collect(),
     })
 }
@@ -236,11 +264,8 @@ fn manifest(package: &cargo_metadata::Package) -> Value {
         "version": package.version.to_string(),
         "edition": package.edition.to_string(),
         "rust-version": package.rust_version.as_ref().map(ToString::to_string),
-        "authors": package.authors,
         "description": package.description,
-        "homepage": package.homepage,
         "license": package.license,
-        "repository": package.repository,
         "links": package.links,
         "dependencies": dependencies,
     })

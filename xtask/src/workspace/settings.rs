@@ -12,11 +12,12 @@ use super::environments::EnvironmentSettings;
 use super::manifest_settings::ManifestSource;
 use super::names::did_you_mean;
 use super::repository_template::check_template;
-use super::sizes::{ByteSize, Percentage};
+use super::sizes::{ByteSize, Growth};
 use super::smoke::SmokeSettings;
 use crate::errors::hinted;
 use crate::image::platform::Platform;
 use crate::image::promotion::LOCAL;
+use crate::image::prune::KeepPolicy;
 
 /// How executables are linked, and so which target they are built for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -102,6 +103,8 @@ pub(crate) struct WorkspaceSettings {
     pub(crate) environments: BTreeMap<String, EnvironmentSettings>,
     /// What `smoke` does without being told.
     pub(crate) smoke: SmokeSettings,
+    /// What `prune` keeps.
+    pub(crate) prune: KeepPolicy,
     /// CI runner per platform, for `matrix`.
     pub(crate) runners: BTreeMap<Platform, String>,
     /// Variables of the environment that builds may read, beside those that every build may.
@@ -198,6 +201,7 @@ impl Default for WorkspaceSettings {
             image_paths: Vec::new(),
             environments: BTreeMap::new(),
             smoke: SmokeSettings::default(),
+            prune: KeepPolicy::default(),
             runners: BTreeMap::new(),
             pass_env: Vec::new(),
             sandbox: SandboxMode::Auto,
@@ -248,8 +252,8 @@ pub(crate) struct PackageSettings {
     pub(crate) build_packages: Vec<String>,
     /// Budget of the compressed image, e.g. `20 MiB`.
     pub(crate) max_size: Option<ByteSize>,
-    /// How much larger than in the branch's release the image may be before a publication warns, e.g. `10%`.
-    pub(crate) max_growth: Option<Percentage>,
+    /// How much larger than in the branch's release the image may be, e.g. `10%`.
+    pub(crate) max_growth: Option<Growth>,
     /// Variables of the environment that this package's builds may read.
     pub(crate) pass_env: Vec<String>,
 }
@@ -272,6 +276,7 @@ const WORKSPACE_KEYS: &[&str] = &[
     "image-paths",
     "environments",
     "smoke",
+    "prune",
     "runners",
     "pass-env",
     "sandbox",

@@ -48,6 +48,39 @@ impl TryFrom<String> for Percentage {
     }
 }
 
+/// How much an image may grow: `"10%"`, or `{ warning = "10%", error = "50%" }` with one of them or both.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(try_from = "Value")]
+pub(crate) struct Growth {
+    /// More is said.
+    pub(crate) warning: Option<Percentage>,
+    /// More is not published.
+    pub(crate) error: Option<Percentage>,
+}
+
+impl TryFrom<Value> for Growth {
+    type Error = String;
+
+    fn try_from(value: Value) -> Result<Self, String> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Limits {
+            warning: Option<Percentage>,
+            error: Option<Percentage>,
+        }
+        if let Value::String(text) = value {
+            return Ok(Growth { warning: Some(text.try_into()?), error: None });
+        }
+        let shown = value.to_string();
+        match serde_json::from_value::<Limits>(value).map_err(|error| error.to_string())? {
+            Limits { warning: None, error: None } => {
+                Err(format!("`{shown}` limits nothing; write for example `\"10%\"` or `{{ error = \"10%\" }}`"))
+            }
+            Limits { warning, error } => Ok(Growth { warning, error }),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -68,6 +101,18 @@ mod tests {
         assert_eq!(Percentage::try_from("2.5 %".to_owned()).unwrap(), Percentage(2.5));
         for wrong in ["10", "-1%", "NaN%", "%"] {
             assert!(Percentage::try_from(wrong.to_owned()).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn growth_is_one_limit_or_two() {
+        let growth = |value| Growth::try_from(value);
+        let (ten, half) = (Some(Percentage(10.0)), Some(Percentage(50.0)));
+        assert_eq!(growth(json!("10%")), Ok(Growth { warning: ten, error: None }));
+        assert_eq!(growth(json!({"error": "10%"})), Ok(Growth { warning: None, error: ten }));
+        assert_eq!(growth(json!({"warning": "10%", "error": "50%"})), Ok(Growth { warning: ten, error: half }));
+        for wrong in [json!(10), json!({}), json!({"eror": "10%"}), json!({"error": "10"})] {
+            assert!(growth(wrong.clone()).is_err(), "{wrong}");
         }
     }
 }

@@ -13,9 +13,9 @@ use crate::support::{Output, Xtask};
 
 /// A workspace with a service `one`, an environment `test` in the registry that the cluster pulls from, and an empty
 /// namespace.
-struct Scene {
-    project: Project,
-    namespace: String,
+pub(crate) struct Scene {
+    pub(crate) project: Project,
+    pub(crate) namespace: String,
     _cleanup: Cleanup,
 }
 
@@ -27,7 +27,7 @@ impl Drop for Scene {
 
 impl Scene {
     /// The workspace publishes to `host`; `more` are further settings.
-    fn new(name: &str, host: &str, more: &str) -> Self {
+    pub(crate) fn new(name: &str, host: &str, more: &str) -> Self {
         let namespace = unique(&format!("deploy-{name}"));
         let mut cleanup = Cleanup::default();
         cleanup.add(&format!("kubectl delete namespace {namespace} --ignore-not-found --wait=false"));
@@ -46,14 +46,14 @@ impl Scene {
     }
 
     /// Another program under a commit of this name, published; gives the image's digest.
-    fn publish(&self, name: &str, old: &str, new: &str) -> String {
+    pub(crate) fn publish(&self, name: &str, old: &str, new: &str) -> String {
         let program = PROGRAM.replace("COMPONENT", name).replace(old, new);
         self.project.write("one/src/main.rs", &program).commit(name);
         self.project.publish("").ok();
         self.project.recorded("one")
     }
 
-    fn run(&self, arguments: &str) -> Xtask {
+    pub(crate) fn run(&self, arguments: &str) -> Xtask {
         self.project.run(arguments)
     }
 

@@ -83,6 +83,7 @@ pub(crate) fn look(image: &str, any_content: &[&str]) -> Seen {
     env.sort();
     let mut labels = config["Labels"].as_object().expect("labels").clone();
     labels.remove("xtask.input-hash");
+    labels.remove("xtask.inputs");
     let empty = |key: &str| config[key].as_array().filter(|list| !list.is_empty()).cloned();
     let config = json!({
         "platform": [whole["Os"], whole["Architecture"]],

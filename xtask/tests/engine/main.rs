@@ -8,6 +8,7 @@
 mod adopted;
 mod attest;
 mod bases;
+mod build_numbers;
 mod chain;
 mod context;
 mod deploy;
@@ -21,6 +22,7 @@ mod names;
 mod others;
 mod platforms;
 mod promote;
+mod prune;
 mod publish;
 mod publish_auth;
 mod publish_faults;
@@ -36,6 +38,7 @@ mod smoke_table;
 mod smoke_workloads;
 mod stage;
 mod staleness;
+mod toolchain;
 
 #[path = "../support/engine.rs"]
 mod parts;

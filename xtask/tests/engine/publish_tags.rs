@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::project::{Project, RECORD};
 use crate::registry::Registry;
+use crate::support::own_platform;
 
 /// A project of one component, and a registry of its own.
 fn scene(name: &str, settings: &str) -> (Registry, Project) {
@@ -231,11 +232,74 @@ fn an_image_that_grows_too_much_is_said_wherever_it_is_published() {
 
 #[test]
 #[ignore = "needs docker-registry and skopeo"]
+fn an_image_that_must_not_grow_so_much_moves_no_tag() {
+    let registry = Registry::start();
+    let project = Project::new(&registry.host, "bloat", &["one"], "");
+    let limit = |limit: &str| format!("max-growth = {{ error = \"{limit}\" }}\n");
+    project.append("one/Cargo.toml", &format!("[package.metadata.docker]\n{}", limit("10%")));
+    project.commit("limit");
+    project.publish("").ok();
+    let (old, record) = (project.recorded("one"), project.read(RECORD));
+    let text: String = (0..400_000_u32).map(|at| format!("{:x}", at.wrapping_mul(2_654_435_761))).collect();
+    project.write("one/big.bin", &text);
+    project.write("one/src/main.rs", "fn main() {\n    println!(\"{}\", include_str!(\"../big.bin\"));\n}\n");
+    project.commit("larger");
+    let summary = project.beside("summary.md");
+    let failed = project.publish("").env("GITHUB_STEP_SUMMARY", &summary).fails();
+    failed
+        .says("error: `one` grew by ")
+        .says("more than its `max-growth` of 10%\nno tag was set")
+        .says("::error::`one`");
+    let summary = std::fs::read_to_string(summary).expect("a summary");
+    assert!(summary.contains("## Not published\n\n> [!CAUTION]\n> `one` grew by "), "{summary}");
+    let repository = project.repository("one");
+    assert_eq!((registry.digest(&repository, "main"), project.read(RECORD)), (old, record));
+    assert!(!registry.tags(&repository).contains(&project.sha_tag()));
+    // As it is, it stays refused; accepted is where it is reviewed.
+    project.publish("").fails().says("no tag was set");
+    project.replace("one/Cargo.toml", &limit("10%"), &limit("900%")).commit("accepted");
+    project.publish("").ok();
+    assert_eq!(registry.digest(&repository, "main"), project.recorded("one"));
+}
+
+#[test]
+#[ignore = "needs docker-registry and skopeo"]
 fn a_commit_that_another_compiler_published_is_told_from_another_image() {
     let registry = Registry::start();
     let project = Project::new(&registry.host, "other-compiler", &["one"], "");
     project.publish("").ok();
     let other = project.copy();
     let failed = other.publish("").env("RUSTFLAGS", "-Copt-level=1").fails();
-    failed.says("names `sha256:").says("hint: the commit was published by another builder or compiler");
+    let failed = failed.says("names `sha256:").says("it was made from other inputs: ");
+    failed
+        .says("variable RUSTFLAGS (there none, here another)")
+        .says("hint: make it from the same inputs as before, or");
+}
+
+#[test]
+#[ignore = "needs a container engine, docker-registry and skopeo"]
+fn another_builder_of_one_commit_is_named_and_either_mend_works() {
+    let registry = Registry::start();
+    let project = Project::new(&registry.host, "other-builder", &["one"], "");
+    project.publish("").ok();
+    let (first, sha_tag) = (project.recorded("one"), project.sha_tag());
+    let other = project.copy();
+    // With the user's own docker configuration, where plugins may be.
+    let engine = || other.xtask("publish --builder docker").env("CI_IMAGE_PLATFORM", own_platform());
+    let failed = engine().fails().says_nothing_of("Compiling").says_nothing_of("sources");
+    let failed =
+        failed.says(&format!("`{}:{sha_tag}` names `{first}`, another image, and does not move", project.name("one")));
+    let failed = failed
+        .says("made from other inputs: builder (there `native`: rustc 1.")
+        .says(", here `docker`: builder image sha256:");
+    failed.says("hint: publish this commit with `--builder native`, as before, or the next commit, whose tag is free");
+
+    other.run("publish --builder native").ok().says(&format!("adopt  one: same inputs as before ({first})"));
+    other.write("docs.md", "text\n").commit("next");
+    engine().ok();
+    assert_ne!(other.recorded("one"), first);
+    assert_eq!(registry.digest(&other.repository("one"), &sha_tag), first);
+    // The other way round, too.
+    let failed = other.publish("").fails().says("builder (there `docker`: builder image sha256:");
+    failed.says("hint: publish this commit with `--builder docker`, as before");
 }

@@ -92,6 +92,9 @@ fn lines_for_terraform_have_the_names_that_it_wants() {
     show("--tfvars --name tag").fails().says("would both be `tag`").says("hint: show one at a time");
     show("--env --name a-b").fails().says("no name of a variable");
     show("--env --tfvars").misused();
+    // Names of nothing.
+    show("--name tag").misused().says("--env");
+    show("--value tag --json").misused();
 }
 
 #[test]

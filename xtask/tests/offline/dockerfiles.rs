@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::process::Command;
 use std::time::SystemTime;
 
 use crate::support::{Fixture, package, root_manifest};
@@ -113,6 +114,76 @@ fn all_dockerfiles_share_the_stages_that_build_dependencies() {
     };
     assert_eq!(shared("one/Dockerfile"), shared("two/Dockerfile"));
     assert!(shared("one/Dockerfile").contains("protobuf-compiler"));
+}
+
+/// The step that settles the toolchain, run by a shell: with a rustup that logs what it is told, or without one.
+fn settle(fixture: &Fixture, file: &str, release: &str, has_rustup: bool) -> (bool, String) {
+    fixture.write("rust-toolchain.toml", file);
+    fixture.xtask("dockerfiles").ok();
+    let text = fixture.read("one/Dockerfile");
+    let start = text.find("RUN set -eu; without=").expect("a step") + "RUN ".len();
+    let end = start + text[start..].find("exit 1\n").expect("its end") + "exit 1\n".len();
+    let tools = format!("../tools-{has_rustup}");
+    let log = fixture.beside("rustup.log");
+    let write = |name: &str, text: String| fixture.script(&format!("{tools}/{name}"), &text);
+    write("rustc", format!("#!/bin/sh\necho 'rustc {release} (0123 2026-11-01)'\n"));
+    if has_rustup {
+        let said = "1.95.0-x86_64-unknown-linux-gnu (default)";
+        let text = format!(
+            "#!/bin/sh\ncase \"$1\" in show) echo '{said}' ;; toolchain) test \"$2\" = list && echo '{said}' ;; esac\n\
+             test \"$2\" = list || echo \"$@\" >>{}\n",
+            log.display()
+        );
+        write("rustup", text);
+    }
+    let _ = std::fs::remove_file(&log);
+    let path = format!("{}:/usr/bin:/bin", fixture.path(&tools).display());
+    let output = Command::new("/bin/sh").arg("-c").arg(&text[start..end]).env("PATH", path).output().unwrap();
+    let said = std::fs::read_to_string(&log).unwrap_or_default() + &String::from_utf8(output.stderr).unwrap();
+    (output.status.success(), said)
+}
+
+#[test]
+fn the_builder_has_the_toolchain_that_is_asked_for_and_rustup_adds_no_other() {
+    let fixture = Fixture::simple(&["one"]);
+    let asks = |channel: &str| format!("[toolchain]\nchannel = \"{channel}\"\n");
+    let own = "show active-toolchain\noverride set 1.95.0-x86_64-unknown-linux-gnu\n";
+    for (channel, release, log) in [
+        ("1.95", "1.95.3", own),
+        ("stable", "1.95.0", own),
+        ("1.95.0", "1.95.0", "override set 1.95.0\n"),
+        ("1.94.1", "1.94.1", "toolchain install --profile minimal 1.94.1\noverride set 1.94.1\n"),
+        (
+            "nightly-2026-11-01",
+            "1.97.0-nightly",
+            "toolchain install --profile minimal nightly-2026-11-01\noverride set nightly-2026-11-01\n",
+        ),
+    ] {
+        assert_eq!(settle(&fixture, &asks(channel), release, true), (true, log.to_owned()), "{channel}");
+    }
+    let components = "[toolchain]\ncomponents = [\"rust-src\", \"clippy\"]\n";
+    let log = format!("{own}component add rust-src\n");
+    assert_eq!(settle(&fixture, components, "1.97.0-nightly", true), (true, log));
+    for (channel, release, is_right, shown) in [
+        ("1.95", "1.95.3", true, ""),
+        ("1.9", "1.95.3", false, "1.95.3"),
+        ("1.95", "1.95.0-nightly", false, "1.95.0-nightly"),
+        ("stable", "1.96.0-beta.1", false, "1.96.0-beta.1"),
+        ("nightly", "1.97.0-nightly", true, ""),
+        ("nightly-2026-11-01", "1.97.0-nightly", false, "1.97.0-nightly without rustup"),
+    ] {
+        let shown = match shown {
+            "" => String::new(),
+            shown => format!(
+                "error: `rust-toolchain.toml` asks for Rust `{channel}`, and the builder image has {shown}; name one that \
+                 has it: `builder-image = \"…\"` in `[workspace.metadata.docker]` of `Cargo.toml`\n"
+            ),
+        };
+        assert_eq!(settle(&fixture, &asks(channel), release, false), (is_right, shown), "{channel}");
+    }
+    // None is known that has it.
+    fixture.write("rust-toolchain.toml", &asks("beta"));
+    fixture.xtask("dockerfiles").fails().says("asks for Rust `beta`, and no builder image is known that has it");
 }
 
 #[test]

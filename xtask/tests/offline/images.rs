@@ -12,7 +12,14 @@ const MAIN: &str = "fn main() { println!(\"hello from {}\", env!(\"CARGO_PKG_NAM
 /// A component with everything that settings can give an image.
 fn furnished() -> Fixture {
     let fixture = Fixture::unlocked(&[
-        ("Cargo.toml", &root_manifest(&["app"], "")),
+        (
+            "Cargo.toml",
+            &root_manifest(
+                &["app"],
+                "[workspace.package]\nhomepage = \"https://app.example.com\"\nauthors = [\"Nobody\"]\n\
+                 repository = \"https://example.com/other\"\n",
+            ),
+        ),
         (
             "app/Cargo.toml",
             &package(
@@ -72,6 +79,7 @@ fn config_and_files_are_what_the_settings_say() {
         ("licenses", "MIT"),
         ("description", "Says hello"),
         ("vendor", "Me, You"),
+        ("url", "https://app.example.com"),
     ] {
         assert_eq!(image.label(&format!("org.opencontainers.image.{label}")), Some(value), "{label}");
     }

@@ -63,7 +63,8 @@ fn nothing_is_pushed_when_ci_says_so_or_for_a_pull_request() {
     assert_eq!(manifest(&fixture)["push"], false);
     assert!(!fixture.path(RECORD).exists());
     let pull = run("GITHUB_REF", "refs/pull/7/merge").env("GITHUB_EVENT_NAME", "pull_request");
-    pull.ok().says("this is a pull request: images are built and not pushed\n");
+    let tags = format!("their tags would be `sha-{}`, `pr-7`\n", &fixture.head()[..7]);
+    pull.ok().says("this is a pull request: images are built and not pushed\n").says(&tags);
     run("CI_PUSH", "no").fails().says("error: `CI_PUSH` is `no`; it can be `true` or `false`\n");
     let planned = run("CI_PUSH", "false").arg("--dry-run").ok();
     assert!(planned.stdout.contains("run    ") && planned.stdout.contains("write  artifacts/"), "{planned:?}");
@@ -86,6 +87,10 @@ fn a_stub_in_the_engines_place_is_a_rehearsal() {
     let stub = fixture.script("../stub/docker", &text);
     let run = |arguments: &str| fixture.xtask(arguments).env("CI_PUSH", "false").env("CI_DOCKER_CLI", &stub);
     run("publish").ok().says("so it is taken for a stub; nothing was built\n");
+    for (name, value) in [("GITHUB_REF", "refs/pull/8/merge"), ("CI_MERGE_REQUEST_IID", "8")] {
+        let loaded = run("docker-build --builder native --load --dry-run").env(name, value).ok().stdout;
+        assert_eq!(loaded.matches(":pr-8\n").count(), 2, "{loaded}");
+    }
     let logged = std::fs::read_to_string(&calls).unwrap();
     let builds: Vec<&str> = logged.lines().filter(|call| call.contains("--target executable")).collect();
     assert_eq!(builds.len(), 2, "{logged}");

@@ -99,6 +99,18 @@ impl Registry {
         registry
     }
 
+    /// Whether it deletes from now on; without configuration, it does not.
+    #[track_caller]
+    pub(crate) fn allow_deletes(&mut self, allowed: bool) {
+        self.stop();
+        let path = self.own.as_ref().expect("a registry of its own").folder.path().join("config.yml");
+        let config = fs::read_to_string(&path).expect("a configuration");
+        let [old, new] = [!allowed, allowed].map(|allowed| format!("delete: {{enabled: {allowed}}}"));
+        assert!(config.contains(&old), "{config}");
+        fs::write(&path, config.replace(&old, &new)).expect("a configuration");
+        self.run();
+    }
+
     /// Starts it (again) and waits until it listens.
     #[track_caller]
     pub(crate) fn run(&mut self) {

@@ -32,6 +32,7 @@ use crate::system::environment::own_architecture;
 use crate::system::parallel;
 use crate::system::progress::Progress;
 use crate::workspace::assets::path_in_image;
+use crate::workspace::input_summary::InputSummary;
 use crate::workspace::inputs::{FileKind, SourceFile, hex};
 use crate::workspace::rust_target::RustTarget;
 use crate::workspace::settings::Asset;
@@ -150,6 +151,7 @@ fn contents<'a>(
         build_date: &image.build_date,
         created: image.created,
         input_hash: planned.input_hash.to_string(),
+        inputs: InputSummary::of(&planned.inputs),
         had_network: plan.workspace.packages.settings.network && matches!(plan.builder, Builder::Native(_)),
     })
 }

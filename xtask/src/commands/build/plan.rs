@@ -8,13 +8,16 @@ use crate::assemble::base::BaseReference;
 use crate::assemble::identity::assembler_identity;
 use crate::cli::BuildOptions;
 use crate::compile::engine::Engine;
+use crate::errors::hinted;
 use crate::gather::assets::check_assets;
+use crate::gather::ci::pull_request;
+use crate::gather::dockerfiles::toolchain_file;
 use crate::gather::repositories::repository;
 use crate::gather::revision::{Revision, Revisions};
 use crate::gather::workspace::Workspace;
 use crate::image::platform::Platform;
 use crate::image::reference::{Digest, ImageReference, Tag};
-use crate::image::tags::commit_tag;
+use crate::image::tags::{commit_tag, pull_request_tag};
 use crate::image::time::rfc3339;
 use crate::registry::{Client, Credentials};
 use crate::system::environment::variable;
@@ -96,7 +99,13 @@ pub(crate) fn plan<'a>(
         .collect();
     let mut builder = match compiling {
         Some(engine) => Builder::Engine(EngineBuilder::new(workspace, engine, build_args, options, progress)?.into()),
-        None => Builder::native(workspace, &toolchain?, &build_args)?,
+        None => {
+            let toolchain = toolchain?;
+            if let Some(why) = toolchain_file(workspace)?.and_then(|file| file.mismatch(&toolchain.rustc)) {
+                progress.warn(&hinted(why, "`RUSTUP_TOOLCHAIN` and `cargo +…` win over it, and only rustup reads it"));
+            }
+            Builder::native(workspace, &toolchain, &build_args)?
+        }
     };
     let of_builder = inputs.iter().map(|(component, _)| builder.plan(workspace, component));
     let of_builder = of_builder.collect::<Result<Vec<_>>>()?;
@@ -106,7 +115,8 @@ pub(crate) fn plan<'a>(
         Some((commit, is_dirty)) => commit_tag(&workspace.packages.settings.sha_tag, commit, is_dirty)?,
         None => "local".parse()?,
     };
-    let tags: Vec<Tag> = std::iter::once(commit_tag).chain(tags(&options.tag)?).collect();
+    let pull_request = pull_request().map(pull_request_tag);
+    let tags: Vec<Tag> = std::iter::once(commit_tag).chain(pull_request).chain(tags(&options.tag)?).collect();
     let mut images = Vec::new();
     for (((component, inputs), revision), of_builder) in inputs.iter().zip(revisions.of_all(&inputs)?).zip(of_builder) {
         let platforms = of_builder.into_iter().map(|(platform, mut builder)| {

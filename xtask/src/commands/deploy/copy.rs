@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 use super::destination::Destination;
 use crate::commands::promote::{self, Promotion};
 use crate::commands::publish::apply::PARALLEL_UPLOADS;
+use crate::image::build_number::without_numbers;
 use crate::image::record::DigestRecord;
 use crate::image::release::{Release, ReleasedComponent};
 use crate::registry::{Client, StoredRelease};
@@ -34,7 +35,7 @@ pub(super) fn bring(
         return Ok(chosen.clone());
     }
     let record = promotion(target, chosen, source)?.apply(PARALLEL_UPLOADS, progress)?;
-    let release = release_there(&chosen.release, record);
+    let release = release_there(&uncounted(target, chosen), record);
     target.releases()?.copy(&release)
 }
 
@@ -46,6 +47,16 @@ fn release_there(release: &Release, mut record: DigestRecord) -> Release {
     };
     let components: BTreeMap<_, _> = release.components.iter().filter_map(component).collect();
     Release { components, previous: None, ..release.clone() }
+}
+
+/// The release without numbers that another registry counted, where this one counts its own.
+fn uncounted(target: &Destination, chosen: &StoredRelease) -> Release {
+    let mut release = chosen.release.clone();
+    if target.environment.build_number {
+        without_numbers(&mut release.tags);
+        release.components.values_mut().for_each(|component| without_numbers(&mut component.image.tags));
+    }
+    release
 }
 
 /// Whether the release's images are those of the environment's repositories, and so is the release.
@@ -63,7 +74,7 @@ fn is_there(target: &Destination, chosen: &StoredRelease) -> Result<bool> {
 }
 
 fn promotion<'a>(target: &'a Destination, chosen: &StoredRelease, source: &'a Client) -> Result<Promotion<'a>> {
-    let record = chosen.release.record();
+    let record = uncounted(target, chosen).record();
     if record.images.is_empty() {
         bail!("the release {} has no component", chosen.digest);
     }

@@ -5,17 +5,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use camino::{Utf8Path, Utf8PathBuf};
-use clap::Parser;
+use xshell::cmd;
 
 use super::note_unproven;
-use crate::cli::{Cli, Command, DeployOptions};
+use super::numbers::Numbered;
+use crate::cli::{DeployOptions, SmokeArgs};
 use crate::cluster::Kubectl;
 use crate::cluster::lease::{self, Lease};
 use crate::commands::chosen_release::{numbered, releases_in};
 use crate::commands::environments::{Environment, client_of, named_environment};
 use crate::commands::smoke::check_context;
 use crate::commands::{Outcome, manifests, smoke};
-use crate::errors::hinted;
+use crate::errors::{all, hinted};
 use crate::gather::record;
 use crate::gather::workspace::Workspace;
 use crate::image::deployment::Deployment;
@@ -27,7 +28,7 @@ use crate::kubernetes::smoke::expected_images::places;
 use crate::registry::{Client, Releases, StoredRelease};
 use crate::system::environment::variable;
 use crate::system::progress::Progress;
-use crate::system::{interrupt, parallel};
+use crate::system::{interrupt, parallel, process};
 
 /// For kubectl's configuration.
 const CONFIGURATION: Duration = Duration::from_secs(30);
@@ -43,7 +44,7 @@ pub(super) struct Destination {
     /// The tag of the release that it was last proven to run.
     pub(super) marker: Tag,
     /// What smoke is run with.
-    arguments: Vec<String>,
+    smoke: SmokeArgs,
 }
 
 impl Destination {
@@ -58,14 +59,17 @@ impl Destination {
         workspace.packages.settings = settings;
         environment.context = options.context.clone().or(environment.context);
         let client = client_of(&environment, &options.insecure_registry);
-        let timeout = format!("{}s", options.timeout.as_secs().max(1));
-        let mut arguments: Vec<String> =
-            ["smoke", "--apply", "--env", name, "--timeout", &timeout].map(str::to_owned).into();
-        let insecure = options.insecure_registry.iter();
-        arguments.extend(insecure.flat_map(|host| ["--insecure-registry".to_owned(), host.to_string()]));
-        arguments.extend(options.context.iter().flat_map(|context| ["--context".to_owned(), context.clone()]));
+        let smoke = SmokeArgs {
+            apply: true,
+            env: Some(name.to_owned()),
+            timeout: Duration::from_secs(options.timeout.as_secs().max(1)),
+            insecure_registry: options.insecure_registry.clone(),
+            context: options.context.clone(),
+            json: options.json,
+            ..SmokeArgs::default()
+        };
         let marker = deployed_tag(name)?;
-        Ok(Destination { workspace, environment, client, marker, arguments })
+        Ok(Destination { workspace, environment, client, marker, smoke })
     }
 
     /// The releases in its registry.
@@ -124,14 +128,29 @@ impl Destination {
     }
 
     /// What deploying a release would change and run, a line each.
-    pub(super) fn plan(&self, found: &StoredRelease) -> Result<String> {
-        let pins = manifests::plan(&self.workspace, &found.release.record())?;
+    pub(super) fn plan(&self, numbered: &Numbered) -> Result<String> {
+        let found = &numbered.found;
+        let number = self.planned_number(numbered)?;
+        let pins = manifests::plan(&self.workspace, &numbered.pinned())?;
         let pinned: String = pins.changed_paths().iter().map(|path| format!("pin    {path}\n")).collect();
         let releases = self.releases()?;
         let tags = [deploying_tag(&self.environment.name)?].into_iter().chain(self.number(&releases, found)?);
         let tags = tags.chain([self.marker.clone()]);
         let tags: String = tags.map(|tag| format!("tag    {}:{tag}\n", releases.repository.name())).collect();
-        Ok(format!("{pinned}run    cargo xtask {}\n{tags}", self.arguments.join(" ")))
+        let applied = match self.environment.apply.as_slice() {
+            [] => String::new(),
+            words => format!("run    {}\n", words.join(" ")),
+        };
+        Ok(format!("{number}{pinned}{applied}run    {}\n{tags}", self.shown_smoke()))
+    }
+
+    /// Smoke's command line, as people would write it.
+    fn shown_smoke(&self) -> String {
+        let SmokeArgs { timeout, insecure_registry, context, .. } = &self.smoke;
+        let insecure = insecure_registry.iter().map(|host| format!(" --insecure-registry {host}")).collect::<String>();
+        let context = context.iter().map(|context| format!(" --context {context}")).collect::<String>();
+        let name = &self.environment.name;
+        format!("cargo xtask smoke --apply --env {name} --timeout {}s{insecure}{context}", timeout.as_secs())
     }
 
     /// The tag that a release gets as the next deployment, unless it was the last one.
@@ -147,28 +166,51 @@ impl Destination {
     ///
     /// # Errors
     /// It does not, or nobody can tell.
-    pub(super) fn prove(&self, found: &StoredRelease, options: &DeployOptions) -> Result<()> {
-        let record = found.release.record();
+    pub(super) fn prove(&self, numbered: &Numbered) -> Result<()> {
+        let (found, record) = (&numbered.found, numbered.pinned());
         let name = &self.environment.name;
         // Whatever becomes of it: a rollback must know that this was tried.
         self.releases()?.tag(&found.digest, &deploying_tag(name)?, false)?;
         note_unproven(name);
         for path in manifests::pin(&self.workspace, &record)? {
             eprintln!("pinned {path}");
+            if path.extension() == Some("tfvars") && self.environment.apply.is_empty() {
+                let folder = path.parent().filter(|folder| !folder.as_str().is_empty());
+                let folder = folder.map(|folder| format!(" -chdir={folder}")).unwrap_or_default();
+                let file = path.file_name().unwrap_or_default();
+                eprintln!(
+                    "note: Terraform is yours to run, or to be named as `apply`: `terraform{folder} apply -var-file={file}`"
+                );
+            }
         }
         let applied = self.applied()?;
         self.check_applied(&applied, &record)?;
-        let json = options.json.then(|| "--json".to_owned());
-        let words = std::iter::once("cargo xtask".to_owned()).chain(self.arguments.iter().cloned()).chain(json);
-        let Command::Smoke(arguments) = Cli::try_parse_from(words).context("smoke's own arguments")?.command else {
-            bail!("smoke's own arguments")
-        };
+        self.apply(&record)?;
         let manifest = self.workspace.root().join("Cargo.toml");
-        if let Outcome::Failed = smoke::run(Some(&manifest), &arguments)? {
+        if let Outcome::Failed = smoke::run(Some(&manifest), &self.smoke)? {
             bail!("smoke failed");
         }
         ensure!(self.applied()? == applied, "the manifests changed meanwhile, so nobody knows what was proven");
         Ok(())
+    }
+
+    /// Runs what the settings say, for what kubectl does not apply; its output is shown.
+    fn apply(&self, record: &DigestRecord) -> Result<()> {
+        let [program, arguments @ ..] = self.environment.apply.as_slice() else { return Ok(()) };
+        // As smoke does: what nobody can pull must not replace what runs.
+        let images = record.images.values().map(|image| &image.image).collect();
+        let heads = parallel::map(images, parallel::REQUESTS, |image| {
+            let found = self.client.head_manifest(image)?;
+            found.map(drop).with_context(|| format!("`{image}` is gone from the registry, so nothing is applied"))
+        });
+        all(heads)?;
+        // Below the root, wherever we were called.
+        let own = self.workspace.root().join(program);
+        let program = if program.contains('/') { own.as_str() } else { program };
+        let shell = process::shell_in(self.workspace.root())?;
+        let log = self.workspace.output().join("logs/apply.log");
+        process::run_logged(cmd!(shell, "{program} {arguments...}"), &log, |line| eprintln!("apply: {line}"))
+            .with_context(|| format!("what `apply` of `{}` runs failed", self.environment.name))
     }
 
     /// All texts that kubectl gets.
@@ -204,12 +246,12 @@ impl Destination {
     /// Somebody else deploys, or marked another one meanwhile; the registry refuses.
     pub(super) fn mark(
         &self,
-        found: &StoredRelease,
+        numbered: &Numbered,
         was: Option<&Digest>,
         held: &Held,
         progress: &Progress,
     ) -> Result<()> {
-        let releases = self.releases()?;
+        let (releases, found) = (self.releases()?, &numbered.found);
         let name = &self.environment.name;
         let is_held = held.lease.as_ref().is_none_or(|lease| lease.is_ours().unwrap_or(false));
         ensure!(is_held, "`{name}` ran the release, but somebody else deploys there by now");
@@ -227,11 +269,12 @@ impl Destination {
         releases.tag(&found.digest, &self.marker, false).with_context(unmarked)?;
         // The workspace's own is that of its last publication.
         if name != LOCAL {
-            record::write(&self.workspace.root().join(record_path(name)), &found.release.record())?;
+            record::write(&self.workspace.root().join(record_path(name)), &numbered.record())?;
         }
         interrupt::forget_notes();
         let number = number.map(|tag| format!("{tag}, ")).unwrap_or_default();
-        progress.say(&format!("{name}: runs {}, marked {number}{}", found.digest, self.marker));
+        let build = numbered.number.map(|number| format!("build number {number}, ")).unwrap_or_default();
+        progress.say(&format!("{name}: runs {}, {build}marked {number}{}", found.digest, self.marker));
         Ok(())
     }
 }

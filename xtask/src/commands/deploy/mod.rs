@@ -2,6 +2,7 @@
 
 mod copy;
 mod destination;
+mod numbers;
 
 use anyhow::{Context, Error, Result, bail, ensure};
 use camino::Utf8Path;
@@ -31,19 +32,20 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &DeployArgs) -> Result
     progress.say(&format!("{}: {}", arguments.environment, described(&chosen)));
     note_other_commit(&target, &chosen, &progress)?;
     if options.dry_run {
-        let text = copy::plan(&target, &chosen, &source)? + &target.plan(&chosen)?;
+        let text = copy::plan(&target, &chosen, &source)? + &target.plan(&target.numbered_next(&chosen)?)?;
         print(&text)?;
         return Ok(Outcome::Done);
     }
     let held = target.lock()?;
     let marked = target.releases()?.digest(&target.marker)?;
     let brought = copy::bring(&target, &chosen, &source, &progress)?;
-    let failed = match target.prove(&brought, options) {
-        Ok(()) => return target.mark(&brought, marked.as_ref(), &held, &progress).map(|()| Outcome::Done),
+    let numbered = target.claim(brought, &progress)?;
+    let failed = match target.prove(&numbered) {
+        Ok(()) => return target.mark(&numbered, marked.as_ref(), &held, &progress).map(|()| Outcome::Done),
         Err(error) => error,
     };
     let environment = &target.environment.name;
-    let marked = marked.filter(|marked| *marked != brought.digest);
+    let marked = marked.filter(|marked| *marked != numbered.found.digest);
     let marked = marked.map(|digest| target.releases()?.by_digest(&digest)).transpose()?.flatten();
     let Some(marked) = marked else {
         return Err(failed.context(format!("`{environment}` is not proven to run the release")));
@@ -58,7 +60,9 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &DeployArgs) -> Result
     eprint!("{}", shown(&failed));
     progress.say(&format!("{environment}: going back to {}", described(&marked)));
     note_other_commit(&target, &marked, &progress)?;
-    target.prove(&marked, options).with_context(|| format!("`{environment}` is not proven to be back"))?;
+    target
+        .prove(&target.numbered_before(&marked)?)
+        .with_context(|| format!("`{environment}` is not proven to be back"))?;
     bail!("the release was not proven in `{environment}`, which runs again what it ran before")
 }
 
@@ -100,11 +104,12 @@ pub(crate) fn rollback(manifest: Option<&Utf8Path>, arguments: &RollbackArgs) ->
     let wanted = releases.by_digest(&digest)?.with_context(gone)?;
     progress.say(&format!("{environment}: from {} back to {}", described(&marked), described(&wanted)));
     note_other_commit(&target, &wanted, &progress)?;
+    let wanted = target.numbered_before(&wanted)?;
     let Some(held) = held else {
         print(&target.plan(&wanted)?)?;
         return Ok(Outcome::Done);
     };
-    target.prove(&wanted, options).map_err(|error| not_back(error, environment, &marked))?;
+    target.prove(&wanted).map_err(|error| not_back(error, environment, &marked))?;
     target.mark(&wanted, Some(&marked.digest), &held, &progress)?;
     Ok(Outcome::Done)
 }

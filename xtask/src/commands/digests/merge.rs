@@ -13,6 +13,7 @@ use crate::commands::publish::apply::Published;
 use crate::commands::publish::before::Before;
 use crate::commands::publish::lookup::{Decision, Wanted, look_up};
 use crate::commands::publish::plan::{carried, joint_hash};
+use crate::commands::publish::refusal::{Summaries, summaries};
 use crate::commands::publish::{Publication, ci_state, finish, tags};
 use crate::commands::{Outcome, print};
 use crate::errors::{all, hinted};
@@ -127,7 +128,8 @@ fn merge(
     let hashes: BTreeMap<_, _> =
         image.platforms.iter().map(|(platform, part)| (platform.clone(), part.input_hash.clone())).collect();
     let inputs_tag = inputs_tag(&joint_hash(hashes.values()));
-    let wanted = Wanted { repository, hashes: hashes.clone(), inputs_tag: &inputs_tag, tags: &tags.all };
+    let summaries = &|| summaries_of_parts(client, image, repository);
+    let wanted = Wanted { repository, hashes: hashes.clone(), inputs_tag: &inputs_tag, tags: &tags.all, summaries };
     let published = match look_up(client, &wanted, true)? {
         // An immutable tag has these inputs already, from an earlier run.
         Decision::Adopt { image, named_by, .. } => Published {
@@ -151,6 +153,13 @@ fn merge(
     };
     published.tag(client, &inputs_tag, false)?;
     Ok(published)
+}
+
+/// What made the images of the parts, as far as the registry tells.
+fn summaries_of_parts(client: &Client, image: &PartImage, repository: &ImageReference) -> Summaries {
+    let found = image.platforms.values().map(|part| client.find(&repository.with_digest(part.image.digest.clone())));
+    let images = found.filter_map(|found| if let Ok(Found::Whole(child)) = found { Some(child) } else { None });
+    images.flat_map(|child| summaries(&child)).collect()
 }
 
 /// The manifest of the only platform, or an index of all, pushed.

@@ -8,12 +8,11 @@ use anyhow::Result;
 use camino::{Utf8Path, Utf8PathBuf};
 
 use super::Outcome;
-use super::chosen_release::instead_of;
-use crate::cli::DigestsCommand;
+use super::chosen_release::instead_in;
+use crate::cli::{DigestsCommand, RegistryOptions};
 use crate::gather::record;
 use crate::gather::workspace::Workspace;
 use crate::image::record::DigestRecord;
-use crate::image::reference::Registry;
 use crate::system::cargo;
 
 /// Runs one of the subcommands.
@@ -25,7 +24,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, command: &DigestsCommand) -> Resu
     }
 }
 
-/// The record of a release, where no file is named and there is none at `path`.
+/// The record of a release in the registry of the options, where no file is named and there is none at `path`.
 ///
 /// # Errors
 /// A file is named; there is no release either.
@@ -33,11 +32,13 @@ fn of_release(
     manifest: Option<&Utf8Path>,
     path: &Utf8Path,
     named: Option<&Utf8Path>,
-    insecure: &[Registry],
+    registry: &RegistryOptions,
 ) -> Result<DigestRecord> {
     match named {
         Some(_) => Err(record::missing(path, None)),
-        None => instead_of(path, &Workspace::load(manifest, &[])?, None, insecure),
+        None => {
+            instead_in(path, &Workspace::load(manifest, &[])?, registry.registry.as_ref(), &registry.insecure_registry)
+        }
     }
 }
 

@@ -18,7 +18,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &ShowArgs) -> Result<O
     let path = record_path(manifest, arguments.digests.as_deref())?;
     let record = match record::read_if_there(&path)? {
         Some(record) => record,
-        None => of_release(manifest, &path, arguments.digests.as_deref(), &[])?,
+        None => of_release(manifest, &path, arguments.digests.as_deref(), &arguments.registry)?,
     };
     let record = record::only(record, &path, &arguments.components)?;
     let text = if arguments.json {

@@ -32,15 +32,14 @@ struct Finding {
 pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &VerifyArgs) -> Result<Outcome> {
     let path = record_path(manifest, arguments.digests.as_deref())?;
     // Entry by entry: one that is wrong does not hide what the others are.
-    let insecure = arguments.insecure_registry.as_slice();
     let entries = match record::read_entries(&path)? {
         Some(entries) => entries,
         None => {
-            let record = of_release(manifest, &path, arguments.digests.as_deref(), insecure)?;
+            let record = of_release(manifest, &path, arguments.digests.as_deref(), &arguments.registry)?;
             DigestRecord::entries(&record.to_text())?
         }
     };
-    let client = own_client(insecure);
+    let client = own_client(&arguments.registry.insecure_registry);
     let findings =
         parallel::map(entries.into_iter().collect(), parallel::REQUESTS, |(name, entry)| finding(&client, name, entry));
     if arguments.json {

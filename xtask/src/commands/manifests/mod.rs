@@ -35,8 +35,10 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &ManifestsArgs) -> Res
     let (digests, environment) = (arguments.digests.as_deref(), arguments.env.as_deref());
     let (mut workspace, record) =
         Workspace::load_beside(manifest, &[], |root| record::read_named(root, digests, environment))?;
+    let mut has_numbers = false;
     if let Some(name) = environment {
-        workspace.packages.settings = named_environment(workspace.packages.settings, name)?.0;
+        let (settings, place) = named_environment(workspace.packages.settings, name)?;
+        (workspace.packages.settings, has_numbers) = (settings, place.build_number);
     }
     // Placeholders need no record, and with one they know more repositories.
     let mut record = record?;
@@ -52,6 +54,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &ManifestsArgs) -> Res
         let path = record::path_in(workspace.root(), None, environment);
         record = Some(instead_of(&path, &workspace, environment, &[])?);
     }
+    let record = if has_numbers { record.map(DigestRecord::by_number) } else { record };
     let images = match &record {
         Some(record) if !placeholder => Images::Recorded(record),
         _ => Images::Placeholder,

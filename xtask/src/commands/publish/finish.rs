@@ -44,6 +44,29 @@ pub(crate) fn all_or_what_was_pushed(outcomes: Outcomes, progress: &Progress) ->
     ))
 }
 
+/// Demands that no image grew by more than its `max-growth` lets it, while no tag has moved yet.
+///
+/// # Errors
+/// One did; CI's summary says so, too.
+pub(crate) fn check_growth(workspace: &Workspace, fresh: &DigestRecord, previous: &DigestRecord) -> Result<()> {
+    let grown = summary::grown(workspace, fresh, previous).into_iter().filter(|grown| grown.is_error);
+    let lines: Vec<String> = grown.map(|grown| grown.line).collect();
+    if lines.is_empty() {
+        return Ok(());
+    }
+    if let Some(file) = variable("GITHUB_STEP_SUMMARY") {
+        lines.iter().for_each(|line| eprintln!("::error::{line}"));
+        let said: String = lines.iter().map(|line| format!("\n> [!CAUTION]\n> {line}\n")).collect();
+        append(Utf8Path::new(&file), &format!("## Not published\n{said}\n"))
+            .context("cannot write `GITHUB_STEP_SUMMARY`")?;
+    }
+    interrupt::forget_notes();
+    bail!(hinted(
+        format!("{}\nno tag was set, and the digest record is as it was", lines.join("\n")),
+        "to accept it, raise `error` of `max-growth` in the member's `Cargo.toml`"
+    ))
+}
+
 /// Gives all images all tags.
 pub(crate) fn tag(client: &Client, published: &[Published], tags: &Tags, progress: &Progress) -> Result<()> {
     let images: Vec<_> = published
@@ -105,7 +128,7 @@ pub(crate) fn write(
     if let Some(output) = variable("GITHUB_OUTPUT") {
         append(Utf8Path::new(&output), &summary::outputs(record)).context("cannot write `GITHUB_OUTPUT`")?;
     }
-    let grown = summary::grown(workspace, record, previous);
+    let grown: Vec<String> = summary::grown(workspace, record, previous).into_iter().map(|grown| grown.line).collect();
     grown.iter().for_each(|line| progress.warn(&anyhow!(line.clone())));
     if let Some(file) = variable("GITHUB_STEP_SUMMARY") {
         // A command of GitHub's runner: it marks the run.

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
-use crate::errors::hinted;
+use super::refusal::{Summaries, refusal};
 use crate::image::labels::INPUT_HASH;
 use crate::image::platform::Platform;
 use crate::image::reference::{ImageReference, Tag};
@@ -20,6 +20,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) inputs_tag: &'a Tag,
     /// The tags it is to get.
     pub(crate) tags: &'a [ImageTag],
+    /// What of the inputs is said to people, asked when they matter.
+    pub(crate) summaries: &'a dyn Fn() -> Summaries,
 }
 
 /// What is to be done for a component, and why.
@@ -71,17 +73,10 @@ pub(crate) fn look_up(client: &Client, wanted: &Wanted<'_>, rebuild: bool) -> Re
                     settled_by
                 }
                 Found::Nothing => settled_by,
-                found => bail!(hinted(
-                    format!("`{reference}` names `{}`, another image, and does not move", named.digest),
-                    match found {
-                        // The sources are the same.
-                        Found::Whole(image) if wanted.tags.first() == Some(tag) && has_inputs(&image) => {
-                            "the commit was published by another builder or compiler, or with other settings or variables: \
-                             use the same, or compare what `cargo xtask components --inputs` says there and here"
-                        }
-                        _ => "choose another tag, or list it in `mutable-tags`",
-                    }
-                )),
+                found => {
+                    let text = format!("`{reference}` names `{}`, another image, and does not move", named.digest);
+                    return Err(refusal(text, &tag.tag, &found, wanted));
+                }
             },
         };
     }
@@ -99,11 +94,6 @@ fn by_inputs(client: &Client, wanted: &Wanted<'_>) -> Result<Decision> {
         Found::Lacks(part) => Decision::Build { why: part.to_string() },
         Found::Nothing => Decision::Build { why: "the registry has no image of these inputs".to_owned() },
     })
-}
-
-/// Whether an image says what it was made from, as ours do.
-fn has_inputs(image: &RemoteImage) -> bool {
-    image.platforms.values().any(|image| image.labels.contains_key(INPUT_HASH))
 }
 
 /// Whether an image was made from exactly the planned inputs, for exactly the planned platforms.

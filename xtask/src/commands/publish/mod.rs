@@ -7,6 +7,7 @@ pub(crate) mod before;
 pub(crate) mod finish;
 pub(crate) mod lookup;
 pub(crate) mod plan;
+pub(crate) mod refusal;
 mod rehearse;
 mod release;
 mod report;
@@ -31,9 +32,11 @@ use super::{Outcome, print};
 use crate::cli::{DockerBuildArgs, PublishArgs};
 use crate::errors::hinted;
 use crate::gather::ci::CiState;
+use crate::gather::origin::left_out_owner;
 use crate::gather::record;
-use crate::gather::repositories::repositories;
+use crate::gather::repositories::{own_registry, repositories};
 use crate::gather::workspace::Workspace;
+use crate::image::build_number::NUMBER_FILE;
 use crate::image::part::{Part, PartImage, PartPlatform};
 use crate::image::record::{DigestRecord, RecordedImage};
 use crate::image::reference::{ImageReference, Tag};
@@ -64,6 +67,11 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &PublishArgs) -> Resul
         progress.say(&format!("{name}: affected ({reason})"));
     }
     check_versions(&workspace, &ci.reference, &chosen.components, &progress)?;
+    let registry =
+        arguments.registry.registry.clone().map_or_else(|| own_registry(&workspace.packages.settings), Ok)?;
+    if let Some((why, hint)) = left_out_owner(&workspace, &registry) {
+        progress.warn(&hinted(why, hint));
+    }
     let names: Vec<String> = chosen.components.iter().map(|component| component.name.clone()).collect();
     let repositories = repositories(&workspace, arguments.registry.registry.as_ref())?;
     let (published, others): (Vec<_>, Vec<_>) = repositories.into_iter().partition(|(name, _)| names.contains(name));
@@ -81,6 +89,8 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &PublishArgs) -> Resul
     let mut build = build::plan::plan(&workspace, chosen.components, &arguments.options, false, machine, &progress)?;
     build.is_strict = true;
     if let Some(why) = why_not {
+        let tags: Vec<_> = tags.all.iter().map(|tag| format!("`{}`", tag.tag)).collect();
+        let why = format!("{why}: images are built and not pushed\ntheir tags would be {}", tags.join(", "));
         return rehearse::build_only(build, &why, &rehearsed, arguments.dry_run, &progress);
     }
     // What is hashed by now is what the tags say it is: neither commit nor edits came in between.
@@ -220,10 +230,10 @@ impl Publication<'_> {
     /// # Errors
     /// Tags that cannot be set, files that cannot be written, manifests that cannot be pinned.
     pub(crate) fn finish(self, client: &Client, published: Vec<Published>, progress: &Progress) -> Result<Outcome> {
+        let (fresh, compared) = (finish::record(&published, self.tags), self.before.compared());
+        finish::check_growth(self.workspace, &fresh, &compared)?;
         finish::tag(client, &published, self.tags, progress)?;
-        let fresh = finish::record(&published, self.tags).images;
-        let record = self.write_release(&fresh, progress)?.release.record();
-        let compared = self.before.compared();
+        let record = self.write_release(&fresh.images, progress)?.release.record();
         finish::write(self.workspace, self.path, &record, &compared, self.tags, self.asked, progress)?;
         print(&report::published(&record, &compared, self.as_json)?)?;
         eprintln!("wrote {}", self.path);
@@ -259,7 +269,8 @@ pub(crate) fn ci_state(workspace: &Workspace) -> Result<CiState> {
     let elsewhere = workspace.packages.settings.environments.values().flat_map(|environment| &environment.manifests);
     let own =
         own.chain(elsewhere.map(ManifestSource::path)).chain(manifests.files.iter().map(|file| file.path.as_path()));
-    CiState::gather(workspace.root(), &own.chain([Utf8Path::new(OUTPUT)]).collect::<Vec<_>>())
+    let written = [OUTPUT, NUMBER_FILE].map(Utf8Path::new);
+    CiState::gather(workspace.root(), &own.chain(written).collect::<Vec<_>>())
 }
 
 /// The tags of this build.
@@ -271,6 +282,7 @@ pub(crate) fn tags(workspace: &Workspace, ci: &CiState, asked: &[Tag]) -> Result
         reference: &ci.reference,
         sha_template: &settings.sha_tag,
         latest_is_release: settings.latest == Latest::Release,
+        has_build_numbers: settings.environments.values().any(|environment| environment.build_number),
         extra: asked,
         mutable: &settings.mutable_tags,
     };

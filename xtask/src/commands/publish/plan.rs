@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, bail};
 
 use super::lookup::{Decision, Wanted, look_up};
-use crate::commands::build::plan::{BuildPlan, PlannedImage};
+use crate::commands::build::plan::{BuildPlan, PlannedImage, PlannedPlatform};
 use crate::errors::{all, hinted};
 use crate::gather::repositories::repository;
 use crate::image::platform::Platform;
@@ -14,6 +14,7 @@ use crate::image::reference::{Digest, ImageReference, Registry, Tag};
 use crate::image::tags::{Tags, inputs_tag};
 use crate::registry::{Client, Found};
 use crate::system::parallel;
+use crate::workspace::input_summary::InputSummary;
 
 pub(crate) struct PlannedComponent {
     pub(crate) name: String,
@@ -52,8 +53,14 @@ pub(crate) fn plan(
         let hashes: BTreeMap<Platform, String> =
             image.platforms.iter().map(|planned| (planned.platform.clone(), planned.input_hash.to_string())).collect();
         let inputs_tag = inputs_tag(&joint_hash(hashes.values()));
-        let wanted =
-            Wanted { repository: &repository, hashes: hashes.clone(), inputs_tag: &inputs_tag, tags: &tags.all };
+        let summary = |planned: &PlannedPlatform| (planned.platform.clone(), InputSummary::of(&planned.inputs));
+        let wanted = Wanted {
+            repository: &repository,
+            hashes: hashes.clone(),
+            inputs_tag: &inputs_tag,
+            tags: &tags.all,
+            summaries: &|| image.platforms.iter().map(summary).collect(),
+        };
         let decision = look_up(client, &wanted, rebuild).with_context(|| format!("cannot publish `{name}`"))?;
         if is_push && matches!(decision, Decision::Build { .. }) {
             client.check_push(&repository).with_context(|| format!("cannot publish `{name}`"))?;

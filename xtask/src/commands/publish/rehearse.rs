@@ -30,7 +30,7 @@ pub(crate) fn build_only(
     dry_run: bool,
     progress: &Progress,
 ) -> Result<Outcome> {
-    progress.say(&format!("{why}: images are built and not pushed"));
+    progress.say(why);
     if dry_run {
         print(&(build::report::dry_run(&build)? + &format!("write  {SERVICE_MANIFEST_PATH}\n")))?;
         return Ok(Outcome::Done);

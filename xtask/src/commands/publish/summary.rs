@@ -4,6 +4,7 @@ use crate::commands::table::bytes;
 use crate::gather::workspace::Workspace;
 use crate::image::record::{DigestRecord, RecordedImage};
 use crate::workspace::components::Component;
+use crate::workspace::sizes::{Growth, Percentage};
 
 /// Lines for `GITHUB_OUTPUT`: the record as `digest-json`, and each component's image by digest.
 pub(crate) fn outputs(record: &DigestRecord) -> String {
@@ -51,18 +52,28 @@ pub(crate) fn change(image: &RecordedImage, previous: Option<&RecordedImage>) ->
     }
 }
 
-/// A line for each image that is more larger than before than its `max-growth` allows.
-pub(crate) fn grown(workspace: &Workspace, record: &DigestRecord, previous: &DigestRecord) -> Vec<String> {
-    let line = |component: &Component| {
-        let limit = component.package.settings.max_growth?.0;
+/// What is said of an image that is larger than before by more than its `max-growth`.
+pub(crate) struct Grown {
+    pub(crate) line: String,
+    /// Whether it must not be published so.
+    pub(crate) is_error: bool,
+}
+
+/// The images of `record` that grew too much.
+pub(crate) fn grown(workspace: &Workspace, record: &DigestRecord, previous: &DigestRecord) -> Vec<Grown> {
+    let one = |component: &Component| {
+        let Growth { warning, error } = component.package.settings.max_growth?;
         let (new, old) = (record.images.get(&component.name)?.size(), previous.images.get(&component.name)?.size());
         let percent = (new as f64 / old as f64 - 1.0) * 100.0;
-        (old > 0 && percent > limit).then(|| {
-            let (name, old, new) = (&component.name, bytes(old), bytes(new));
-            format!("`{name}` grew by {percent:.1}%, from {old} to {new}, more than its `max-growth` of {limit}%")
-        })
+        let is_over = |limit: &Percentage| old > 0 && percent > limit.0;
+        let is_error = error.filter(is_over).is_some();
+        let limit = error.filter(is_over).or(warning.filter(is_over))?.0;
+        let (name, old, new) = (&component.name, bytes(old), bytes(new));
+        let line =
+            format!("`{name}` grew by {percent:.1}%, from {old} to {new}, more than its `max-growth` of {limit}%");
+        Some(Grown { line, is_error })
     };
-    workspace.components.iter().filter_map(line).collect()
+    workspace.components.iter().filter_map(one).collect()
 }
 
 #[cfg(test)]

@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use anyhow::Result;
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::Utf8Path;
 use serde_json::json;
 
 use super::{one, short};
 use crate::cli::ReleaseDiffArgs;
 use crate::commands::table::{bytes, markdown_table, table};
 use crate::commands::{Outcome, print};
+use crate::gather::revision::History;
 use crate::gather::workspace::Workspace;
 use crate::image::record::RecordedImage;
 use crate::image::release::Release;
@@ -25,8 +26,7 @@ struct Difference<'a> {
     to: Option<&'a RecordedImage>,
     /// `0.1.0`, or `0.1.0 -> 0.2.0`.
     version: String,
-    /// Hash and subject of the commits in between that touched what it is compiled from, newest first; nothing where
-    /// git does not know them.
+    /// Hash and subject of the commits in between that changed its inputs, newest first; nothing where nobody knows.
     commits: Option<Vec<(String, String)>>,
 }
 
@@ -37,39 +37,36 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &ReleaseDiffArgs) -> R
     let to = one(&workspace, &arguments.to, &arguments.output.registry)?;
     let git = Git::open(workspace.root())?;
     let names: BTreeSet<&String> = from.release.components.keys().chain(to.release.components.keys()).collect();
-    let all: Vec<Difference> =
-        names.into_iter().map(|name| difference(&workspace, git.as_ref(), name, &from.release, &to.release)).collect();
-    let (same, differences): (Vec<_>, Vec<_>) = all.into_iter().partition(Difference::is_none);
+    let all: Vec<Difference> = names.into_iter().map(|name| difference(name, &from.release, &to.release)).collect();
+    let (same, mut differences): (Vec<_>, Vec<_>) = all.into_iter().partition(Difference::is_none);
+    let both = [&from.release.commit, &to.release.commit];
+    let git = git.filter(|git| both.iter().all(|commit| git.commit(commit).is_ok()));
+    let mut history = git.and_then(|git| History::new(&workspace, git));
+    for one in &mut differences {
+        // What is no component any more has no inputs that could be looked at.
+        let component = workspace.components.iter().find(|component| component.name == one.name);
+        if let (Some(component), Some(history)) = (component, &mut history) {
+            one.commits = Some(history.between(component, both[0], both[1])?);
+        }
+    }
     let same: Vec<&str> = same.iter().map(|one| one.name).collect();
     print(&match arguments.output.json {
         true => as_json(&from, &to, &differences, &same)?,
         false => as_text(&differences, &same, arguments.output.markdown),
     })?;
-    if differences.iter().any(|one| one.commits.is_none()) {
+    if history.is_none() && !differences.is_empty() {
         eprintln!("note: git does not know both commits here, so none are listed; `git fetch --unshallow` gets them");
     }
     Ok(Outcome::Done)
 }
 
-fn difference<'a>(
-    workspace: &Workspace,
-    git: Option<&Git>,
-    name: &'a str,
-    from: &'a Release,
-    to: &'a Release,
-) -> Difference<'a> {
+fn difference<'a>(name: &'a str, from: &'a Release, to: &'a Release) -> Difference<'a> {
     let (old, new) = (from.components.get(name), to.components.get(name));
     let version = match (old.map(|old| &old.version), new.map(|new| &new.version)) {
         (Some(old), Some(new)) if old != new => format!("{old} -> {new}"),
         (old, new) => new.or(old).cloned().unwrap_or_default(),
     };
-    let known = workspace.components.iter().find(|component| component.name == name);
-    // What all are made of, too.
-    let shared = ["Cargo.toml", "Cargo.lock", "rust-toolchain.toml", "rust-toolchain", ".cargo"].map(Utf8PathBuf::from);
-    let paths: Vec<Utf8PathBuf> =
-        known.into_iter().flat_map(|component| component.closure.clone()).chain(shared).collect();
-    let commits = git.and_then(|git| git.log_between(&from.commit, &to.commit, &paths).ok());
-    Difference { name, from: old.map(|old| &old.image), to: new.map(|new| &new.image), version, commits }
+    Difference { name, from: old.map(|old| &old.image), to: new.map(|new| &new.image), version, commits: None }
 }
 
 impl Difference<'_> {

@@ -111,6 +111,9 @@ fn of_branch(
         bail!(hinted(error, "`cargo xtask publish` makes one"))
     };
     let all = releases.history(newest, count)?;
+    if let Some(gone) = all.last().and_then(|last| last.release.previous.as_ref()).filter(|_| all.len() < count) {
+        eprintln!("note: the history ends here: the release before, {gone}, is gone from the registry");
+    }
     Ok(all.into_iter().map(|found| (found.release.tags.clone(), found)).collect())
 }
 

@@ -1,0 +1,123 @@
+//! All that the plan is made of: the registry, and all that is named elsewhere.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, ensure};
+use camino::Utf8Path;
+
+use super::named;
+use crate::cli::PruneArgs;
+use crate::commands::chosen_release::releases_in;
+use crate::commands::environments::{Environment, client_of, environment};
+use crate::errors::{all, hinted};
+use crate::gather::workspace::Workspace;
+use crate::image::promotion::LOCAL;
+use crate::image::prune::{Contents, Kind, World};
+use crate::image::reference::{Digest, ImageReference};
+use crate::image::release::RELEASES;
+use crate::registry::Client;
+use crate::system::git::Git;
+use crate::system::progress::Progress;
+
+/// A registry that is pruned, and what decides about it.
+pub(super) struct Scene {
+    pub(super) client: Client,
+    /// The releases' repository, then the components'.
+    pub(super) repositories: Vec<ImageReference>,
+    pub(super) world: World,
+}
+
+impl Scene {
+    /// Reads all.
+    ///
+    /// # Errors
+    /// Something cannot be looked at, so nobody knows what it names.
+    pub(super) fn gather(manifest: Option<&Utf8Path>, arguments: &PruneArgs, progress: &Progress) -> Result<Self> {
+        let workspace = Workspace::load(manifest, &[])?;
+        let settings = &workspace.packages.settings;
+        let place = environment(settings, &arguments.env)?;
+        let others = environments(&workspace, &arguments.without_env)?;
+        let client = client_of(&place, &arguments.insecure_registry);
+        let releases = place.repository_of(&workspace, RELEASES)?;
+        releases_in(&workspace, &client, releases.clone())?;
+        let names = workspace.component_names().into_iter().map(|name| place.repository_of(&workspace, name));
+        let repositories: Vec<ImageReference> =
+            [Ok(releases.clone())].into_iter().chain(names).collect::<Result<_>>()?;
+        let named = named::gather(&workspace, &others, &releases, arguments, progress)?;
+        let mut held = all(repositories.iter().map(|repository| client.contents(repository)))?.into_iter();
+        let of_releases = held.next().unwrap_or_default();
+        let of_components = repositories.iter().skip(1).map(ImageReference::name).zip(held);
+        let moving = settings.mutable_tags.iter().map(String::as_str).chain(["latest"]);
+        let mut world = World {
+            policy: settings.prune.clone(),
+            now: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs() as i64),
+            moving: moving.filter_map(|tag| tag.parse().ok()).collect(),
+            environments: settings.environments.keys().cloned().chain([LOCAL.to_owned()]).collect(),
+            releases: (releases.name(), of_releases),
+            repositories: of_components.collect(),
+            named,
+            ..World::default()
+        };
+        check_releases(&world)?;
+        read_times(&workspace, &mut world)?;
+        let scene = Scene { client, repositories, world };
+        scene.with_untagged()
+    }
+
+    /// What a repository of the plan holds.
+    pub(super) fn contents(&self, name: &str) -> &Contents {
+        self.world.repositories.get(name).unwrap_or(&self.world.releases.1)
+    }
+
+    /// Reads the indexes that are named by digest alone, for their children.
+    fn with_untagged(mut self) -> Result<Self> {
+        let named: BTreeSet<Digest> = self.world.named.digests.keys().cloned().collect();
+        for repository in &self.repositories {
+            let Some(contents) = self.world.repositories.get_mut(&repository.name()) else { continue };
+            if contents.manifests.values().any(|known| !known.children.is_empty()) {
+                self.client.look_at(repository, named.clone(), contents)?;
+            }
+        }
+        Ok(self)
+    }
+}
+
+/// All environments but those that were excepted.
+fn environments(workspace: &Workspace, without: &[String]) -> Result<Vec<Environment>> {
+    let settings = &workspace.packages.settings;
+    for name in without {
+        environment(settings, name)?;
+    }
+    let names = settings.environments.keys().map(String::as_str).filter(|name| *name != LOCAL).chain([LOCAL]);
+    names.filter(|name| !without.iter().any(|other| other == name)).map(|name| environment(settings, name)).collect()
+}
+
+/// Without releases, nobody knows what is a branch and what its images were.
+fn check_releases(world: &World) -> Result<()> {
+    let is_release =
+        |contents: &Contents| contents.manifests.values().any(|known| matches!(known.kind, Kind::Release(_)));
+    let is_empty = |contents: &Contents| contents.manifests.values().all(|known| known.kind != Kind::Component);
+    let (name, releases) = &world.releases;
+    ensure!(
+        is_release(releases) || world.repositories.values().all(is_empty),
+        hinted(
+            format!("there are images, and no release in `{name}`, so nobody knows which of them branches have"),
+            "`cargo xtask publish` and `cargo xtask deploy` write releases"
+        )
+    );
+    Ok(())
+}
+
+fn read_times(workspace: &Workspace, world: &mut World) -> Result<()> {
+    let releases = world.releases.1.manifests.values().filter_map(|known| match &known.kind {
+        Kind::Release(release) => Some(release.commit.as_str()),
+        _ => None,
+    });
+    let commits: BTreeSet<&str> = releases.collect();
+    let git = Git::open(workspace.root()).context("cannot tell how old releases are")?;
+    let times = git.as_ref().map(|git| git.times(&commits.into_iter().collect::<Vec<_>>()));
+    world.commits = times.unwrap_or_else(BTreeMap::new);
+    world.is_shallow = git.is_some_and(|git| git.is_shallow);
+    Ok(())
+}
