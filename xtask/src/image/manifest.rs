@@ -155,6 +155,8 @@ impl Index {
 }
 
 /// What a manifest reference can lead to.
+// There are never many at once.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum AnyManifest {
     Image(Manifest),
