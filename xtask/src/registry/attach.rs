@@ -111,7 +111,7 @@ impl Client {
                 false => Err(Failure::Transient(not_listed(repository, subject), None)),
             }
         })?;
-        Ok(merged(self.look_at(repository, subject, entries)?, ours).1)
+        Ok(merged(self.look_at_each(repository, subject, entries)?, ours).1)
     }
 
     /// Writes the list where the registry keeps none. Registries offer no compare-and-set, so it is read back after a
@@ -125,7 +125,7 @@ impl Client {
         let (mut is_new, mut superseded) = (false, Vec::new());
         self.attempts().run(|_| {
             let Listing { fallback, entries, .. } = self.referrer_list(repository, subject)?;
-            let (wanted, replaced) = merged(self.look_at(repository, subject, entries.clone())?, ours);
+            let (wanted, replaced) = merged(self.look_at_each(repository, subject, entries.clone())?, ours);
             let before = fallback.map(|before| before.descriptor.digest);
             superseded.extend(replaced);
             if wanted == entries {

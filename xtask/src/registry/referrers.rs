@@ -85,7 +85,7 @@ impl Client {
     /// More than a thousand; the registry cannot be asked.
     pub(crate) fn referrers(&self, repository: &ImageReference, subject: &Digest) -> Result<Vec<Referrer>> {
         let listing = self.referrer_list(repository, subject)?;
-        let looked = self.look_at(repository, subject, listing.entries)?;
+        let looked = self.look_at_each(repository, subject, listing.entries)?;
         Ok(looked
             .into_iter()
             .filter_map(|found| if let Looked::Attached(it) = found { Some(it) } else { None })
@@ -172,7 +172,7 @@ impl Client {
     }
 
     /// Reads every entry's manifest: lists lie, and name what is gone.
-    pub(super) fn look_at(
+    pub(super) fn look_at_each(
         &self,
         repository: &ImageReference,
         subject: &Digest,
