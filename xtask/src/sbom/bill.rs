@@ -178,6 +178,7 @@ pub(crate) mod tests {
             settings: Default::default(),
             description: None,
             license: None,
+            homepage: None,
             repository: None,
             authors: Vec::new(),
             manifest: serde_json::Value::Null,
