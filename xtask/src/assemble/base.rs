@@ -15,10 +15,11 @@ use crate::image::manifest::{AnyManifest, ConfigFile, Descriptor, Index, Manifes
 use crate::image::platform::{Platform, PlatformObject};
 use crate::image::reference::{Digest, ImageReference};
 use crate::registry::Client;
+use crate::sbom::system_packages::Distribution;
 use crate::system::files::write_atomically;
 
-/// As much as is kept of a text in a base.
-const MAX_TEXT: u64 = 64 * 1024;
+/// As much as is kept of a text in a base: a database of packages has far less.
+const MAX_TEXT: u64 = 32 << 20;
 
 /// Where a base image is. `scratch` is none of these.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,7 +152,6 @@ impl BaseImage {
     }
 
     /// The digest of this platform's manifest.
-    #[cfg(test)]
     pub(crate) fn manifest(&self) -> &Digest {
         &self.manifest
     }
@@ -170,13 +170,22 @@ impl BaseImage {
     /// # Errors
     /// Layers that cannot be read: damaged, or compressed otherwise than by gzip.
     pub(crate) fn files(&self, layout: &Layout) -> Result<FileTree> {
-        let list = self.cache.join(format!("files-{}.json", self.manifest.hex()));
+        let list = self.cache.join(format!("files-2-{}.json", self.manifest.hex()));
         if let Some(tree) = fs::read(&list).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
             return Ok(tree);
         }
         let tree = self.read_tree(layout)?;
         write_atomically(&list, &to_json(&tree))?;
         Ok(tree)
+    }
+
+    /// The packages that it was made from.
+    ///
+    /// # Errors
+    /// As [`BaseImage::files`]; a database that cannot be understood.
+    pub(crate) fn distribution(&self, layout: &Layout) -> Result<Distribution> {
+        let read = Distribution::read(self.files(layout)?.kept());
+        read.with_context(|| format!("cannot read the packages of base image `{}`", self.name))
     }
 
     fn read_tree(&self, layout: &Layout) -> Result<FileTree> {
@@ -391,7 +400,8 @@ fn list_entries(tar: impl Read) -> Result<Vec<LayerEntry>> {
             }
             ::tar::EntryType::Regular if FileTree::keeps_text_of(&path) => {
                 let mut content = Vec::new();
-                (&mut entry).take(MAX_TEXT).read_to_end(&mut content)?;
+                (&mut entry).take(MAX_TEXT + 1).read_to_end(&mut content)?;
+                ensure!(content.len() as u64 <= MAX_TEXT, "its `{path}` is too large");
                 LayerEntryKind::Text(text(&content))
             }
             _ => LayerEntryKind::Other,

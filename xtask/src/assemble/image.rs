@@ -12,7 +12,7 @@ use crate::image::assembled::{AssembledPlatform, LayerSummary};
 use crate::image::labels::{BASE_DIGEST, BASE_NAME};
 use crate::image::manifest::{
     ConfigFile, ContainerConfig, Descriptor, History, Manifest, OCI_CONFIG, OCI_MANIFEST, RootFs, oci_layer_type,
-    to_json,
+    sorted, to_json,
 };
 use crate::image::platform::Platform;
 use crate::image::time::rfc3339;
@@ -190,20 +190,6 @@ fn container_config(ours: &ImageConfig, base: ContainerConfig) -> ContainerConfi
         working_dir: ours.working_dir.clone().or(base.working_dir),
         labels: Some(labels),
         rest,
-    }
-}
-
-/// Objects by key: whether `serde_json` keeps the order of a document depends on which other
-/// crates the program is built with, and the digest must not.
-fn sorted(value: Value) -> Value {
-    match value {
-        Value::Object(map) => {
-            let sorted: BTreeMap<String, Value> =
-                map.into_iter().map(|(key, value)| (key, self::sorted(value))).collect();
-            Value::Object(sorted.into_iter().collect())
-        }
-        Value::Array(list) => Value::Array(list.into_iter().map(sorted).collect()),
-        other => other,
     }
 }
 

@@ -10,6 +10,7 @@ mod prune;
 mod publish;
 mod registry;
 mod releases;
+mod sbom;
 mod smoke;
 mod verify;
 
@@ -26,6 +27,7 @@ pub(crate) use prune::PruneArgs;
 pub(crate) use publish::{MergeArgs, PublishArgs};
 pub(crate) use registry::{ListArgs, PromoteArgs, RegistryCommand};
 pub(crate) use releases::{ReleaseDiffArgs, ReleaseFetchArgs, ReleaseListArgs, ReleaseShowArgs, ReleasesCommand};
+pub(crate) use sbom::{SbomArgs, SbomFormat};
 pub(crate) use smoke::SmokeArgs;
 pub(crate) use verify::SignaturesArgs;
 
@@ -90,6 +92,8 @@ pub(crate) enum Command {
     Smoke(SmokeArgs),
     /// Check signatures, SBOMs, provenance and proofs of a release.
     Verify(SignaturesArgs),
+    /// What images are made of: numbers, or CycloneDX and SPDX documents.
+    Sbom(SbomArgs),
     /// Show each tool the other commands need: found or missing, and how to mend it.
     Doctor(DoctorArgs),
 }

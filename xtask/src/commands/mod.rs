@@ -18,6 +18,7 @@ mod prune;
 mod publish;
 mod registry_list;
 mod releases;
+mod sbom;
 mod sign;
 mod smoke;
 mod summary;
@@ -68,6 +69,7 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Matrix(arguments) => matrix::run(manifest, arguments),
         Command::Smoke(arguments) => smoke::run(manifest, arguments),
         Command::Verify(arguments) => verify::run(manifest, arguments),
+        Command::Sbom(arguments) => sbom::run(manifest, arguments),
         Command::Doctor(arguments) => doctor::run(manifest, arguments),
     });
     interrupt::leave_to_handler();

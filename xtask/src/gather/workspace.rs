@@ -13,6 +13,7 @@ use super::sources::{PackageSources, join, package_sources, share};
 use super::vendored::Vendored;
 use crate::image::images_lock::ImagesLock;
 use crate::image::platform::Platform;
+use crate::sbom::bill::{self, RustPackage};
 use crate::system::files::read_toml;
 use crate::system::git::Git;
 use crate::system::{cargo, parallel, process};
@@ -235,6 +236,12 @@ impl Workspace {
     /// All that components are compiled from or with, on any platform.
     pub(crate) fn resolved(&self) -> impl Iterator<Item = &Node> {
         self.resolves.values().flat_map(Resolve::nodes)
+    }
+
+    /// The packages that the executable of `component` for `platform` is made from.
+    pub(crate) fn rust_packages(&self, component: &Component, platform: &Platform) -> Result<Vec<RustPackage>> {
+        let resolve = self.resolves.get(platform).with_context(|| format!("`{platform}` was not resolved"))?;
+        bill::packages(component, self.root(), resolve, &self.lock)
     }
 
     /// Where everything is that we make: `target/docker`.

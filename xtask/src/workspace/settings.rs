@@ -121,6 +121,8 @@ pub(crate) struct WorkspaceSettings {
     pub(crate) system_paths: Vec<Utf8PathBuf>,
     /// Whether native builds may use the network: what they get from it is no input.
     pub(crate) network: bool,
+    /// What a publication attaches to each image.
+    pub(crate) attestations: Vec<Attestation>,
 }
 
 /// Whether native builds are confined.
@@ -213,8 +215,24 @@ impl Default for WorkspaceSettings {
             sandbox: SandboxMode::Auto,
             system_paths: Vec::new(),
             network: false,
+            attestations: Vec::new(),
         }
     }
+}
+
+/// What a publication attaches to each image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Attestation {
+    /// What it is made of, as CycloneDX and SPDX.
+    Sbom,
+    /// How it was made, as SLSA provenance.
+    Provenance,
+}
+
+impl Attestation {
+    /// All of them.
+    pub(crate) const ALL: &'static [Attestation] = &[Attestation::Sbom, Attestation::Provenance];
 }
 
 /// A file or folder of the workspace that an image carries.
@@ -274,6 +292,7 @@ const WORKSPACE_KEYS: &[&str] = &[
     "sandbox",
     "system-paths",
     "network",
+    "attestations",
 ];
 const PACKAGE_KEYS: &[&str] =
     &["port", "assets", "inputs", "env", "build-packages", "max-size", "max-growth", "pass-env"];

@@ -6,6 +6,7 @@
 //! `LAB_REGISTRY` that lets images be deleted, and the cluster of `KUBECONFIG`, which pulls from it.
 
 mod adopted;
+mod attest;
 mod bases;
 mod bases_locked;
 mod build_numbers;

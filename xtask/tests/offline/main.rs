@@ -32,6 +32,7 @@ mod releases_diff;
 mod repeatable;
 mod revisions;
 mod sandbox;
+mod sbom;
 mod settings;
 mod smoke;
 mod smoke_local;

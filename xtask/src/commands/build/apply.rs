@@ -13,6 +13,7 @@ use super::start::check_start;
 use crate::assemble::archive::write_docker_archive;
 use crate::assemble::base::BaseImage;
 use crate::assemble::component::ComponentImage;
+use crate::assemble::dep_section::with_dependencies;
 use crate::assemble::image::assemble;
 use crate::assemble::layout::{Layout, SOURCES};
 use crate::commands::table::{bytes, table};
@@ -26,6 +27,7 @@ use crate::image::images_lock::IMAGES_LOCK;
 use crate::image::manifest::Descriptor;
 use crate::image::platform::Platform;
 use crate::registry::{Client, Credentials};
+use crate::sbom::auditable;
 use crate::stage::Stage;
 use crate::system::environment::own_architecture;
 use crate::system::parallel;
@@ -131,7 +133,7 @@ fn report_leaks(executable: &Executable<'_>, name: &str, progress: &Progress) ->
     Ok(())
 }
 
-/// What the image is made of: the executable, and the declared assets as they are in the stage.
+/// What the image is made of: the executable, which says what it was made from, and the declared assets as they are in the stage.
 fn contents<'a>(
     plan: &'a BuildPlan<'_>,
     stage: &Stage,
@@ -141,6 +143,7 @@ fn contents<'a>(
     executable: &Utf8Path,
 ) -> Result<ComponentImage<'a>> {
     let mut assets = Vec::new();
+    let packages = plan.workspace.rust_packages(image.component, &planned.platform)?;
     for (asset, files) in &image.assets {
         assets.extend(asset_entries(plan.workspace, stage, asset, files)?);
     }
@@ -150,7 +153,7 @@ fn contents<'a>(
         base,
         base_name: plan.base.as_ref().and_then(|base| base.name.as_ref()),
         assets,
-        program: Source::Path(executable.to_owned()),
+        program: with_dependencies(executable, &auditable::json(&packages))?,
         version: &image.version,
         commit: &image.commit,
         build_date: &image.build_date,

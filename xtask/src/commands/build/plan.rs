@@ -188,7 +188,7 @@ impl LabelArgs {
     }
 }
 
-fn base(workspace: &Workspace) -> Result<Option<PlannedBase>> {
+pub(crate) fn base(workspace: &Workspace) -> Result<Option<PlannedBase>> {
     let Some(base) = workspace.base()? else { return Ok(None) };
     let place: BaseReference = match &base.pinned {
         Some(pinned) => BaseReference::Registry(pinned.reference.parse()?),
