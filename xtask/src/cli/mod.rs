@@ -8,6 +8,7 @@ mod matrix;
 mod publish;
 mod registry;
 mod releases;
+mod scan;
 mod smoke;
 
 use camino::Utf8PathBuf;
@@ -21,6 +22,7 @@ pub(crate) use matrix::MatrixArgs;
 pub(crate) use publish::{MergeArgs, PublishArgs};
 pub(crate) use registry::{ListArgs, PromoteArgs, RegistryCommand};
 pub(crate) use releases::{ReleaseDiffArgs, ReleaseFetchArgs, ReleaseListArgs, ReleaseShowArgs, ReleasesCommand};
+pub(crate) use scan::{ScanArgs, Scanner};
 pub(crate) use smoke::SmokeArgs;
 
 /// Takes a Rust workspace to running pods: images, digests, manifests, smoke tests.
@@ -78,6 +80,8 @@ pub(crate) enum Command {
     Matrix(MatrixArgs),
     /// Check that the cluster runs exactly the recorded images, ready and healthy, or say why not.
     Smoke(SmokeArgs),
+    /// Known weaknesses of what images are made of, by the scanners that are installed.
+    Scan(ScanArgs),
     /// Show each tool the other commands need: found or missing, and how to mend it.
     Doctor(DoctorArgs),
 }

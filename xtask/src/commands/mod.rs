@@ -16,6 +16,7 @@ mod promote;
 mod publish;
 mod registry_list;
 mod releases;
+mod scan;
 mod smoke;
 mod table;
 
@@ -60,6 +61,7 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Releases(command) => releases::run(manifest, command),
         Command::Matrix(arguments) => matrix::run(manifest, arguments),
         Command::Smoke(arguments) => smoke::run(manifest, arguments),
+        Command::Scan(arguments) => scan::run(manifest, arguments),
         Command::Doctor(arguments) => doctor::run(manifest, arguments),
     });
     interrupt::leave_to_handler();

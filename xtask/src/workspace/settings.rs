@@ -12,6 +12,7 @@ use super::environments::EnvironmentSettings;
 use super::manifest_settings::ManifestSource;
 use super::names::did_you_mean;
 use super::repository_template::check_template;
+use super::scan::ScanSettings;
 use super::sizes::{ByteSize, Percentage};
 use super::smoke::SmokeSettings;
 use crate::errors::hinted;
@@ -102,6 +103,8 @@ pub(crate) struct WorkspaceSettings {
     pub(crate) environments: BTreeMap<String, EnvironmentSettings>,
     /// What `smoke` does without being told.
     pub(crate) smoke: SmokeSettings,
+    /// What `scan` does without being told.
+    pub(crate) scan: ScanSettings,
     /// CI runner per platform, for `matrix`.
     pub(crate) runners: BTreeMap<Platform, String>,
     /// Variables of the environment that builds may read, beside those that every build may.
@@ -196,6 +199,7 @@ impl Default for WorkspaceSettings {
             image_paths: Vec::new(),
             environments: BTreeMap::new(),
             smoke: SmokeSettings::default(),
+            scan: ScanSettings::default(),
             runners: BTreeMap::new(),
             pass_env: Vec::new(),
             sandbox: SandboxMode::Auto,
@@ -254,6 +258,7 @@ const WORKSPACE_KEYS: &[&str] = &[
     "image-paths",
     "environments",
     "smoke",
+    "scan",
     "runners",
     "pass-env",
     "sandbox",

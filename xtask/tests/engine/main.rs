@@ -28,6 +28,7 @@ mod publish_large;
 mod publish_platforms;
 mod publish_tags;
 mod releases;
+mod scan;
 mod smoke_cluster;
 mod smoke_faults;
 mod smoke_identity;

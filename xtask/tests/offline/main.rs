@@ -29,6 +29,7 @@ mod registry_list;
 mod repeatable;
 mod revisions;
 mod sandbox;
+mod scan;
 mod settings;
 mod smoke;
 mod smoke_local;
