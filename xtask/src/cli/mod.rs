@@ -11,6 +11,7 @@ mod publish;
 mod registry;
 mod releases;
 mod sbom;
+mod scan;
 mod smoke;
 mod verify;
 
@@ -28,6 +29,7 @@ pub(crate) use publish::{MergeArgs, PublishArgs};
 pub(crate) use registry::{ListArgs, PromoteArgs, RegistryCommand};
 pub(crate) use releases::{ReleaseDiffArgs, ReleaseFetchArgs, ReleaseListArgs, ReleaseShowArgs, ReleasesCommand};
 pub(crate) use sbom::{SbomArgs, SbomFormat};
+pub(crate) use scan::{ScanArgs, Scanner};
 pub(crate) use smoke::SmokeArgs;
 pub(crate) use verify::SignaturesArgs;
 
@@ -94,6 +96,8 @@ pub(crate) enum Command {
     Verify(SignaturesArgs),
     /// What images are made of: numbers, or CycloneDX and SPDX documents.
     Sbom(SbomArgs),
+    /// Known weaknesses of what images are made of, by the scanners that are installed.
+    Scan(ScanArgs),
     /// Show each tool the other commands need: found or missing, and how to mend it.
     Doctor(DoctorArgs),
 }

@@ -19,6 +19,7 @@ mod publish;
 mod registry_list;
 mod releases;
 mod sbom;
+mod scan;
 mod sign;
 mod smoke;
 mod summary;
@@ -70,6 +71,7 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Smoke(arguments) => smoke::run(manifest, arguments),
         Command::Verify(arguments) => verify::run(manifest, arguments),
         Command::Sbom(arguments) => sbom::run(manifest, arguments),
+        Command::Scan(arguments) => scan::run(manifest, arguments),
         Command::Doctor(arguments) => doctor::run(manifest, arguments),
     });
     interrupt::leave_to_handler();

@@ -244,6 +244,11 @@ impl Workspace {
         bill::packages(component, self.root(), resolve, &self.lock)
     }
 
+    /// What a component is compiled from, on whatever platform.
+    pub(crate) fn packages_of(&self, component: &Component) -> BTreeSet<&Node> {
+        component.nodes(&self.packages, &self.resolves)
+    }
+
     /// Where everything is that we make: `target/docker`.
     pub(crate) fn output(&self) -> Utf8PathBuf {
         self.packages.target.join("docker")

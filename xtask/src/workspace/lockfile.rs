@@ -33,6 +33,11 @@ pub(crate) struct LockFile {
 }
 
 impl LockFile {
+    /// How many packages it lists.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.values().map(Vec::len).sum()
+    }
+
     /// Parses the text of a `Cargo.lock`, any version.
     pub(crate) fn parse(text: &str) -> Result<Self> {
         #[derive(Deserialize)]

@@ -24,6 +24,7 @@ pub(crate) mod remote;
 pub(crate) mod repository_template;
 pub(crate) mod resolve;
 pub(crate) mod rust_target;
+pub(crate) mod scan;
 pub(crate) mod selection;
 pub(crate) mod settings;
 pub(crate) mod signing;

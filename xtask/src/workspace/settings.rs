@@ -12,8 +12,10 @@ use super::environments::EnvironmentSettings;
 use super::manifest_settings::ManifestSource;
 use super::names::did_you_mean;
 use super::repository_template::check_template;
+use super::scan::ScanSettings;
 use super::signing::SignSettings;
 use super::sizes::{ByteSize, Growth};
+use super::sizes::{ByteSize, Percentage};
 use super::smoke::SmokeSettings;
 use crate::errors::hinted;
 use crate::image::images_lock::Mirror;
@@ -111,6 +113,8 @@ pub(crate) struct WorkspaceSettings {
     pub(crate) smoke: SmokeSettings,
     /// What `prune` keeps.
     pub(crate) prune: KeepPolicy,
+    /// What `scan` does without being told.
+    pub(crate) scan: ScanSettings,
     /// CI runner per platform, for `matrix`.
     pub(crate) runners: BTreeMap<Platform, String>,
     /// Variables of the environment that builds may read, beside those that every build may.
@@ -210,6 +214,7 @@ impl Default for WorkspaceSettings {
             sign: SignSettings::default(),
             smoke: SmokeSettings::default(),
             prune: KeepPolicy::default(),
+            scan: ScanSettings::default(),
             runners: BTreeMap::new(),
             pass_env: Vec::new(),
             sandbox: SandboxMode::Auto,
@@ -287,6 +292,7 @@ const WORKSPACE_KEYS: &[&str] = &[
     "sign",
     "smoke",
     "prune",
+    "scan",
     "runners",
     "pass-env",
     "sandbox",

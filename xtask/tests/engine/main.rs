@@ -32,6 +32,7 @@ mod publish_large;
 mod publish_platforms;
 mod publish_tags;
 mod releases;
+mod scan;
 mod signing;
 mod smoke_cluster;
 mod smoke_faults;

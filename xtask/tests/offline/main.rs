@@ -33,6 +33,7 @@ mod repeatable;
 mod revisions;
 mod sandbox;
 mod sbom;
+mod scan;
 mod settings;
 mod smoke;
 mod smoke_local;

@@ -1,0 +1,225 @@
+//! `scan`: known weaknesses of what the images are made of, by whatever scanner is installed.
+
+mod cargo_audit;
+mod finding;
+mod image_scanners;
+mod openvex;
+mod sarif;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, bail};
+use camino::Utf8Path;
+use serde_json::{Value, json};
+use xshell::cmd;
+
+use self::finding::{Finding, Judged, joined, judge};
+use self::image_scanners::ImageScanner;
+use self::openvex::openvex;
+use self::sarif::sarif;
+use super::chosen_release::instead_of;
+use super::table::{age, table};
+use super::{Outcome, print};
+use crate::cli::{ScanArgs, Scanner};
+use crate::errors::{all, hinted};
+use crate::gather::record;
+use crate::gather::workspace::Workspace;
+use crate::image::record::DigestRecord;
+use crate::image::time::rfc3339;
+use crate::system::cargo::version_line;
+use crate::system::files::write_atomically;
+use crate::system::process;
+use crate::workspace::lockfile::NameVersion;
+
+/// The components that use each package.
+type Users = BTreeMap<NameVersion, BTreeSet<String>>;
+
+/// What a scanner found, having looked.
+#[derive(Debug)]
+struct Looked {
+    by: &'static str,
+    findings: Vec<Finding>,
+    /// When its database was made, in unix seconds, where it says so.
+    database: Option<i64>,
+}
+
+const SCANNERS: [(Scanner, &str); 3] =
+    [(Scanner::CargoAudit, "cargo-audit"), (Scanner::Trivy, "trivy"), (Scanner::Grype, "grype")];
+
+/// Scans and judges; exit code 1 when something fails.
+pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &ScanArgs) -> Result<Outcome> {
+    let workspace = Workspace::load(manifest, &[])?;
+    let settings = &workspace.packages.settings.scan;
+    let threshold = arguments.fail_on.unwrap_or(settings.fail_on);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()) as i64;
+    let wanted = chosen(&workspace, &arguments.with)?;
+    let images = images(&workspace, arguments, &wanted)?;
+    let looked = look(&workspace, arguments, &wanted, images.as_ref())?;
+    refuse_old(&looked, now, settings.max_database_age)?;
+
+    let by = looked_by(&looked, now);
+    let judged = judge(joined(looked.into_iter().flat_map(|looked| looked.findings)), settings, threshold, now);
+    if let Some(path) = &arguments.sarif {
+        write_json(path, &sarif(&judged))?;
+    }
+    if let Some(path) = &arguments.openvex {
+        let image = |name: &str| images.as_ref().and_then(|record| Some(&record.images.get(name)?.image));
+        write_json(path, &openvex(&judged.findings, &settings.exceptions, image, now))?;
+    }
+    if arguments.json {
+        let Judged { findings, failing, notes } = &judged;
+        let document =
+            json!({"lookedBy": by, "failOn": threshold, "failing": failing, "findings": findings, "notes": notes});
+        print(&(serde_json::to_string_pretty(&document)? + "\n"))?;
+    } else {
+        print(&shown(&judged))?;
+    }
+    for line in &by {
+        eprintln!("looked: {line}");
+    }
+    for note in &judged.notes {
+        eprintln!("note: {note}");
+    }
+    if judged.failing > 0 {
+        eprintln!("failed: {} of {} findings reach `{threshold}`", judged.failing, judged.findings.len());
+        return Ok(Outcome::Failed);
+    }
+    Ok(Outcome::Done)
+}
+
+/// The scanners to run: those asked for, else those that are there.
+fn chosen(workspace: &Workspace, asked: &[Scanner]) -> Result<Vec<Scanner>> {
+    let shell = process::shell_in(workspace.root())?;
+    let cargo = process::cargo();
+    let is_there = |scanner: Scanner| match scanner {
+        Scanner::CargoAudit => version_line(cmd!(shell, "{cargo} audit --version")).is_some(),
+        Scanner::Trivy => version_line(cmd!(shell, "trivy --version")).is_some(),
+        Scanner::Grype => version_line(cmd!(shell, "grype --version")).is_some(),
+    };
+    let (there, absent): (Vec<_>, Vec<_>) = SCANNERS
+        .into_iter()
+        .partition(|(scanner, _)| (asked.is_empty() || asked.contains(scanner)) && is_there(*scanner));
+    let missing: Vec<&str> =
+        absent.iter().filter(|(scanner, _)| asked.contains(scanner)).map(|(_, name)| *name).collect();
+    if !missing.is_empty() || there.is_empty() {
+        let names = if missing.is_empty() { SCANNERS.map(|(_, name)| name).join(", ") } else { missing.join(", ") };
+        bail!(hinted(
+            format!("nothing was looked at: not installed: {names}"),
+            "`cargo install --locked cargo-audit`; Trivy and Grype are programs of their own",
+        ));
+    }
+    Ok(there.into_iter().map(|(scanner, _)| scanner).collect())
+}
+
+/// What was published, for the scanners of images and for the names in OpenVEX.
+fn images(workspace: &Workspace, arguments: &ScanArgs, wanted: &[Scanner]) -> Result<Option<DigestRecord>> {
+    let path = record::path(workspace.root(), arguments.digests.as_deref());
+    if let Some(record) = record::read_if_there(&path)? {
+        return Ok(Some(record));
+    }
+    if arguments.digests.is_some() {
+        return Err(record::missing(&path, None));
+    }
+    let needs_images = wanted.iter().any(|scanner| *scanner != Scanner::CargoAudit);
+    if !needs_images {
+        return Ok(None);
+    }
+    instead_of(&path, workspace, None, &[]).map(Some)
+}
+
+fn look(
+    workspace: &Workspace,
+    arguments: &ScanArgs,
+    wanted: &[Scanner],
+    images: Option<&DigestRecord>,
+) -> Result<Vec<Looked>> {
+    let shell = process::shell_in(workspace.root())?;
+    let root = workspace.root();
+    let mut looked = Vec::new();
+    for scanner in wanted {
+        let on_images = match scanner {
+            Scanner::CargoAudit => {
+                let database = arguments.database.as_deref().map(camino::absolute_utf8).transpose();
+                let database = database.context("cannot find the advisory database")?;
+                eprintln!("scanning Cargo.lock with cargo-audit");
+                let users = users(workspace);
+                looked.push(cargo_audit::run(root, database.as_deref(), workspace.lock.len(), &users)?);
+                continue;
+            }
+            Scanner::Trivy => ImageScanner::Trivy,
+            Scanner::Grype => ImageScanner::Grype,
+        };
+        // One after another: each may fetch its database first.
+        let record = images.map(|record| &record.images).into_iter().flatten();
+        looked.extend(all(record.map(|(component, image)| {
+            eprintln!("scanning {component} with {}", on_images.name());
+            on_images.run(&shell, component, &image.image)
+        }))?);
+    }
+    Ok(looked)
+}
+
+fn users(workspace: &Workspace) -> Users {
+    let mut users = Users::new();
+    for component in &workspace.components {
+        for package in workspace.packages_of(component) {
+            users.entry(package.locked()).or_default().insert(component.name.clone());
+        }
+    }
+    users
+}
+
+/// An old database knows nothing of what was found since.
+fn refuse_old(looked: &[Looked], now: i64, days: u32) -> Result<()> {
+    for Looked { by, database, .. } in looked {
+        let hint = "let it fetch its database, or allow older ones: `max-database-age = DAYS` in `[workspace.metadata.docker.scan]`";
+        match database {
+            None => bail!(hinted(format!("`{by}` does not say how old its database is"), hint)),
+            Some(made) if now - made > i64::from(days) * 86_400 => {
+                let made = rfc3339(*made);
+                bail!(hinted(format!("the database of `{by}` is of {}, more than {days} days old", &made[..10]), hint))
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}
+
+fn looked_by(looked: &[Looked], now: i64) -> Vec<String> {
+    let line = |one: &Looked| {
+        let old = one.database.map_or(0, |made| u64::try_from(now - made).unwrap_or(0));
+        format!("{}, with a database {} old", one.by, age(old))
+    };
+    let lines: BTreeSet<String> = looked.iter().map(line).collect();
+    lines.into_iter().collect()
+}
+
+fn shown(judged: &Judged) -> String {
+    if judged.findings.is_empty() {
+        return "no findings\n".to_owned();
+    }
+    let or_dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
+    let rows: Vec<Vec<String>> = judged
+        .findings
+        .iter()
+        .map(|finding| {
+            let components: Vec<&str> = finding.components.iter().map(String::as_str).collect();
+            let found_by: Vec<&str> = finding.found_by.iter().copied().collect();
+            vec![
+                finding.severity.to_string(),
+                finding.id.clone(),
+                format!("{} {}", finding.package, finding.version),
+                or_dash(finding.fixed_in.join(" ")),
+                or_dash(components.join(" ")),
+                found_by.join(" "),
+                finding.excepted.clone().unwrap_or_else(|| finding.title.chars().take(60).collect()),
+            ]
+        })
+        .collect();
+    table(&["SEVERITY", "ADVISORY", "PACKAGE", "FIXED IN", "IMAGES", "FOUND BY", "TITLE, OR EXCEPTION"], &rows)
+}
+
+fn write_json(path: &Utf8Path, document: &Value) -> Result<()> {
+    write_atomically(path, (serde_json::to_string_pretty(document)? + "\n").as_bytes())
+}

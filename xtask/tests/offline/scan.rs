@@ -1,0 +1,76 @@
+//! `scan` where scanners fail: what nobody looked at is never green.
+
+use crate::support::Fixture;
+
+const GOOD: &str = r#"{"settings":{"ignore":[]},"database":{"advisory-count":1,"last-updated":"DATE"},"lockfile":{"dependency-count":2},"vulnerabilities":{"found":true,"count":1,"list":[{"advisory":{"id":"RUSTSEC-2020-0071","title":"segfault","aliases":["CVE-2020-26235"],"cvss":null},"versions":{"patched":[">=0.2.23"]},"package":{"name":"time","version":"0.1.43"}}]},"warnings":{}}"#;
+
+/// A workspace of one program with a vendored dependency, and a `cargo audit` that prints this.
+fn scanned(report: &str, exit: u8) -> Fixture {
+    let fixture = Fixture::simple(&["app"]);
+    fixture.vendor("time", "0.1.43");
+    fixture.append("app/Cargo.toml", "[dependencies]\ntime = \"0.1\"\n");
+    fixture.lock();
+    fixture.write("report", report);
+    let cat = format!(
+        "#!/bin/sh\n[ \"$2\" = --version ] && exec echo cargo-audit 0.22.2\ncat '{}/report'\necho 'the end is near' >&2\nexit {exit}\n",
+        fixture.root().display()
+    );
+    fixture.script("tools/cargo-audit", &cat);
+    fixture
+}
+
+fn scan(fixture: &Fixture, arguments: &str) -> crate::support::Xtask {
+    let run = fixture.xtask(&format!("scan --with cargo-audit {arguments}"));
+    run.path_first(&fixture.path("tools"))
+}
+
+/// As RFC 3339 writes it, some days ago.
+fn days_ago(days: u32) -> String {
+    let output = std::process::Command::new("date").args(["-u", "-d", &format!("{days} days ago"), "+%FT%TZ"]).output();
+    String::from_utf8(output.expect("date runs").stdout).expect("UTF-8").trim().to_owned()
+}
+
+#[test]
+fn a_scanner_that_crashes_or_talks_nonsense_has_not_looked() {
+    for (report, exit) in [("", 101), ("", 0), ("{}", 0), ("not json", 0), (&GOOD[..GOOD.len() - 9], 0)] {
+        let output = scan(&scanned(report, exit), "").fails();
+        assert_eq!(output.stdout, "");
+        output.says("nothing was looked at").says("the end is near");
+    }
+    let counted = GOOD.replace("\"dependency-count\":2", "\"dependency-count\":1");
+    scan(&scanned(&counted, 0), "").fails().says("it looked at 1 packages, and `Cargo.lock` has 2");
+}
+
+#[test]
+fn an_old_database_is_refused() {
+    scan(&scanned(&GOOD.replace("DATE", &days_ago(9)), 1), "").fails().says("more than 7 days old");
+    scan(&scanned(&GOOD.replace("\"DATE\"", "null"), 1), "").fails().says("does not say how old its database is");
+}
+
+#[test]
+fn what_is_not_installed_is_told() {
+    let fixture = Fixture::simple(&["app"]);
+    let run = fixture.xtask("scan --with grype").fails();
+    run.says("nothing was looked at: not installed: grype").says("hint: ");
+}
+
+#[test]
+fn findings_fail_until_somebody_excepts_them() {
+    let fixture = scanned(&GOOD.replace("DATE", &days_ago(1)), 1);
+    let output = scan(&fixture, "--json --sarif out/scan.sarif --openvex vex.json").fails();
+    let json = output.json();
+    assert_eq!((&json["failing"], &json["findings"][0]["severity"]), (&1.into(), &"unknown".into()));
+    assert_eq!(json["findings"][0]["components"][0], "app");
+    assert!(fixture.read("out/scan.sarif").contains("RUSTSEC-2020-0071"));
+    assert!(!fixture.read("vex.json").contains("RUSTSEC"));
+    scan(&fixture, "--fail-on critical").ok();
+
+    let exception = "[workspace.metadata.docker.scan]\nexceptions = [{ id = \"CVE-2020-26235\", reason = \"one thread\", \
+                     until = \"2999-12-31\", affected = false }]\n";
+    fixture.append("Cargo.toml", exception);
+    let output = scan(&fixture, "--openvex vex.json").ok();
+    assert!(output.stdout.contains("until 2999-12-31: one thread"), "{}", output.stdout);
+    assert!(fixture.read("vex.json").contains("not_affected"));
+    fixture.replace("Cargo.toml", "2999", "2001");
+    scan(&fixture, "").fails().says("note: the exception of CVE-2020-26235 ended on 2001-12-31");
+}
