@@ -15,7 +15,6 @@ use super::repository_template::check_template;
 use super::scan::ScanSettings;
 use super::signing::SignSettings;
 use super::sizes::{ByteSize, Growth};
-use super::sizes::{ByteSize, Percentage};
 use super::smoke::SmokeSettings;
 use crate::errors::hinted;
 use crate::image::images_lock::Mirror;
