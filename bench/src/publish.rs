@@ -65,6 +65,21 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) -> Result<()> {
             Some("`publish --rebuild` less `docker-build` right before it: asking, sending, tagging".into());
         report.add(scenario);
     }
+    if bench.cli.wants("attach to one image") {
+        let images = u32::try_from(subject.components.len())?.max(1);
+        let ours = || {
+            let plain = publish(subject, &owner("plain"), &["--rebuild"])?;
+            let attached = publish(subject, &owner("attest"), &["--rebuild", "--attest"])?;
+            Ok(Taken { wall: attached.wall.saturating_sub(plain.wall) / images, cpu: None })
+        };
+        let runs = bench.cli.runs.max(5);
+        let mut scenario = measure(Group::Publish, "attach to one image", runs, &nothing, Side::new(OURS, &ours), &[])?;
+        scenario.at_most = Some(0.2);
+        scenario.note = Some(
+            "`publish --rebuild --attest` less `publish --rebuild`, for each image: two lists and provenance".into(),
+        );
+        report.add(scenario);
+    }
     if bench.cli.wants("republish unchanged") {
         let owner = owner("again");
         publish(subject, &owner, &[])?;

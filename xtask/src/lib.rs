@@ -1,6 +1,6 @@
 //! Takes a Rust workspace to running pods.
 //!
-//! Planning is pure (`workspace`, `image`, `dockerfile`, `kubernetes`: data in, data out). Effects live in
+//! Planning is pure (`workspace`, `image`, `sbom`, `dockerfile`, `kubernetes`: data in, data out). Effects live in
 //! `gather` (what a workspace is), `stage`, `compile`, `assemble`, `http`, `registry`, `cluster` and `system`; `commands` ties
 //! them together.
 
@@ -33,6 +33,7 @@ mod http;
 mod image;
 mod kubernetes;
 mod registry;
+mod sbom;
 mod signing;
 mod stage;
 mod system;

@@ -6,6 +6,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
+use crate::runner::REGISTRY;
 use crate::{root, tool};
 
 /// Texts by name.
@@ -16,27 +17,48 @@ pub struct Machine {
     folder: TempDir,
     name: String,
     pub(crate) registry: String,
+    /// The secret `KUBECONFIG` of each environment.
+    pub kubeconfigs: Values,
 }
 
 impl Machine {
     /// The repository `name` (`owner/name`) with all files of this workspace that git does not ignore,
-    /// committed to `main`. Jobs push to `registry`.
-    pub fn new(name: &str, registry: &str) -> Self {
+    /// committed to `main`. Jobs push to `registry`, and deploy to `namespace` of the cluster of `KUBECONFIG`.
+    pub fn new(name: &str, registry: &str, namespace: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("rehearsal-").tempdir().unwrap();
-        let machine = Machine { folder, name: name.to_owned(), registry: registry.to_owned() };
-        machine.shell(".", "mkdir origin work caches artifacts");
+        let (name, registry) = (name.to_owned(), registry.to_owned());
+        let machine = Machine { folder, name, registry, kubeconfigs: Values::new() };
+        machine.shell(".", "mkdir origin work caches artifacts github clusters temp");
+        machine.shell(".", &format!("cp -r {}/.ci/rehearsal/bin .", root().display()));
         // A deletion that is not committed yet is listed, too.
         let list = "git ls-files -z --cached --others --exclude-standard";
         let pack = "tar --create --null --files-from=- --ignore-failed-read";
         let script = format!("cd {}; {list} | {pack} | tar --extract --directory \"$OLDPWD\"", root().display());
         machine.shell("origin", &script);
-        let script = "git init -q -b main; git config user.name rehearsal; git config user.email r@example.com
-             git add --all; git commit -q -m 'All of it'";
-        machine.shell("origin", script);
+        let script = format!(
+            "grep -rl demon-system k8s | xargs sed -i 's/demon-system/{namespace}/'
+             sed -i 's|\"{REGISTRY}\"|\"{}\"|' Cargo.toml
+             git init -q -b main; git config user.name rehearsal; git config user.email r@example.com
+             git add --all; git commit -q -m 'All of it'",
+            machine.registry
+        );
+        machine.shell("origin", &script);
+        machine.kubeconfig("kind-kind");
         machine
     }
 
-    /// What lies in its folder: the job's workspace `work`, the run's `artifacts`, the `caches`.
+    /// How the cluster is reached, its context being called `context`.
+    pub fn kubeconfig(&self, context: &str) -> String {
+        let script = format!(
+            "kubectl config view --raw --flatten --minify >{context}
+             kubectl --kubeconfig {context} config rename-context \"$(kubectl config current-context)\" {context}"
+        );
+        self.shell("clusters", &script);
+        self.shell("clusters", &format!("cat {context}"))
+    }
+
+    /// What lies in its folder: the job's workspace `work`, the run's `artifacts`, the `caches`; what
+    /// the stubs in `bin` were told, `github`.
     pub fn path(&self, below: &str) -> PathBuf {
         self.folder.path().join(below)
     }
@@ -50,20 +72,25 @@ impl Machine {
         tool(&mut bash)
     }
 
-    /// What can be looked up of an event at a reference, with the input `tag` (docs.github.com, "Contexts
-    /// reference").
-    pub fn event(&self, name: &str, reference: &str, tag: &str) -> Values {
+    /// What can be looked up of an event at a reference, with these inputs (docs.github.com, "Contexts reference").
+    pub fn event(&self, name: &str, reference: &str, inputs: &[(&str, &str)]) -> Values {
+        let short = reference.trim_start_matches("refs/heads/").trim_start_matches("refs/tags/");
+        let temp = self.path("temp").display().to_string();
         let values = [
             ("github.actor", "rehearsal"),
             ("github.base_ref", if name == "pull_request" { "main" } else { "" }),
             ("github.event_name", name),
             ("github.ref", reference),
+            ("github.ref_name", short),
             ("github.ref_type", if reference.starts_with("refs/tags/") { "tag" } else { "branch" }),
             ("github.repository", &self.name),
+            ("github.run_id", "1234"),
+            ("github.server_url", "https://github.com"),
             ("github.sha", &self.shell("origin", &format!("git rev-parse {reference}"))),
-            ("inputs.tag", tag),
+            ("runner.temp", &temp),
         ];
-        values.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+        let inputs = inputs.iter().map(|(name, value)| (format!("inputs.{name}"), (*value).to_owned()));
+        values.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).chain(inputs).collect()
     }
 
     /// A pull request that adds a comment to the end of `file`: the merge that GitHub makes of it.
@@ -74,6 +101,6 @@ impl Machine {
              git update-ref refs/pull/{number}/merge HEAD; git checkout -q main"
         );
         self.shell("origin", &script);
-        self.event("pull_request", &format!("refs/pull/{number}/merge"), "")
+        self.event("pull_request", &format!("refs/pull/{number}/merge"), &[])
     }
 }

@@ -30,13 +30,22 @@ pub struct Job {
     #[serde(default)]
     pub r#if: String,
     pub needs: Option<String>,
+    pub permissions: BTreeMap<String, String>,
+    /// A workflow that is called; else it has steps.
+    pub uses: Option<String>,
+    #[serde(default)]
+    pub environment: String,
     #[serde(default)]
     pub strategy: BTreeMap<String, Value>,
+    #[serde(default)]
     pub runs_on: String,
+    #[serde(default)]
     pub timeout_minutes: u32,
-    pub permissions: BTreeMap<String, String>,
     #[serde(default)]
     pub outputs: BTreeMap<String, String>,
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    #[serde(default)]
     pub steps: Vec<Step>,
 }
 
@@ -53,12 +62,26 @@ pub struct Step {
     pub run: String,
 }
 
+impl Workflow {
+    /// The outputs of a workflow that others call, by name.
+    pub fn outputs(&self) -> BTreeMap<String, String> {
+        let outputs = self.on["workflow_call"]["outputs"].as_object().into_iter().flatten();
+        outputs.map(|(name, output)| (name.clone(), output["value"].as_str().unwrap().to_owned())).collect()
+    }
+}
+
 impl Step {
     /// The action's inputs as text: GitHub makes text of all of them.
     pub fn inputs(&self) -> BTreeMap<String, String> {
         let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         self.with.iter().map(|(name, value)| (name.clone(), text(value))).collect()
     }
+}
+
+/// The workflow that is called `./.github/workflows/NAME`.
+pub(crate) fn called(uses: &str) -> Workflow {
+    let file = uses.strip_prefix("./.github/workflows/").expect("one of this repository");
+    workflows().remove(file).unwrap_or_else(|| panic!("there is no `{uses}`"))
 }
 
 /// All workflows of this workspace, by file name.

@@ -1,4 +1,5 @@
-//! The publishing workflow, step by step, against a real registry: a push, a tag, a manual run, pull requests.
+//! The workflows, step by step, against a real registry and a real cluster: a push, a version and its deployment, a
+//! manual run, pull requests, nights.
 
 use std::fs;
 use std::process::Command;
@@ -46,6 +47,8 @@ impl Images {
 
 impl Drop for Images {
     fn drop(&mut self) {
+        let namespace = ["delete", "namespace", &self.owner, "--ignore-not-found", "--wait=false"];
+        let _ = Command::new("kubectl").args(namespace).output();
         // A failed test may have pushed nothing.
         for image in COMPONENTS.map(|component| format!("docker://{}:main", self.repository(component))) {
             let _ = Command::new("skopeo").args(["delete", "--tls-verify=false", &image]).output();
@@ -59,68 +62,162 @@ fn document(machine: &Machine, name: &str) -> Value {
     serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap()
 }
 
-/// Runs the workflow; gives what it said, and demands that these jobs ran and no others.
+/// What was said to a stub of GitHub's own program, or by it.
+fn github(machine: &Machine, file: &str) -> String {
+    fs::read_to_string(machine.path("github").join(file)).unwrap_or_default()
+}
+
+/// Runs the workflow, the tests apart, which are no rehearsal's; gives what it said, and demands that these jobs ran
+/// and no others.
 #[track_caller]
-fn run(machine: &Machine, event: &Values, jobs: &[&str]) -> Values {
-    let values = machine.run(&workflows()["docker-build.yml"], event);
+fn run(machine: &Machine, file: &str, event: &Values, jobs: &[&str]) -> Values {
+    let values = machine.run(&workflows()[file], event, &["test"], &[]);
     assert_eq!(values.keys().filter_map(|name| name.strip_prefix("logs.")).collect::<Vec<_>>(), jobs);
     values
 }
 
-/// Runs it for what publishes; gives what it said and its record, which its output repeats.
+/// Runs `ci.yml` for what publishes, and `more` jobs; gives what it said and its record, which its outputs repeat.
 #[track_caller]
-fn publish(machine: &Machine, event: &Values) -> (Values, Value) {
-    let values = run(machine, event, &["merge", "plan", "publish"]);
+fn publish(machine: &Machine, event: &Values, more: &[&str]) -> (Values, Value) {
+    let jobs = ["images/merge", "images/plan", "images/publish"];
+    let values = run(machine, "ci.yml", event, &[&jobs, more].concat());
     let record = document(machine, "docker-image-digests.json");
-    assert_eq!(serde_json::from_str::<Value>(&values["needs.merge.outputs.digest-json"]).unwrap(), record);
+    let output = |name: &str| &values[&format!("needs.images.outputs.{name}")];
+    assert_eq!(serde_json::from_str::<Value>(output("digest-json")).unwrap(), record);
     assert_eq!(record.as_object().unwrap().keys().collect::<Vec<_>>(), COMPONENTS);
+    for component in COMPONENTS {
+        assert_eq!(record[component]["image"], *output(component));
+    }
     (values, record)
 }
 
+/// Demands that the cluster's pods are told to run the record's images.
+#[track_caller]
+fn runs(namespace: &str, record: &Value) {
+    for component in COMPONENTS {
+        let path = "--output=jsonpath={.spec.template.spec.containers[0].image}";
+        let image = tool(Command::new("kubectl").args(["-n", namespace, "get", "deployment", component, path]));
+        assert_eq!(record[component]["image"], image, "{component}");
+    }
+}
+
 #[test]
-#[ignore = "needs a registry and skopeo"]
+#[ignore = "needs a registry, a cluster, skopeo and kubectl"]
 fn the_steps_do_what_a_runner_would_do() {
     let registry = std::env::var("LAB_REGISTRY").unwrap_or_else(|_| "localhost:5000".to_owned());
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
     let owner = format!("rehearsal-{}-{:x}", std::process::id(), now & 0xff_ffff_ffff);
     // GitHub's names have upper case letters where registries allow none.
-    let machine = Machine::new(&format!("{}/Shop", owner.to_uppercase()), &registry);
+    let repository = format!("{}/Shop", owner.to_uppercase());
+    let mut machine = Machine::new(&repository, &registry, &owner);
     let images = Images { registry, owner };
 
-    let push = machine.event("push", "refs/heads/main", "");
-    let (_, pushed) = publish(&machine, &push);
+    // A push is published, and what was published is tried.
+    let push = machine.event("push", "refs/heads/main", &[]);
+    let (values, pushed) = publish(&machine, &push, &["smoke"]);
     let commit = format!("sha-{}", &push["github.sha"][..7]);
     images.are(&pushed, &[&commit, "main", "latest"]);
     let summary = fs::read_to_string(machine.path("summary")).unwrap();
     for component in COMPONENTS {
         assert_eq!(pushed[component]["gitShaTag"], format!("{}:{commit}", images.repository(component)));
         assert!(summary.contains(&format!("| {component} |")) && summary.contains("docker pull"), "{summary}");
+        let (smoke, digest) = (&values["logs.smoke"], pushed[component]["digest"].as_str().unwrap());
+        assert!(smoke.contains(&format!("deployment.apps/{component} created (dry run)")), "{smoke}");
+        assert!(smoke.lines().any(|line| line.contains(&digest[..19]) && line.ends_with(" ready")), "{smoke}");
     }
     let manifest = document(&machine, "service-image-manifest.json");
-    assert_eq!((&manifest["push"], &manifest["tag"]), (&Value::Bool(true), &Value::String(commit)));
+    assert_eq!((&manifest["push"], &manifest["tag"]), (&Value::Bool(true), &Value::String(commit.clone())));
+    let lock = machine.shell("origin", "sha256sum <Cargo.lock | cut -d ' ' -f 1");
     let caches = machine.shell("caches", "ls");
-    assert_eq!(caches, format!("cargo-linux-amd64-{}", push["github.sha"]));
+    assert_eq!(caches, format!("cargo-linux-amd64-{lock}"));
 
-    // A release of the same commit: everything is there, nothing is compiled.
+    // A version of the same commit: everything is there, nothing is compiled. It is released, and handed on.
     machine.shell("origin", "git tag v1.2.3 main");
-    let (values, released) = publish(&machine, &machine.event("push", "refs/tags/v1.2.3", ""));
-    assert!(!values["logs.publish"].contains("compiling"), "{}", values["logs.publish"]);
+    let version = machine.event("push", "refs/tags/v1.2.3", &[]);
+    let (values, released) = publish(&machine, &version, &["release", "smoke", "staging"]);
+    assert!(!values["logs.images/publish"].contains("compiling"), "{}", values["logs.images/publish"]);
     images.are(&released, &["v1.2.3", "1.2.3", "1.2", "1"]);
     images.are(&pushed, &["v1.2.3"]);
+    let attached: Value = serde_json::from_str(&github(&machine, "docker-image-digests.json")).unwrap();
+    assert_eq!((&attached, github(&machine, "calls").lines().count()), (&released, 2));
+    let inputs = [("environment", "staging"), ("release", "v1.2.3")];
+    let call = format!(
+        "workflow run deploy.yml --ref v1.2.3 --raw-field {}={} --raw-field {}={}\n",
+        inputs[0].0, inputs[0].1, inputs[1].0, inputs[1].1
+    );
+    assert!(github(&machine, "calls").ends_with(&call), "{}", github(&machine, "calls"));
 
-    // By hand, with a tag.
-    publish(&machine, &machine.event("workflow_dispatch", "refs/heads/main", "2026.11.0"));
+    // The run that this starts deploys it, and says so.
+    machine.kubeconfigs.insert("staging".into(), machine.kubeconfig("staging"));
+    let started = machine.event("workflow_dispatch", "refs/tags/v1.2.3", &inputs);
+    run(&machine, "deploy.yml", &started, &["deploy", "issue"]);
+    runs(&images.owner, &released);
+    let opened = "issue create --title Deployed v1.2.3 to staging --label deployed-staging --body-file target/deployment-staging.md";
+    assert!(github(&machine, "calls").trim_end().ends_with(opened), "{}", github(&machine, "calls"));
+    for text in [github(&machine, "body"), github(&machine, "notes")] {
+        let hash = &push["github.sha"];
+        let link = format!("- commit: [`{hash}`](https://github.com/{repository}/commit/{hash})\n");
+        assert!(
+            text.contains(&link) && text.contains("\n    All of it\n") && text.contains("## Roll back\n"),
+            "{text}"
+        );
+        for component in COMPONENTS {
+            let image = released[component]["image"].as_str().unwrap();
+            assert!(text.contains(&format!("\ndocker pull {image}\n")), "{text}");
+        }
+    }
+
+    // By hand, with a tag. What is compiled is cached once for each lock file.
+    let by_hand = machine.event("workflow_dispatch", "refs/heads/main", &[("tag", "2026.11.0")]);
+    run(&machine, "docker-build.yml", &by_hand, &["merge", "plan", "publish"]);
     images.are(&pushed, &["2026.11.0"]);
+    assert_eq!(machine.shell("caches", "ls"), caches);
+
+    nights(&mut machine, &images, &pushed);
 
     // A pull request that changes a component builds it and pushes nothing; it knows no secret, for there is
     // none to look up.
     let tags = images.tags();
-    run(&machine, &machine.pull_request(7, "engine/src/main.rs"), &["build", "plan"]);
+    let jobs = ["images/build", "images/plan"];
+    run(&machine, "ci.yml", &machine.pull_request(7, "engine/src/main.rs"), &jobs);
     let index = fs::read_to_string(machine.path("work/target/docker/oci/index.json")).unwrap();
     assert_eq!(serde_json::from_str::<Value>(&index).unwrap()["manifests"].as_array().unwrap().len(), 1);
+    let summary = fs::read_to_string(machine.path("summary")).unwrap();
+    let line = summary.lines().find(|line| line.starts_with("| engine | `sha-")).expect(&summary);
+    assert!(
+        line.contains(" `pr-7` |") && line.contains("iB | changed") && !summary.contains("| runtime |"),
+        "{summary}"
+    );
     // One that touches nothing that images are made of builds nothing.
-    let values = run(&machine, &machine.pull_request(8, "README.md"), &["build", "plan"]);
-    assert!(values["logs.build"].contains("nothing to build"), "{}", values["logs.build"]);
+    let values = run(&machine, "ci.yml", &machine.pull_request(8, "README.md"), &jobs);
+    assert!(values["logs.images/build"].contains("nothing to build"), "{}", values["logs.images/build"]);
+    assert!(fs::read_to_string(machine.path("summary")).unwrap().contains("Nothing: no component changed since"));
     assert!(!machine.path("work/target/docker/oci").exists());
     assert_eq!((images.tags(), machine.shell("caches", "ls")), (tags, caches), "only pushes leave something");
+}
+
+/// The nightly smoke: one issue while it fails, none when it passes.
+fn nights(machine: &mut Machine, images: &Images, released: &Value) {
+    let night = machine.event("schedule", "refs/heads/main", &[]);
+    let smoke = &workflows()["smoke.yml"];
+    let said = |machine: &Machine| {
+        let calls = github(machine, "calls");
+        let calls = calls.lines().filter(|call| call.contains("nightly-smoke") || call.starts_with("issue c"));
+        calls.map(|call| call.split(' ').take(2).collect::<Vec<_>>().join(" ")).collect::<Vec<_>>()
+    };
+    let before = said(machine).len();
+    // Nobody has said where the cluster is.
+    for _ in 0..2 {
+        let values = machine.run(smoke, &night, &[], &["smoke"]);
+        assert_eq!((&*values["needs.smoke.result"], &*values["needs.issue.result"]), ("failure", "success"));
+    }
+    machine.kubeconfigs.insert("nightly".into(), machine.kubeconfig("nightly"));
+    for _ in 0..2 {
+        let values = machine.run(smoke, &night, &[], &[]);
+        assert!(values["logs.smoke"].contains("smoke: passed"), "{}", values["logs.smoke"]);
+    }
+    runs(&images.owner, released);
+    let opened = ["issue list", "label create", "issue create"];
+    let expected = [&opened[..], &["issue list", "issue comment"], &["issue list", "issue close"], &["issue list"]];
+    assert_eq!(said(machine)[before..], expected.concat());
 }

@@ -15,10 +15,11 @@ use crate::image::manifest::{AnyManifest, ConfigFile, Descriptor, Index, Manifes
 use crate::image::platform::{Platform, PlatformObject};
 use crate::image::reference::{Digest, ImageReference};
 use crate::registry::Client;
+use crate::sbom::system_packages::Distribution;
 use crate::system::files::write_atomically;
 
-/// As much as is kept of a text in a base.
-const MAX_TEXT: u64 = 64 * 1024;
+/// As much as is kept of a text in a base: a database of packages has far less.
+const MAX_TEXT: u64 = 32 << 20;
 
 /// Where a base image is. `scratch` is none of these.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,6 +102,7 @@ impl BaseReference {
 pub(crate) struct BaseImage {
     name: String,
     platform: Platform,
+    digest: Digest,
     manifest: Digest,
     config: ConfigFile,
     layers: Vec<Descriptor>,
@@ -144,8 +146,12 @@ impl BaseImage {
         &self.platform
     }
 
+    /// The digest of what the reference leads to: an index, where there are several platforms.
+    pub(crate) fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
     /// The digest of this platform's manifest.
-    #[cfg(test)]
     pub(crate) fn manifest(&self) -> &Digest {
         &self.manifest
     }
@@ -164,13 +170,22 @@ impl BaseImage {
     /// # Errors
     /// Layers that cannot be read: damaged, or compressed otherwise than by gzip.
     pub(crate) fn files(&self, layout: &Layout) -> Result<FileTree> {
-        let list = self.cache.join(format!("files-{}.json", self.manifest.hex()));
+        let list = self.cache.join(format!("files-2-{}.json", self.manifest.hex()));
         if let Some(tree) = fs::read(&list).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
             return Ok(tree);
         }
         let tree = self.read_tree(layout)?;
         write_atomically(&list, &to_json(&tree))?;
         Ok(tree)
+    }
+
+    /// The packages that it was made from.
+    ///
+    /// # Errors
+    /// As [`BaseImage::files`]; a database that cannot be understood.
+    pub(crate) fn distribution(&self, layout: &Layout) -> Result<Distribution> {
+        let read = Distribution::read(self.files(layout)?.kept());
+        read.with_context(|| format!("cannot read the packages of base image `{}`", self.name))
     }
 
     fn read_tree(&self, layout: &Layout) -> Result<FileTree> {
@@ -268,12 +283,12 @@ fn load(
     platform: &Platform,
     cache: &Utf8Path,
 ) -> Result<BaseImage> {
-    let mut digest = digest.clone();
-    let manifest = match AnyManifest::parse(&origin.manifest(&digest)?, "")? {
+    let mut own_digest = digest.clone();
+    let manifest = match AnyManifest::parse(&origin.manifest(digest)?, "")? {
         AnyManifest::Image(manifest) => manifest,
         AnyManifest::Index(index) => {
-            digest = pick_platform(&index, platform)?.digest.clone();
-            match AnyManifest::parse(&origin.manifest(&digest)?, "")? {
+            own_digest = pick_platform(&index, platform)?.digest.clone();
+            match AnyManifest::parse(&origin.manifest(&own_digest)?, "")? {
                 AnyManifest::Image(manifest) => manifest,
                 AnyManifest::Index(_) => bail!("for `{platform}` it leads to another index"),
             }
@@ -297,7 +312,15 @@ fn load(
     for layer in &layers {
         origin.layer(layer, layout)?;
     }
-    Ok(BaseImage { name: name.to_owned(), platform: own, manifest: digest, config, layers, cache: cache.to_owned() })
+    Ok(BaseImage {
+        name: name.to_owned(),
+        platform: own,
+        digest: digest.clone(),
+        manifest: own_digest,
+        config,
+        layers,
+        cache: cache.to_owned(),
+    })
 }
 
 fn pick_platform<'a>(index: &'a Index, platform: &Platform) -> Result<&'a Descriptor> {
@@ -377,7 +400,8 @@ fn list_entries(tar: impl Read) -> Result<Vec<LayerEntry>> {
             }
             ::tar::EntryType::Regular if FileTree::keeps_text_of(&path) => {
                 let mut content = Vec::new();
-                (&mut entry).take(MAX_TEXT).read_to_end(&mut content)?;
+                (&mut entry).take(MAX_TEXT + 1).read_to_end(&mut content)?;
+                ensure!(content.len() as u64 <= MAX_TEXT, "its `{path}` is too large");
                 LayerEntryKind::Text(text(&content))
             }
             _ => LayerEntryKind::Other,

@@ -111,6 +111,37 @@ fn paths_are_found_as_the_engine_would() {
     }
 }
 
+/// A package that an upper layer removed is not there; one is as the upper layer has it.
+#[test]
+fn a_bases_packages_are_those_of_its_uppermost_databases() {
+    let (_guard, dir) = folder();
+    let text = |path: &str, text: &str| {
+        Entry::new(path, 0o644, EntryKind::File(Source::Bytes(text.as_bytes().to_vec().into())))
+    };
+    let entry = |name: &str, version: &str| format!("Package: {name}\nVersion: {version}\nArchitecture: amd64\n");
+    let status = |name: &str| format!("var/lib/dpkg/status.d/{name}");
+    let below = vec![
+        text("etc/os-release", "ID=debian\nVERSION_ID=\"12\"\n"),
+        text(&status("libc6"), &entry("libc6", "1")),
+        text(&status("gone"), &entry("gone", "1")),
+    ];
+    let above = vec![text(&status("libc6"), &entry("libc6", "2")), text("var/lib/dpkg/status.d/.wh.gone", "")];
+    let spec = ImageSpec {
+        platform: "linux/amd64".parse().unwrap(),
+        base: None,
+        layers: [below, above].map(|entries| LayerSpec { name: "layer".into(), entries }).into(),
+        config: ImageConfig::default(),
+        created: 0,
+    };
+    let theirs = Layout::open(&dir.join("base")).unwrap();
+    theirs.put("one", vec![assemble(&theirs, &spec).unwrap()], Default::default()).unwrap();
+    let layout = Layout::open(&dir.join("oci")).unwrap();
+    let base = load(&layout, &dir, &format!("oci:{dir}/base"), "linux/amd64").unwrap();
+    let found = base.distribution(&layout).unwrap();
+    let packages: Vec<_> = found.packages.iter().map(|package| (&*package.name, &*package.version)).collect();
+    assert_eq!((found.id.as_str(), packages), ("debian", vec![("libc6", "2")]));
+}
+
 #[test]
 fn what_is_not_there_is_listed() {
     let (_guard, dir) = folder();

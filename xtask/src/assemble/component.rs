@@ -4,8 +4,9 @@ use super::base::BaseImage;
 use super::image::{ImageConfig, ImageSpec};
 use super::layer::LayerSpec;
 use crate::image::entry::{Entry, EntryKind, Source};
-use crate::image::labels::{INPUT_HASH, INPUTS, NETWORK};
+use crate::image::labels::{INPUT_HASH, INPUTS, NETWORK, base_labels};
 use crate::image::platform::Platform;
+use crate::image::reference::ImageReference;
 use crate::image::root_files::{NONROOT, root_files, with_parents};
 use crate::workspace::components::Component;
 use crate::workspace::input_summary::InputSummary;
@@ -21,6 +22,8 @@ pub(crate) struct ComponentImage<'a> {
     pub(crate) platform: Platform,
     /// What it builds on; `None` is `scratch`.
     pub(crate) base: Option<BaseImage>,
+    /// The base as the settings name it, where that is a registry's image.
+    pub(crate) base_name: Option<&'a ImageReference>,
     pub(crate) assets: Vec<Entry>,
     pub(crate) program: Source,
     /// VERSION, COMMIT_SHA and BUILD_DATE as the image says them.
@@ -67,6 +70,9 @@ impl ComponentImage<'_> {
         let mut labels = labels(self.component, self.version, self.commit, self.build_date);
         labels.insert(INPUT_HASH.into(), self.input_hash);
         labels.insert(INPUTS.into(), self.inputs.to_label());
+        if let Some(base) = &self.base {
+            labels.extend(base_labels(self.base_name, Some(base.digest())));
+        }
         if self.had_network {
             labels.insert(NETWORK.into(), "allowed".into());
         }

@@ -1,5 +1,5 @@
 //! Which paths the file system of a stack of layers has, and the few texts in it that say where
-//! libraries are. Pure.
+//! libraries are, and which packages it has. Pure.
 //!
 //! Follows what engines do when they apply layers (OCI image-spec, image layer filesystem
 //! changeset): whiteouts hide what lower layers have, and parents may be symlinks.
@@ -8,9 +8,12 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
+use crate::sbom::system_packages::is_database;
+
 /// As many symlinks as Linux follows before it gives up.
 const MAX_SYMLINKS: usize = 40;
 const WHITEOUT: &str = ".wh.";
+const LOADER: &str = "etc/ld.so.conf";
 const OPAQUE: &str = ".wh..wh..opq";
 
 /// One entry of a layer, as far as it matters here.
@@ -48,15 +51,21 @@ enum Node {
 
 impl FileTree {
     /// Whether the content of the file at `path`, as a tar file has it, is kept: those that tell the
-    /// dynamic loader where libraries are.
+    /// dynamic loader where libraries are, and those that list packages.
     pub(super) fn keeps_text_of(path: &str) -> bool {
-        path.trim_start_matches("./").trim_start_matches('/').starts_with("etc/ld.so.conf")
+        let path = path.trim_start_matches("./").trim_start_matches('/');
+        path.starts_with(LOADER) || is_database(path)
     }
 
-    /// The kept texts.
+    /// The kept texts that tell the dynamic loader where libraries are.
     pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
-        self.nodes.values().filter_map(|node| match node {
-            Node::Text(text) => Some(text.as_str()),
+        self.kept().filter(|(path, _)| path.starts_with(LOADER)).map(|(_, text)| text)
+    }
+
+    /// The kept texts, by path.
+    pub(crate) fn kept(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.nodes.iter().filter_map(|(path, node)| match node {
+            Node::Text(text) => Some((path.as_str(), text.as_str())),
             Node::Link(_) | Node::Other => None,
         })
     }

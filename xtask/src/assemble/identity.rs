@@ -4,16 +4,17 @@
 use sha2::{Digest as _, Sha256};
 
 use super::gzip::COMPRESSOR;
-use crate::image::entry::{Entry, EntryKind, Source};
+use crate::image::entry::{Entry, EntryKind, Extended, Source};
 use crate::image::reference::Digest;
 use crate::image::root_files::root_files;
 
 /// The number of the format of images: which layers a component's image has and in which order, their
-/// tar files (order, names, modes, owners, times), the config, the manifest, and the labels and
-/// variables that every image gets. Raise it whenever one of them changes; a test holds the digests.
+/// tar files (order, names, modes, owners, times), the config, the manifest, the labels and variables
+/// that every image gets, and what is written into its executable. Raise it whenever one of them
+/// changes; tests hold the digests.
 ///
 /// The compressor has a name of its own, and the root files a digest.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 4;
 
 /// What of the assembler decides an image, by name. Root files are on `scratch` alone.
 pub(crate) fn assembler_identity(has_base: bool) -> Vec<(String, String)> {
@@ -35,7 +36,9 @@ fn digest(entries: &[Entry]) -> Digest {
             EntryKind::Directory => ("directory", b""),
             EntryKind::File(Source::Bytes(content)) => ("file", content),
             // Made files come from memory alone; what is read elsewhere is an input by itself.
-            EntryKind::File(Source::Path(path)) => ("path", path.as_str().as_bytes()),
+            EntryKind::File(Source::Path(path) | Source::Extended(Extended { path, .. })) => {
+                ("path", path.as_str().as_bytes())
+            }
             EntryKind::Symlink(target) => ("link", target.as_bytes()),
         };
         // Lengths first, so that no two lists of entries give the same bytes.

@@ -9,9 +9,10 @@ use super::base::BaseImage;
 use super::layer::{BuiltLayer, LayerSpec, build_layer};
 use super::layout::Layout;
 use crate::image::assembled::{AssembledPlatform, LayerSummary};
+use crate::image::labels::{BASE_DIGEST, BASE_NAME};
 use crate::image::manifest::{
     ConfigFile, ContainerConfig, Descriptor, History, Manifest, OCI_CONFIG, OCI_MANIFEST, RootFs, oci_layer_type,
-    to_json,
+    sorted, to_json,
 };
 use crate::image::platform::Platform;
 use crate::image::time::rfc3339;
@@ -171,6 +172,8 @@ fn container_config(ours: &ImageConfig, base: ContainerConfig) -> ContainerConfi
         ports.insert(format!("{port}/tcp"), Value::Object(serde_json::Map::new()));
     }
     let mut labels = base.labels.unwrap_or_default();
+    // The base's own base is not ours.
+    labels.retain(|name, _| ![BASE_NAME, BASE_DIGEST].contains(&name.as_str()));
     labels.extend(ours.labels.clone());
     // The base's `Cmd` holds arguments for the base's entrypoint.
     let (entrypoint, cmd) =
@@ -187,20 +190,6 @@ fn container_config(ours: &ImageConfig, base: ContainerConfig) -> ContainerConfi
         working_dir: ours.working_dir.clone().or(base.working_dir),
         labels: Some(labels),
         rest,
-    }
-}
-
-/// Objects by key: whether `serde_json` keeps the order of a document depends on which other
-/// crates the program is built with, and the digest must not.
-fn sorted(value: Value) -> Value {
-    match value {
-        Value::Object(map) => {
-            let sorted: BTreeMap<String, Value> =
-                map.into_iter().map(|(key, value)| (key, self::sorted(value))).collect();
-            Value::Object(sorted.into_iter().collect())
-        }
-        Value::Array(list) => Value::Array(list.into_iter().map(sorted).collect()),
-        other => other,
     }
 }
 

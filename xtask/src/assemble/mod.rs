@@ -6,6 +6,7 @@ pub(crate) mod archive;
 pub(crate) mod base;
 pub(crate) mod blobs;
 pub(crate) mod component;
+pub(crate) mod dep_section;
 pub(crate) mod file_tree;
 mod gzip;
 mod hashing;

@@ -4,12 +4,13 @@
 //! (POSIX.1-2001): the format that OCI image-spec asks of layers.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use ::tar::{EntryType, Header};
 use anyhow::{Context, Result, ensure};
+use camino::Utf8Path;
 
-use crate::image::entry::{Entry, EntryKind, Source};
+use crate::image::entry::{Entry, EntryKind, Extended, Source};
 
 /// Files are read in pieces of this size, whatever their length.
 const BUFFER: usize = 256 * 1024;
@@ -51,17 +52,35 @@ fn write_entry(entry: &Entry, seconds: u64, out: &mut impl Write) -> Result<()> 
             out.write_all(bytes)?;
             pad(bytes.len() as u64, out)
         }
-        EntryKind::File(Source::Path(path)) => {
-            let mut file = File::open(path).with_context(|| format!("cannot read `{path}`"))?;
-            let metadata = file.metadata().with_context(|| format!("cannot read `{path}`"))?;
-            ensure!(metadata.is_file(), "`{path}` is not a file");
-            header.set_entry_type(EntryType::Regular);
-            header.set_size(metadata.len());
-            write_header(header, &entry.path, None, out)?;
-            copy_exactly(&mut file, metadata.len(), out).with_context(|| format!("cannot read `{path}`"))?;
-            pad(metadata.len(), out)
+        EntryKind::File(Source::Path(path)) => write_file(header, entry, path, [&[], &[]], out),
+        EntryKind::File(Source::Extended(Extended { path, head, tail })) => {
+            write_file(header, entry, path, [head, tail], out)
         }
     }
+}
+
+/// Writes the file at `path` with `head` instead of its first bytes and `tail` behind its last.
+fn write_file(
+    mut header: Header,
+    entry: &Entry,
+    path: &Utf8Path,
+    [head, tail]: [&[u8]; 2],
+    out: &mut impl Write,
+) -> Result<()> {
+    let unread = || format!("cannot read `{path}`");
+    let mut file = File::open(path).with_context(unread)?;
+    let metadata = file.metadata().with_context(unread)?;
+    ensure!(metadata.is_file(), "`{path}` is not a file");
+    let left = metadata.len().checked_sub(head.len() as u64).context("it changed while it was read")?;
+    let size = metadata.len() + tail.len() as u64;
+    header.set_entry_type(EntryType::Regular);
+    header.set_size(size);
+    write_header(header, &entry.path, None, out)?;
+    out.write_all(head)?;
+    file.seek(SeekFrom::Start(head.len() as u64)).with_context(unread)?;
+    copy_exactly(&mut file, left, out).with_context(unread)?;
+    out.write_all(tail)?;
+    pad(size, out)
 }
 
 /// Writes a header, and before it what does not fit into one.

@@ -1,5 +1,6 @@
 //! The command line: clap types, nothing else.
 
+mod bases;
 mod build;
 mod deploy;
 mod digests;
@@ -9,12 +10,14 @@ mod prune;
 mod publish;
 mod registry;
 mod releases;
+mod sbom;
 mod smoke;
 mod verify;
 
 use camino::Utf8PathBuf;
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use bases::BasesArgs;
 pub(crate) use build::{BuildOptions, BuilderChoice, DockerBuildArgs, RegistryOptions};
 pub(crate) use deploy::{DeployArgs, DeployOptions, RollbackArgs};
 pub(crate) use digests::{DigestsCommand, LineValue, ShowArgs, VerifyArgs};
@@ -24,6 +27,7 @@ pub(crate) use prune::PruneArgs;
 pub(crate) use publish::{MergeArgs, PublishArgs};
 pub(crate) use registry::{ListArgs, PromoteArgs, RegistryCommand};
 pub(crate) use releases::{ReleaseDiffArgs, ReleaseFetchArgs, ReleaseListArgs, ReleaseShowArgs, ReleasesCommand};
+pub(crate) use sbom::{SbomArgs, SbomFormat};
 pub(crate) use smoke::SmokeArgs;
 pub(crate) use verify::SignaturesArgs;
 
@@ -80,12 +84,16 @@ pub(crate) enum Command {
     /// Look into registries.
     #[command(subcommand)]
     Registry(RegistryCommand),
+    /// Base and builder images: list, hold to digests, check for newer ones, mirror.
+    Bases(BasesArgs),
     /// Print the CI matrix as JSON: each platform and the runner that builds it.
     Matrix(MatrixArgs),
     /// Check that the cluster runs exactly the recorded images, ready and healthy, or say why not.
     Smoke(SmokeArgs),
     /// Check signatures, SBOMs, provenance and proofs of a release.
     Verify(SignaturesArgs),
+    /// What images are made of: numbers, or CycloneDX and SPDX documents.
+    Sbom(SbomArgs),
     /// Show each tool the other commands need: found or missing, and how to mend it.
     Doctor(DoctorArgs),
 }

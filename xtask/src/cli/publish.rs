@@ -39,6 +39,11 @@ pub(crate) struct PublishArgs {
     #[arg(long)]
     pub(crate) sign: bool,
 
+    /// Attach to each image what it is made of (CycloneDX and SPDX) and how it was made (SLSA provenance)
+    /// [default: `attestations` of the settings].
+    #[arg(long)]
+    pub(crate) attest: bool,
+
     /// Leave the Kubernetes manifests as they are.
     #[arg(long)]
     pub(crate) no_manifests: bool,

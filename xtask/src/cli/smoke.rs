@@ -19,14 +19,15 @@ use crate::workspace::duration::{duration, duration_or_none};
     cargo xtask smoke --report smoke.json --report smoke.xml\n  \
     cargo xtask smoke --env staging                          an environment of the settings\n  \
     cargo xtask smoke --local                                no cluster: run the images' programs here\n  \
-    cargo xtask smoke --local --keep-running                 and let them run on\n\n\
+    cargo xtask smoke --local --keep-running                 and let them run on\n  \
+    cargo xtask smoke --local --digests artifacts/docker/docker-image-digests.json    what was published\n\n\
     XTASK_IMAGES=placeholder makes a run green whose manifests hold placeholder images.\n\
     In GitHub's CI the table is added to the step summary as well.")]
 pub(crate) struct SmokeArgs {
     /// Run the manifests' programs here, out of the images that `docker-build` made, without a cluster.
     #[arg(long, conflicts_with_all = [
-        "namespace", "selector", "exclude", "context", "apply", "digests", "settle", "fail_fast", "tolerate_failures",
-        "report", "allow_unverifiable", "env", "insecure_registry",
+        "namespace", "selector", "exclude", "context", "apply", "settle", "fail_fast", "tolerate_failures",
+        "report", "allow_unverifiable", "env",
     ])]
     pub(crate) local: bool,
 
@@ -62,7 +63,8 @@ pub(crate) struct SmokeArgs {
     #[arg(long, requires = "apply")]
     pub(crate) dry_run: bool,
 
-    /// Expect the images of this digest record [default: those that the manifests pin].
+    /// Expect the images of this digest record [default: those that the manifests pin]; with --local, run them, out of
+    /// the registry.
     #[arg(long, value_name = "FILE")]
     pub(crate) digests: Option<Utf8PathBuf>,
 

@@ -12,6 +12,7 @@ use crate::gather::record;
 use crate::gather::repositories::repository;
 use crate::gather::workspace::Workspace;
 use crate::image::build_number::{number, number_tag};
+use crate::image::deployment::{Deployment, before};
 use crate::image::promotion::LOCAL;
 use crate::image::record::DigestRecord;
 use crate::image::reference::{Digest, ImageReference, Registry, Tag};
@@ -23,6 +24,9 @@ use crate::system::parallel;
 
 /// More build numbers are not looked at.
 const NUMBERS: usize = 200;
+
+/// More of a history is not looked at.
+pub(crate) const HISTORY: usize = 200;
 
 /// The releases in the workspace's registry, or in `registry`.
 ///
@@ -135,6 +139,24 @@ pub(crate) fn deployments(
     };
     let found = newest.map(|(_, tag)| Ok(releases.tagged(&tag)?.map(|found| (tags(tag, &found), found))));
     Ok(found.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect())
+}
+
+/// What `rollback` of an environment that runs `now` would go back to.
+///
+/// # Errors
+/// As [`deployments`].
+pub(crate) fn deployed_before(
+    workspace: &Workspace,
+    name: &str,
+    now: &Digest,
+    insecure: &[Registry],
+) -> Result<Option<StoredRelease>> {
+    let mut all = deployments(workspace, name, HISTORY, insecure)?;
+    all.reverse();
+    let ran: Vec<_> =
+        (1..).zip(&all).map(|(number, (_, one))| Deployment { number, release: one.digest.clone() }).collect();
+    let found = before(&ran, now);
+    Ok(found.and_then(|digest| all.iter().find(|(_, one)| one.digest == *digest)).map(|(_, one)| one.clone()))
 }
 
 /// The numbers of an environment's deployments and their tags, the oldest first.

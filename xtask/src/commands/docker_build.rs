@@ -4,7 +4,7 @@ use anyhow::Result;
 use camino::Utf8Path;
 
 use super::build::plan::BuildPlan;
-use super::build::{apply, options, plan, report};
+use super::build::{apply, options, plan, report, summary};
 use super::filter::choose;
 use super::{Outcome, print};
 use crate::cli::DockerBuildArgs;
@@ -26,13 +26,14 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &DockerBuildArgs, push
         if arguments.json {
             print("[]\n")?;
         }
-        eprintln!(
-            "nothing to build: {}",
-            match &arguments.filter.affected {
-                Some(reference) => format!("no component changed since `{reference}`"),
-                None => "this workspace has no binary that could be a component".to_owned(),
-            }
-        );
+        let why = match &arguments.filter.affected {
+            Some(reference) => format!("no component changed since `{reference}`"),
+            None => "this workspace has no binary that could be a component".to_owned(),
+        };
+        eprintln!("nothing to build: {why}");
+        if !arguments.dry_run {
+            summary::add_nothing(&why)?;
+        }
         return Ok(Outcome::Done);
     }
     for (name, reason) in &chosen.reasons {
@@ -47,5 +48,6 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &DockerBuildArgs, push
         return Ok(Outcome::Done);
     }
     let (_layout, results) = apply::apply(&plan, &progress)?;
+    summary::add(&plan, &results, &progress)?;
     report::report(&plan, &results, arguments.json)
 }

@@ -1,5 +1,6 @@
 //! One file per command: gather, plan, apply, report.
 
+mod bases;
 mod build;
 mod chosen_release;
 mod components;
@@ -17,8 +18,10 @@ mod prune;
 mod publish;
 mod registry_list;
 mod releases;
+mod sbom;
 mod sign;
 mod smoke;
+mod summary;
 mod table;
 mod verify;
 
@@ -62,9 +65,11 @@ pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Prune(arguments) => prune::run(manifest, arguments),
         Command::Registry(RegistryCommand::List(arguments)) => registry_list::run(manifest, arguments),
         Command::Releases(command) => releases::run(manifest, command),
+        Command::Bases(arguments) => bases::run(manifest, arguments),
         Command::Matrix(arguments) => matrix::run(manifest, arguments),
         Command::Smoke(arguments) => smoke::run(manifest, arguments),
         Command::Verify(arguments) => verify::run(manifest, arguments),
+        Command::Sbom(arguments) => sbom::run(manifest, arguments),
         Command::Doctor(arguments) => doctor::run(manifest, arguments),
     });
     interrupt::leave_to_handler();

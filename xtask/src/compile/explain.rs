@@ -6,6 +6,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::link_hint::link_hint;
 use crate::gather::workspace::Workspace;
+use crate::image::images_lock::{IMAGES_LOCK, UPDATE};
 use crate::stage::Stage;
 use crate::system::environment::any_variable;
 use crate::workspace::inputs::from_root;
@@ -62,11 +63,23 @@ pub(crate) fn explain(said: &str, workspace: &Workspace, stage: &Stage) -> Optio
     let undeclared =
         || paths.iter().find_map(|(path, is_refused)| undeclared(path, *is_refused, workspace, stage, &manifest));
     let written = || paths.iter().find_map(|(path, is_refused)| written(path, *is_refused, stage));
-    undeclared()
+    lost_image(&said, workspace)
+        .or_else(undeclared)
         .or_else(|| missing_variable(&said, &manifest))
         .or_else(|| missing_network(&said, workspace))
         .or_else(written)
         .or_else(|| link_hint(&said))
+}
+
+/// A builder image that the lock names and that an engine cannot get.
+fn lost_image(said: &str, workspace: &Workspace) -> Option<String> {
+    let mut locked = workspace.images.iter().flat_map(|lock| &lock.0);
+    let is_lost = |line: &str| ["not found", "manifest unknown", "does not exist"].iter().any(|end| line.contains(end));
+    let (image, _) = locked.find(|(_, locked)| {
+        let digest = locked.digest().map(|digest| format!("@{digest}"));
+        digest.is_some_and(|digest| said.lines().any(|line| line.contains(&digest) && is_lost(line)))
+    })?;
+    Some(format!("`{IMAGES_LOCK}` holds `{image}` to a digest that is gone: {UPDATE} takes what its tag names now"))
 }
 
 /// Without escape sequences.

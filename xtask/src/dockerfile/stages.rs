@@ -30,6 +30,8 @@ pub(crate) struct DockerfilePlan<'a> {
     pub(crate) build_packages: Vec<String>,
     /// `scratch` or a reference; nothing leaves the image stages out.
     pub(crate) runtime_image: Option<String>,
+    /// What images say of it.
+    pub(crate) base_labels: BTreeMap<String, String>,
     /// Further `ARG`s of the compiling stages, in their environment.
     pub(crate) build_args: Vec<String>,
 }

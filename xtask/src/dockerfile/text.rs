@@ -12,6 +12,7 @@ use super::shell::{lines, value, word, wrapped};
 use super::stages::DockerfilePlan;
 use super::toolchain;
 use crate::image::entry::{Entry, EntryKind, Source};
+use crate::image::labels::{BASE_DIGEST, BASE_NAME};
 use crate::image::platform::Platform;
 use crate::image::root_files;
 use crate::workspace::components::Component;
@@ -287,7 +288,12 @@ fn image(plan: &DockerfilePlan<'_>, component: &Component, runtime_image: &str, 
         package.settings.env.iter().map(|(name, text)| format!("{name}={}", value(text))).collect();
     environment.extend(["VERSION", "COMMIT_SHA", "BUILD_DATE"].map(|name| format!("{name}=\"${name}\"")));
     let _ = writeln!(text, "ENV {}", environment.join(" \\\n    "));
-    let labels = crate::workspace::labels::labels(component, "$VERSION", "$COMMIT_SHA", "$BUILD_DATE");
+    let mut labels = crate::workspace::labels::labels(component, "$VERSION", "$COMMIT_SHA", "$BUILD_DATE");
+    if runtime_image != "scratch" {
+        // What is not known of the base is said as nothing: its own base's label would be inherited.
+        labels.extend([BASE_NAME, BASE_DIGEST].map(|name| (name.to_owned(), String::new())));
+        labels.extend(plan.base_labels.clone());
+    }
     let labels: Vec<_> = labels
         .iter()
         .map(|(name, text)| match text.starts_with('$') {

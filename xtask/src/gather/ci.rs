@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::errors::hinted;
 use crate::image::tags::GitReference;
+use crate::sbom::provenance::Run;
 use crate::system::environment::variable;
 use crate::system::git::Git;
 
@@ -45,6 +46,29 @@ impl CiState {
         };
         Ok(CiState { commit, changed: changed.map(ToString::to_string).collect(), reference })
     }
+}
+
+/// The page of a commit: where CI says that the repository is, else at what its packages name.
+pub(crate) fn commit_link(commit: &str, repository: Option<&str>) -> Option<String> {
+    let github = || Some(format!("{}/{}", variable("GITHUB_SERVER_URL")?, variable("GITHUB_REPOSITORY")?));
+    let named = || repository.filter(|url| url.starts_with("https://")).map(|url| url.trim_end_matches('/').to_owned());
+    let project = github().or_else(|| variable("CI_PROJECT_URL")).or_else(named)?;
+    Some(format!("{}/commit/{commit}", project.trim_end_matches(".git")))
+}
+
+/// The CI run that this is part of, as its system says it.
+pub(crate) fn run() -> Option<Run> {
+    let github = || {
+        let (server, project) = (variable("GITHUB_SERVER_URL")?, variable("GITHUB_REPOSITORY")?);
+        let repository = format!("{server}/{project}");
+        let address = format!("{repository}/actions/runs/{}", variable("GITHUB_RUN_ID")?);
+        Some(Run { repository, address, system: "https://github.com/actions/runner" })
+    };
+    let gitlab = || {
+        let (repository, address) = (variable("CI_PROJECT_URL")?, variable("CI_JOB_URL")?);
+        Some(Run { repository, address, system: "https://gitlab.com/gitlab-org/gitlab-runner" })
+    };
+    github().or_else(gitlab)
 }
 
 /// The number of the pull request that CI runs for.

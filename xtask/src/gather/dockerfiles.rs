@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, bail};
 
+use super::bases::Base;
 use super::cargo_config::workspace_rustflags;
 use super::workspace::Workspace;
 use crate::dockerfile::stages::{BuilderStage, DockerfilePlan};
@@ -41,6 +42,7 @@ pub(crate) fn plan<'a>(
     build_args: &[String],
 ) -> Result<DockerfilePlan<'a>> {
     let settings = &workspace.packages.settings;
+    let base = workspace.base()?;
     let build_packages: BTreeSet<_> =
         workspace.components.iter().flat_map(|component| component.package.settings.build_packages.clone()).collect();
     Ok(DockerfilePlan {
@@ -52,12 +54,16 @@ pub(crate) fn plan<'a>(
         toolchain: toolchain_file(workspace)?,
         linkage: settings.linkage,
         build_packages: build_packages.into_iter().collect(),
-        runtime_image: (!settings.runtime_image.starts_with("oci:")).then(|| settings.runtime_image.clone()),
+        runtime_image: match &base {
+            None => Some("scratch".to_owned()),
+            Some(base) => base.pinned.as_ref().map(|pinned| pinned.reference.clone()),
+        },
+        base_labels: base.as_ref().map(Base::labels).unwrap_or_default(),
         build_args: build_args.to_vec(),
     })
 }
 
-/// The builder image for `platform`.
+/// The builder image for `platform`, as the settings write it.
 pub(crate) fn builder_image(workspace: &Workspace, platform: &Platform) -> Result<String> {
     match &workspace.packages.settings.builder_image {
         Some(BuilderImage::One(image)) => Ok(image.clone()),
@@ -118,7 +124,7 @@ fn builders(workspace: &Workspace) -> Result<BTreeMap<Platform, BuilderStage>> {
         .map(|platform| {
             let target = RustTarget::new(&platform, settings.linkage)?;
             let stage = BuilderStage {
-                image: builder_image(workspace, &platform)?,
+                image: workspace.pin(&builder_image(workspace, &platform)?)?.reference,
                 rustflags: workspace_rustflags(workspace.root(), &target.triple)?,
                 target,
             };

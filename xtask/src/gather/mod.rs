@@ -1,6 +1,7 @@
 //! Gathers what planning needs to know: the workspace, its sources, their history.
 
 pub(crate) mod assets;
+pub(crate) mod bases;
 pub(crate) mod cargo_config;
 pub(crate) mod ci;
 pub(crate) mod dockerfiles;

@@ -7,6 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 use super::workspace::Workspace;
 use crate::errors::hinted;
+use crate::image::images_lock::IMAGES_LOCK;
 use crate::system::files::{TemporaryFolder, write_atomically};
 use crate::system::git::{Commit, Git};
 use crate::system::progress::Progress;
@@ -84,7 +85,8 @@ impl<'a> Revisions<'a> {
             true => history.head.clone(),
             false => history.newest_input_commit(component, &context, inputs)?,
         };
-        let is_input = |path: &Utf8PathBuf| context.holds(path) || context.shared.files.contains(path);
+        let is_input =
+            |path: &Utf8PathBuf| context.holds(path) || context.shared.files.contains(path) || path == IMAGES_LOCK;
         let mark = if self.changed.iter().any(is_input) { "-dirty" } else { "" };
         Ok(Revision { commit: format!("{}{mark}", commit.hash), time: self.epoch.unwrap_or(commit.time) })
     }

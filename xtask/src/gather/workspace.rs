@@ -5,12 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::{Context as _, Result};
 use camino::{Utf8Path, Utf8PathBuf};
 
+use super::bases::read_images_lock;
 use super::cargo_config::CargoConfig;
 use super::files::{Found, Surroundings};
 use super::memory::FileMemory;
 use super::sources::{PackageSources, join, package_sources, share};
 use super::vendored::Vendored;
+use crate::image::images_lock::ImagesLock;
 use crate::image::platform::Platform;
+use crate::sbom::bill::{self, RustPackage};
 use crate::system::files::read_toml;
 use crate::system::git::Git;
 use crate::system::{cargo, parallel, process};
@@ -37,6 +40,8 @@ pub(crate) struct Workspace {
     pub(crate) lock: LockFile,
     /// Its text, for those who look for kinds of sources.
     pub(crate) lock_text: String,
+    /// `images.lock`, where there is one.
+    pub(crate) images: Option<ImagesLock>,
     /// Components, by name.
     pub(crate) components: Vec<Component>,
     /// What every build's context holds.
@@ -132,6 +137,7 @@ impl Workspace {
             || parallel::both(|| beside(&root), || ignored(&root, state)),
         );
         let (resolves, (beside, ignored)) = (resolves?, beside);
+        let images = read_images_lock(&root)?;
         let components = discover(&packages, &selection, &resolves)?;
 
         let existing = |names: &[&str]| -> BTreeSet<Utf8PathBuf> {
@@ -185,6 +191,7 @@ impl Workspace {
             platforms,
             lock,
             lock_text,
+            images,
             components,
             shared_context,
             shared_inputs,
@@ -229,6 +236,12 @@ impl Workspace {
     /// All that components are compiled from or with, on any platform.
     pub(crate) fn resolved(&self) -> impl Iterator<Item = &Node> {
         self.resolves.values().flat_map(Resolve::nodes)
+    }
+
+    /// The packages that the executable of `component` for `platform` is made from.
+    pub(crate) fn rust_packages(&self, component: &Component, platform: &Platform) -> Result<Vec<RustPackage>> {
+        let resolve = self.resolves.get(platform).with_context(|| format!("`{platform}` was not resolved"))?;
+        bill::packages(component, self.root(), resolve, &self.lock)
     }
 
     /// Where everything is that we make: `target/docker`.
@@ -286,6 +299,7 @@ impl Workspace {
             files.extend(self.asset(component, &asset.from)?.into_iter().map(|file| (file, why.clone())));
         }
         let mut shared = self.shared_inputs.clone();
+        shared.inputs.extend(self.locked_images());
         shared.inputs.extend(self.vendored.inputs(component.nodes(&self.packages, &self.resolves)));
         Ok(Inputs::new(component, &files, &self.packages, &self.resolves, &self.lock, &shared))
     }

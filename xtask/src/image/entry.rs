@@ -38,4 +38,16 @@ pub(crate) enum Source {
     Bytes(Cow<'static, [u8]>),
     /// From a file, read in pieces.
     Path(Utf8PathBuf),
+    /// From a file, with other bytes where it begins and more behind its end.
+    Extended(Extended),
+}
+
+/// A file as it is in the image when that is not how it is on disk.
+#[derive(Clone, Debug)]
+pub(crate) struct Extended {
+    pub(crate) path: Utf8PathBuf,
+    /// Instead of the file's first bytes.
+    pub(crate) head: Vec<u8>,
+    /// After the file's last byte.
+    pub(crate) tail: Vec<u8>,
 }

@@ -155,6 +155,8 @@ impl Index {
 }
 
 /// What a manifest reference can lead to.
+// There are never many at once.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum AnyManifest {
     Image(Manifest),
@@ -190,6 +192,19 @@ impl AnyManifest {
             }
             other => bail!("manifests of type `{}` are not supported", other.escape_debug()),
         }
+    }
+}
+
+/// Objects by key: whether `serde_json` keeps the order of a document depends on which other
+/// crates the program is built with, and the digest must not.
+pub(crate) fn sorted(value: Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let by_key: BTreeMap<String, Value> = map.into_iter().map(|(key, value)| (key, sorted(value))).collect();
+            Value::Object(by_key.into_iter().collect())
+        }
+        Value::Array(list) => Value::Array(list.into_iter().map(sorted).collect()),
+        other => other,
     }
 }
 

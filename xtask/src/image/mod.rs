@@ -6,6 +6,7 @@ pub(crate) mod assembled;
 pub(crate) mod build_number;
 pub(crate) mod deployment;
 pub(crate) mod entry;
+pub(crate) mod images_lock;
 pub(crate) mod labels;
 pub(crate) mod manifest;
 pub(crate) mod part;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::record::{DigestRecord, RecordedImage};
@@ -48,11 +48,23 @@ impl Release {
     /// Reads a release and checks that it agrees with itself.
     ///
     /// # Errors
-    /// It is not JSON of this shape; its commit is none; an entry is wrong as in a digest record.
+    /// It is not JSON of this shape; its commit is none; texts that would steer a terminal; an entry is wrong as in a
+    /// digest record, or is of another component's repository.
     pub(crate) fn parse(bytes: &[u8]) -> Result<Self> {
         let release: Release = serde_json::from_slice(bytes).context("it is no release")?;
         ensure!(is_commit(&release.commit), "`commit` is `{}`, no commit", release.commit.escape_debug());
-        release.record().check()?;
+        let versions = release.components.values().map(|component| component.version.as_str());
+        for text in versions.chain(release.reference.as_deref()) {
+            ensure!(!text.contains(char::is_control), "`{}` has control characters", text.escape_debug());
+        }
+        let record = release.record();
+        record.check()?;
+        let mut owners = BTreeMap::new();
+        for (name, image) in &record.images {
+            if let Some(other) = owners.insert(&image.repository, name) {
+                bail!("`{other}` and `{name}` are both of `{}`", image.repository);
+            }
+        }
         Ok(release)
     }
 
@@ -171,6 +183,12 @@ mod tests {
             error(text.replacen("demon-engine\"", "other\"", 1)).contains("`engine` in the digest record is wrong")
         );
         assert!(error("{}".to_owned()).contains("it is no release"));
+        assert!(error(text.replace("0.1.0", r"0.1.0\u001b[2J")).contains("control characters"));
+        assert!(error(text.replace("heads/main", r"heads/main\nx")).contains("control characters"));
+        let mut two = release();
+        two.components.insert("runtime".to_owned(), two.components["engine"].clone());
+        let text = String::from_utf8(two.to_bytes()).unwrap();
+        assert!(error(text).contains("`engine` and `runtime` are both of `ghcr.io/acme/demon-engine`"));
     }
 
     #[test]

@@ -110,6 +110,26 @@ impl Client {
         Ok(RemoteImage { manifest: fetched, platforms, others })
     }
 
+    /// When the image that `reference` leads to was made, RFC 3339, if it says so: that of the first platform, since
+    /// every manifest counts where registries limit pulls. `None` outside when it does not exist.
+    ///
+    /// # Errors
+    /// As [`Client::inspect`].
+    pub(crate) fn created(&self, reference: &ImageReference) -> Result<Option<Option<String>>> {
+        let Some(mut found) = if_there(self.get_manifest(reference))? else { return Ok(None) };
+        let mut part = reference.clone();
+        if let AnyManifest::Index(index) = parse(&found, reference)? {
+            let first = index.manifests.iter().find(|child| child.platform.as_ref().is_some_and(is_real));
+            let first = first.ok_or_else(|| WrongContent(format!("`{reference}` is an index without platforms")))?;
+            part = reference.with_digest(first.digest.clone());
+            found = self.get_manifest(&part).map_err(or_lost(reference, "manifest", &first.digest))?;
+        }
+        let AnyManifest::Image(manifest) = parse(&found, &part)? else {
+            bail!(WrongContent(format!("`{reference}` leads to another index")));
+        };
+        Ok(Some(self.platform(reference, &part, &found.descriptor, &manifest)?.1.created))
+    }
+
     /// One platform's image of the one that was `asked` for, and what its config says that it is for.
     fn platform(
         &self,
@@ -141,6 +161,11 @@ impl Client {
         };
         Ok((own, image))
     }
+}
+
+/// Whether it is one that runs: attestations are for `unknown/unknown`.
+fn is_real(platform: &PlatformObject) -> bool {
+    platform.platform().is_some()
 }
 
 pub(super) fn parse(fetched: &FetchedManifest, reference: &ImageReference) -> Result<AnyManifest> {

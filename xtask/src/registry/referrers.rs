@@ -96,6 +96,7 @@ impl Client {
     ///
     /// # Errors
     /// There is not exactly one, it is too large, or gone; the registry cannot be asked.
+    // Nothing but tests reads them as yet.
     pub(crate) fn attached_document(&self, repository: &ImageReference, referrer: &Referrer) -> Result<Vec<u8>> {
         let name = || format!("`{}@{}`", repository.name(), referrer.descriptor.digest);
         let document = referrer.document.as_ref().with_context(|| format!("{} is not one document", name()))?;

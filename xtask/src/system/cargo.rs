@@ -46,7 +46,7 @@ pub(crate) fn resolve(root: &Utf8Path, selection: &Selection, target: &str) -> R
     let cargo = process::cargo();
     let text = process::read(cmd!(
         shell,
-        "{cargo} tree --locked {selected...} -e no-dev --target {target} --prefix depth --format {format}"
+        "{cargo} tree --locked {selected...} -e no-dev --target {target} --prefix indent --charset ascii --format {format}"
     ))?;
     Resolve::parse(&text)
 }

@@ -118,13 +118,13 @@ impl Git {
         path.strip_prefix(&self.prefix).map_or_else(|| self.top.join(path), Utf8PathBuf::from)
     }
 
-    /// The commits of `range` that changed a manifest, the lock file, cargo's configuration or something in
+    /// The commits of `range` that changed a manifest, a lock file, cargo's configuration or something in
     /// `folders`, newest first.
     pub(crate) fn manifest_commits(&self, range: &str, folders: &[Utf8PathBuf]) -> Result<Vec<Commit>> {
         let shell = process::shell_in(&self.root)?;
         let text = process::read(cmd!(
             shell,
-            "git log --no-show-signature --format=%H:%ct {range} -- Cargo.lock :(glob)**/Cargo.toml .cargo {folders...}"
+            "git log --no-show-signature --format=%H:%ct {range} -- Cargo.lock images.lock :(glob)**/Cargo.toml .cargo {folders...}"
         ))?;
         text.lines().map(parse_commit).collect()
     }
@@ -155,6 +155,11 @@ impl Git {
         text.unwrap_or_default().lines().filter_map(hash_and_subject).collect()
     }
 
+    /// The whole message of `commit`; nothing where it is not here.
+    pub(crate) fn message(&self, commit: &str) -> Option<String> {
+        self.line(&["log", "-1", "--no-show-signature", "--format=%B", commit])
+    }
+
     /// Hash and subject of the commits after `from` up to `to`, newest first.
     ///
     /// # Errors
@@ -166,7 +171,7 @@ impl Git {
         Ok(text.lines().filter_map(hash_and_subject).collect())
     }
 
-    /// A text that is the same for two commits whose manifests, lock file, cargo settings and `folders` are.
+    /// A text that is the same for two commits whose manifests, lock files, cargo settings and `folders` are.
     pub(crate) fn manifests_key(&self, commit: &str, folders: &[Utf8PathBuf]) -> Result<String> {
         let shell = process::shell_in(&self.root)?;
         let listing = process::read(cmd!(shell, "git ls-tree -r --full-name {commit}"))?;
@@ -176,8 +181,9 @@ impl Git {
             if folders.iter().any(|folder| self.seen_from_root(path).starts_with(folder)) {
                 return true;
             }
-            ["Cargo.toml", "Cargo.lock", "config.toml", "config", "rust-toolchain", "rust-toolchain.toml"]
-                .contains(&name)
+            let files = ["Cargo.toml", "Cargo.lock", "config.toml", "config", "rust-toolchain", "rust-toolchain.toml"];
+            files.contains(&name)
+                || name == "images.lock"
                 // Targets that cargo finds by their place.
                 || name == "build.rs" || name == "main.rs" || name == "lib.rs"
         };

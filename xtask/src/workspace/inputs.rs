@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use super::components::{Component, Resolves};
 use super::lockfile::{LockEntry, LockFile};
 use super::packages::Packages;
+use super::resolve::{Node, Resolve};
 use super::settings::{SandboxMode, WorkspaceSettings};
 use crate::image::platform::Platform;
 
@@ -51,8 +52,17 @@ impl FileKind {
 pub(crate) enum Input {
     /// A file that the build may read, or that the image carries; the path as seen from the root.
     File { path: String, kind: FileKind, digest: String },
-    /// A package of the resolved graph, with its features.
-    Dependency { platform: String, name: String, version: String, source: String, features: String },
+    /// A package of the resolved graph, with its features, what it is compiled for, and which packages it uses:
+    /// with two versions of one in the graph, the lock file can move a user of it from one to the other.
+    Dependency {
+        platform: String,
+        name: String,
+        version: String,
+        source: String,
+        features: String,
+        kind: &'static str,
+        uses: String,
+    },
     /// What the lock file holds a package to.
     Lock { platform: String, name: String, version: String, source: String, checksum: String },
     /// A vendored package's files.
@@ -78,12 +88,25 @@ pub(crate) enum Input {
 }
 
 /// Begins what is hashed; raised when [`Input::encoded`] changes.
-const ENCODING: &str = "xtask inputs 1\n";
+const ENCODING: &str = "xtask inputs 2";
 
 impl Input {
     fn lock(platform: &Platform, entry: &LockEntry) -> Self {
         let LockEntry { name, version, source, checksum } = entry.clone();
         Input::Lock { platform: platform.to_string(), name, version, source, checksum }
+    }
+
+    fn dependency(platform: &Platform, node: &Node, resolve: &Resolve) -> Self {
+        let uses: BTreeSet<_> = resolve.children(node).map(|used| format!("{} {}", used.name, used.version)).collect();
+        Input::Dependency {
+            platform: platform.to_string(),
+            name: node.name.clone(),
+            version: node.version.clone(),
+            source: node.source.clone(),
+            features: node.features.clone(),
+            kind: if node.for_host { "host" } else { "target" },
+            uses: uses.into_iter().collect::<Vec<_>>().join(","),
+        }
     }
 
     /// A variable with its value hidden.
@@ -100,8 +123,8 @@ impl Input {
     pub(crate) fn encoded(&self) -> String {
         let parts: Vec<&str> = match self {
             Input::File { path, kind, digest } => vec!["file", kind.name(), digest, path],
-            Input::Dependency { platform, name, version, source, features } => {
-                vec!["dependency", platform, name, version, source, features]
+            Input::Dependency { platform, name, version, source, features, kind, uses } => {
+                vec!["dependency", platform, name, version, source, features, kind, uses]
             }
             Input::Lock { platform, name, version, source, checksum } => {
                 vec!["lock", platform, name, version, source, checksum]
@@ -134,7 +157,7 @@ impl std::fmt::Display for Input {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Input::File { path, .. } => f.write_str(path),
-            Input::Dependency { name, .. } => write!(f, "version or features of dependency `{name}`"),
+            Input::Dependency { name, .. } => write!(f, "version, features or use of dependency `{name}`"),
             Input::Lock { name, .. } => write!(f, "lock entry `{name}`"),
             Input::Vendored { package, .. } => write!(f, "vendored `{package}`"),
             Input::Manifest { folder, .. } => write!(f, "manifest of `{folder}`"),
@@ -203,14 +226,7 @@ impl Inputs {
             let folder = packages.root.join(&component.package.folder);
             let folder = Utf8Path::new(folder.as_str().trim_end_matches('/'));
             for node in resolve.root(folder).map(|root| resolve.below(root)).unwrap_or_default() {
-                let dependency = Input::Dependency {
-                    platform: platform.to_string(),
-                    name: node.name.clone(),
-                    version: node.version.clone(),
-                    source: node.source.clone(),
-                    features: node.features.clone(),
-                };
-                all.insert(dependency, "cargo resolved it".to_owned());
+                all.insert(Input::dependency(platform, node, resolve), "cargo resolved it".to_owned());
                 if node.path.is_none() {
                     let entries = lock.entries(&node.locked()).iter().map(|entry| Input::lock(platform, entry));
                     all.extend(entries.map(|entry| (entry, "a dependency".to_owned())));
@@ -254,6 +270,11 @@ impl Inputs {
         hash(self.0.keys())
     }
 
+    /// What [`Inputs::hash`] is over, each with a newline behind it.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        lines(self.0.keys()).collect()
+    }
+
     /// A hash over what is not a file's content: what `git log -- PATHS` cannot tell.
     pub(crate) fn derived_hash(&self) -> String {
         hash(self.0.keys().filter(|input| !matches!(input, Input::File { .. }))).0
@@ -267,12 +288,15 @@ impl Inputs {
     }
 }
 
-fn hash<'a>(inputs: impl Iterator<Item = &'a Input>) -> InputHash {
+fn lines<'a>(inputs: impl Iterator<Item = &'a Input>) -> impl Iterator<Item = String> {
     // By their text, so that the order of variants does not show.
     let lines: BTreeSet<String> = inputs.map(Input::encoded).collect();
+    std::iter::once(ENCODING.to_owned()).chain(lines)
+}
+
+fn hash<'a>(inputs: impl Iterator<Item = &'a Input>) -> InputHash {
     let mut hasher = Sha256::new();
-    hasher.update(ENCODING);
-    for line in lines {
+    for line in lines(inputs) {
         hasher.update(line);
         hasher.update("\n");
     }
@@ -376,6 +400,23 @@ mod tests {
         assert!(other_reasons == new && other_reasons.hash() == new.hash());
     }
 
+    /// Both versions stay in the lock file, and only the edge to one of them changes.
+    #[test]
+    fn which_version_a_package_uses_is_an_input() {
+        let inputs = |used: &str| {
+            let tree = format!(
+                "a v1.0.0 (/w/a)\t\t\t\n|-- b v1.0.0\t\t\t\n|   `-- c v{used}.0.0\t\t\t\n|-- c v1.0.0\t\t\t\n`-- c v2.0.0\t\t\t\n"
+            );
+            let resolve = Resolve::parse(&tree).unwrap();
+            let platform: Platform = "linux/amd64".parse().unwrap();
+            super::hash(
+                resolve.nodes().map(|node| Input::dependency(&platform, node, &resolve)).collect::<Vec<_>>().iter(),
+            )
+        };
+        assert_ne!(inputs("1"), inputs("2"));
+        assert_eq!(inputs("2"), inputs("2"));
+    }
+
     #[test]
     fn another_platforms_lock_entries_do_not_count() {
         let platform: Platform = "linux/arm64".parse().unwrap();
@@ -398,6 +439,8 @@ mod tests {
                 version: "1.0.0".into(),
                 source: String::new(),
                 features: "std".into(),
+                kind: "target",
+                uses: "serde_derive 1.0.0".into(),
             },
             lock("linux/amd64", "1.0.0"),
             Input::Vendored { package: "a".into(), digest: "b".into() },
@@ -415,7 +458,7 @@ mod tests {
         assert_eq!(lines[0], r#"["file","plain","ab","src/main.rs"]"#);
         assert_eq!(
             inputs.hash().to_string(),
-            "5d243a7109ec9034eb0e8040b727f175fe322689b630126ca50b0588db06960a",
+            "b0b2a2bc3d38411ab2ee9768ffe584fde32daa1beb88f54d5a12afeca1822d15",
             "{ENCODING}"
         );
     }

@@ -11,12 +11,19 @@ pub(crate) type NameVersion = (String, String);
 /// What the lock file says of one package: its source and checksum; both empty for path packages.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(crate) struct LockEntry {
-    pub(super) name: String,
-    pub(super) version: String,
+    pub(crate) name: String,
+    pub(crate) version: String,
     #[serde(default)]
-    pub(super) source: String,
+    pub(crate) source: String,
     #[serde(default)]
-    pub(super) checksum: String,
+    pub(crate) checksum: String,
+}
+
+impl LockEntry {
+    /// Whether it is of the registry that cargo takes by itself.
+    pub(crate) fn is_crates_io(&self) -> bool {
+        self.source == "registry+https://github.com/rust-lang/crates.io-index"
+    }
 }
 
 /// The entries of a lock file by name and version; several sources may hold the same two.
@@ -51,6 +58,16 @@ impl LockFile {
     /// One per source that holds `package`: what must stay the same for a build to stay the same.
     pub(crate) fn entries(&self, package: &NameVersion) -> &[LockEntry] {
         self.entries.get(package).map_or(&[], Vec::as_slice)
+    }
+
+    /// The entry of a package that `cargo tree` prints with `source`, which abbreviates what the lock file says.
+    pub(crate) fn entry(&self, package: &NameVersion, source: &str) -> Option<&LockEntry> {
+        let remote = || self.entries(package).iter().filter(|entry| !entry.source.is_empty());
+        let is_meant = |entry: &&LockEntry| match entry.source.strip_prefix("git+") {
+            Some(git) => !source.is_empty() && git.starts_with(source),
+            None => source.is_empty() == entry.is_crates_io() && !source.contains('#'),
+        };
+        remote().find(is_meant).or_else(|| remote().next().filter(|_| remote().count() == 1))
     }
 
     /// Whether more than one package has this name, so that the name alone is ambiguous for `-p`.

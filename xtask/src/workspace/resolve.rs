@@ -1,5 +1,5 @@
 //! What cargo resolved: the packages and features below each selected package, read from
-//! `cargo tree -e no-dev --prefix depth -f '{p}<TAB>{f}<TAB>'`.
+//! `cargo tree -e no-dev --prefix indent --charset ascii -f '{p}<TAB>{f}<TAB>{l}<TAB>'`.
 //!
 //! `cargo tree` matches the build; `cargo metadata` over-reports features and optional
 //! dependencies.
@@ -25,6 +25,11 @@ pub(crate) struct Node {
     pub(crate) source: String,
     /// Enabled features, as cargo prints them.
     pub(crate) features: String,
+    /// What its manifest says of its licence; empty when nothing.
+    pub(crate) license: String,
+    /// Whether it is compiled for the machine that builds, and so is not in the program: macros, build
+    /// dependencies, and what these use.
+    pub(crate) for_host: bool,
 }
 
 impl Node {
@@ -47,31 +52,40 @@ pub(crate) struct Resolve {
 }
 
 /// The format that [`Resolve::parse`] reads.
-pub(crate) const TREE_FORMAT: &str = "{p}\t{f}\t";
+pub(crate) const TREE_FORMAT: &str = "{p}\t{f}\t{l}\t";
 
 impl Resolve {
-    /// Parses the output of `cargo tree --prefix depth --format TREE_FORMAT`.
+    /// Parses the output of `cargo tree --prefix indent --charset ascii --format TREE_FORMAT`.
     pub(crate) fn parse(text: &str) -> Result<Self> {
         let mut resolve = Resolve::default();
         let mut branch: Vec<Node> = Vec::new();
+        // The depth whose remaining lines are build dependencies, from the innermost.
+        let mut build: Vec<usize> = Vec::new();
         for line in text.lines().filter(|line| !line.trim().is_empty()) {
-            let digits = line.find(|c: char| !c.is_ascii_digit()).unwrap_or(line.len());
-            let depth: usize =
-                line[..digits].parse().with_context(|| format!("`cargo tree` printed an unknown line: `{line}`"))?;
-            let node = parse_node(&line[digits..])?;
+            let (depth, rest) = indented(line);
+            if rest == "[build-dependencies]" {
+                // It stands where its parent does.
+                build.retain(|known| *known <= depth);
+                build.push(depth + 1);
+                continue;
+            }
             if depth > branch.len() {
                 bail!("`cargo tree` printed an unknown line: `{line}`");
             }
+            build.retain(|known| *known <= depth);
             branch.truncate(depth);
-            resolve.children.entry(node.clone()).or_default();
+            let mut node = parse_node(rest)?;
             match branch.last() {
                 Some(parent) => {
+                    node.for_host |= parent.for_host || build.last() == Some(&depth);
                     resolve.children.entry(parent.clone()).or_default().insert(node.clone());
                 }
                 None => {
+                    node.for_host = false;
                     resolve.roots.insert(node.clone());
                 }
             }
+            resolve.children.entry(node.clone()).or_default();
             branch.push(node);
         }
         Ok(resolve)
@@ -106,14 +120,24 @@ impl Resolve {
     }
 }
 
-/// `engine v0.1.0 (proc-macro) (/path)<TAB>features<TAB>`, maybe followed by ` (*)`.
+/// How deep a line is in the tree, and what follows its branches.
+fn indented(line: &str) -> (usize, &str) {
+    let (mut depth, mut rest) = (0, line);
+    while let Some(inner) = ["|   ", "    ", "|-- ", "`-- "].iter().find_map(|branch| rest.strip_prefix(branch)) {
+        (depth, rest) = (depth + 1, inner);
+    }
+    (depth, rest)
+}
+
+/// `engine v0.1.0 (proc-macro) (/path)<TAB>features<TAB>licence<TAB>`, maybe followed by ` (*)`.
 fn parse_node(text: &str) -> Result<Node> {
     let unknown = || format!("`cargo tree` printed an unknown package: `{text}`");
     let mut fields = text.split('\t');
-    let package = fields.next().with_context(unknown)?;
-    let features = fields.next().with_context(unknown)?;
+    let mut field = || fields.next().with_context(unknown);
+    let (package, features, license) = (field()?, field()?, field()?);
     let (name, rest) = package.split_once(" v").with_context(unknown)?;
     let (version, rest) = rest.split_once(' ').unwrap_or((rest, ""));
+    let is_macro = rest.starts_with("(proc-macro)");
     let rest = rest.trim_start_matches("(proc-macro)").trim();
     let inner = rest.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')).unwrap_or(rest);
     let is_path = Utf8PathBuf::from(inner).is_absolute();
@@ -123,6 +147,8 @@ fn parse_node(text: &str) -> Result<Node> {
         path: is_path.then(|| inner.into()),
         source: if is_path { String::new() } else { inner.to_owned() },
         features: features.to_owned(),
+        license: license.to_owned(),
+        for_host: is_macro,
     })
 }
 
@@ -130,30 +156,52 @@ fn parse_node(text: &str) -> Result<Node> {
 mod tests {
     use super::*;
 
-    const TREE: &str = "0app v0.1.0 (/w/app)\tdefault\t\n\
-        1derive v0.2.0 (proc-macro) (/w/derive)\t\t\n\
-        2syn v2.0.1\tfull,parsing\t\n\
-        1log v0.4.0\tstd\t\n\
-        0tool v0.1.0 (/w/my tool)\t\t\n\
-        1derive v0.2.0 (proc-macro) (/w/derive)\t\t (*)\n\
-        1gitty v1.0.0 (https://example.com/g#abc)\t\t\n";
+    const TREE: &str = "app v0.1.0 (/w/app)\tdefault\tMIT\t\n\
+        |-- derive v0.2.0 (proc-macro) (/w/derive)\t\t\t\n\
+        |   |-- syn v2.0.1\tfull,parsing\tMIT OR Apache-2.0\t\n\
+        |   [build-dependencies]\n\
+        |   `-- cc v1.0.0\t\t\t\n\
+        |-- log v0.4.0\tstd\t\t\n\
+        |   [build-dependencies]\n\
+        |   |-- cc v1.0.0\t\t\t (*)\n\
+        |   |   `-- jobs v1.0.0\t\t\t\n\
+        |   `-- version_check v1.0.0\t\t\t\n\
+        `-- syn v2.0.1\tfull,parsing\tMIT OR Apache-2.0\t\n\
+        \n\
+        tool v0.1.0 (/w/my tool)\t\t\t\n\
+        |-- derive v0.2.0 (proc-macro) (/w/derive)\t\t\t (*)\n\
+        `-- gitty v1.0.0 (https://example.com/g#abc)\t\t\t\n\
+        [build-dependencies]\n\
+        `-- log v0.4.0\tstd\t\t\n";
 
     #[test]
     fn a_tree_becomes_a_graph_and_repeated_nodes_keep_their_children() {
         let resolve = Resolve::parse(TREE).unwrap();
         let tool = resolve.root("/w/my tool".into()).unwrap();
         let names: Vec<_> = resolve.below(tool).into_iter().map(|node| node.name.as_str()).collect();
-        assert_eq!(names, ["derive", "gitty", "syn", "tool"]);
+        assert_eq!(names, ["cc", "derive", "gitty", "jobs", "log", "syn", "tool"]);
         let app = resolve.root("/w/app".into()).unwrap();
-        assert_eq!(app.feature_list().collect::<Vec<_>>(), ["default"]);
-        assert!(resolve.below(app).iter().any(|node| node.name == "log"));
+        assert_eq!((app.feature_list().collect::<Vec<_>>(), app.license.as_str()), (vec!["default"], "MIT"));
         assert!(resolve.root("/w/derive".into()).is_none());
+    }
+
+    /// `syn` is in the program and used by a macro; what follows a build dependency's own is not below it.
+    #[test]
+    fn what_is_compiled_for_the_building_machine_is_told_from_the_program() {
+        let resolve = Resolve::parse(TREE).unwrap();
+        let below = |folder: &str, for_host: bool| {
+            let below = resolve.below(resolve.root(folder.into()).unwrap());
+            below.into_iter().filter(|node| node.for_host == for_host).map(|node| &*node.name).collect::<Vec<_>>()
+        };
+        assert_eq!(below("/w/app", false), ["app", "log", "syn"]);
+        assert_eq!(below("/w/app", true), ["cc", "derive", "jobs", "syn", "version_check"]);
+        assert_eq!(below("/w/my tool", false), ["gitty", "tool"]);
     }
 
     #[test]
     fn unknown_output_is_an_error() {
-        assert!(Resolve::parse("app v0.1.0\t\t").is_err());
-        assert!(Resolve::parse("0app\t\t").is_err());
-        assert!(Resolve::parse("2app v1\t\t").is_err());
+        assert!(Resolve::parse("app v0.1.0\t").is_err());
+        assert!(Resolve::parse("app\t\t\t").is_err());
+        assert!(Resolve::parse("|   `-- app v1\t\t\t").is_err());
     }
 }

@@ -16,6 +16,7 @@ use super::signing::SignSettings;
 use super::sizes::{ByteSize, Growth};
 use super::smoke::SmokeSettings;
 use crate::errors::hinted;
+use crate::image::images_lock::Mirror;
 use crate::image::platform::Platform;
 use crate::image::promotion::LOCAL;
 use crate::image::prune::KeepPolicy;
@@ -82,6 +83,8 @@ pub(crate) struct WorkspaceSettings {
     pub(crate) features: Vec<String>,
     /// `scratch`, a registry reference, or `oci:PATH`.
     pub(crate) runtime_image: String,
+    /// Where base and builder images of known digest are pulled from.
+    pub(crate) mirror: Option<Mirror>,
     /// Platforms built when `--platform` does not say otherwise.
     pub(crate) platforms: Vec<Platform>,
     /// Binaries that are no component.
@@ -118,6 +121,8 @@ pub(crate) struct WorkspaceSettings {
     pub(crate) system_paths: Vec<Utf8PathBuf>,
     /// Whether native builds may use the network: what they get from it is no input.
     pub(crate) network: bool,
+    /// What a publication attaches to each image.
+    pub(crate) attestations: Vec<Attestation>,
 }
 
 /// Whether native builds are confined.
@@ -191,6 +196,7 @@ impl Default for WorkspaceSettings {
             linkage: Linkage::GnuStatic,
             features: Vec::new(),
             runtime_image: "scratch".into(),
+            mirror: None,
             platforms: vec!["linux/amd64".parse().expect("a valid platform")],
             exclude: Vec::new(),
             mutable_tags: vec!["dev".into(), "local".into()],
@@ -209,8 +215,24 @@ impl Default for WorkspaceSettings {
             sandbox: SandboxMode::Auto,
             system_paths: Vec::new(),
             network: false,
+            attestations: Vec::new(),
         }
     }
+}
+
+/// What a publication attaches to each image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Attestation {
+    /// What it is made of, as CycloneDX and SPDX.
+    Sbom,
+    /// How it was made, as SLSA provenance.
+    Provenance,
+}
+
+impl Attestation {
+    /// All of them.
+    pub(crate) const ALL: &'static [Attestation] = &[Attestation::Sbom, Attestation::Provenance];
 }
 
 /// A file or folder of the workspace that an image carries.
@@ -251,6 +273,7 @@ const WORKSPACE_KEYS: &[&str] = &[
     "linkage",
     "features",
     "runtime-image",
+    "mirror",
     "platforms",
     "exclude",
     "mutable-tags",
@@ -269,6 +292,7 @@ const WORKSPACE_KEYS: &[&str] = &[
     "sandbox",
     "system-paths",
     "network",
+    "attestations",
 ];
 const PACKAGE_KEYS: &[&str] =
     &["port", "assets", "inputs", "env", "build-packages", "max-size", "max-growth", "pass-env"];

@@ -145,6 +145,8 @@ mod tests {
             path: None,
             source: String::new(),
             features: features.into(),
+            license: String::new(),
+            for_host: false,
         }
     }
 

@@ -51,7 +51,7 @@ impl Scene {
 const SMALL: &str = r#"FROM scratch
 COPY files /
 ENV BASE=kept PATH=/base/bin:/usr/bin VERSION=base
-LABEL base=kept org.opencontainers.image.title=base
+LABEL base=kept org.opencontainers.image.title=base org.opencontainers.image.base.name=another
 WORKDIR /base
 EXPOSE 9/udp
 CMD ["argument"]
@@ -65,7 +65,7 @@ fn a_base_of_a_registry_by_tag_and_by_digest() {
     let mut cleanup = Cleanup::default();
     let base = scene.base("1", "", SMALL);
     let digest = push(&base, &mut cleanup);
-    scene.set("runtime-image", &base);
+    scene.set("runtime-image", &format!("{base}@{digest}"));
     scene.engine_build("--load --tag ours").ok();
     let ours = scene.image("app", "ours");
     let printed = format!("base 1 asset kept {}", scene.id);
@@ -79,6 +79,8 @@ fn a_base_of_a_registry_by_tag_and_by_digest() {
     assert_eq!((image.env("BASE"), image.env("VERSION")), (Some("kept"), Some("0.1.0")));
     assert_eq!(image.env("PATH"), Some("/base/bin:/usr/bin"));
     assert_eq!((image.label("base"), image.label("org.opencontainers.image.title")), (Some("kept"), Some("app")));
+    let label = |name: &str| image.label(&format!("org.opencontainers.image.base.{name}"));
+    assert_eq!((label("name"), label("digest")), (Some(base.as_str()), Some(digest.as_str())));
     let config = &image.config["config"];
     assert_eq!((&config["WorkingDir"], &config["User"]), (&json!("/base"), &json!("65532:65532")));
     assert_eq!(config["Entrypoint"], json!(["/usr/local/bin/app"]));
@@ -148,6 +150,7 @@ RUN set -eu; mkdir -p /base/usr/lib64 /base/usr/lib /base/etc; cd /base; ln -s u
 FROM scratch
 COPY --from=libraries /base /
 ENV LD_LIBRARY_PATH=/usr/lib64
+LABEL org.opencontainers.image.base.name=another
 "#;
 
 #[test]
@@ -177,6 +180,8 @@ fn dynamic_programs_need_a_base_with_their_interpreter() {
 
     scene.set("runtime-image", "oci:bases:gnu");
     scene.engine_build("--load --tag gnu").ok();
+    // What a base says of its own base is not said of ours, which has no name.
+    assert_eq!(scene.fixture.image("app").label("org.opencontainers.image.base.name"), None);
     let printed = docker(&format!("run --rm --workdir /base {}", scene.image("app", "gnu")));
     assert_eq!(printed, format!("gnu asset  {}", scene.id));
     // No Dockerfile can start from a layout, and says so.

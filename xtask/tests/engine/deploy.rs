@@ -1,12 +1,15 @@
 //! `deploy` and `rollback` on a cluster, from releases in registries.
 
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::parts::{Cleanup, registry, unique, wait_for};
 use crate::project::{Project, RECORD};
+use crate::proxy::{Action, Proxy};
 use crate::registry::Registry;
 use crate::stage::{PROGRAM, Workload, context, kubectl};
 use crate::support::{Output, Xtask};
@@ -154,7 +157,7 @@ fn another_registry_gets_all_that_it_takes() {
     let scene = Scene::new("other", &first.host, "");
     scene.publish("one", "", "");
     let planned = scene.run("deploy test --dry-run").ok().stdout;
-    assert!(planned.contains("copy   one: "), "{planned}");
+    assert!(planned.contains("copy   one: ") && planned.contains("\npin    k8s/one.json\n"), "{planned}");
     scene.run("deploy test").ok();
     scene.publish("two", "", "");
     scene.run("deploy test").ok();
@@ -201,6 +204,50 @@ fn of_two_deployments_at_once_one_is_refused() {
     assert_eq!((scene.marked().as_str(), lease().as_str()), ("good", ""));
 }
 
+#[test]
+#[ignore = "needs a cluster, a registry and skopeo"]
+fn who_lost_the_lease_applies_nothing() {
+    let is_slow = Arc::new(AtomicBool::new(false));
+    let slow = Arc::clone(&is_slow);
+    // Copying from there takes its time.
+    let proxy = Proxy::start(&registry(), move |_| match slow.load(Ordering::Relaxed) {
+        true => Action::Late(Duration::from_secs(2)),
+        false => Action::Pass,
+    });
+    let scene = Scene::new("lost", &proxy.host, "");
+    scene.publish("one", "", "");
+    is_slow.store(true, Ordering::Relaxed);
+    let (namespace, lease) = (format!("--namespace={}", scene.namespace), "cargo-xtask-deploy-test");
+    let run = scene.run("deploy test");
+    let running = std::thread::spawn(move || run.fails());
+    wait_for("lease", Duration::from_secs(60), || kubectl(&[&namespace, "get", "lease"]).contains(lease));
+    let theirs = r#"--patch={"spec":{"holderIdentity":"other"}}"#;
+    kubectl(&[&namespace, "patch", "lease", lease, "--type=merge", theirs]);
+    let failed = running.join().expect("an output");
+    failed.says("caused by: nothing is applied\ncaused by: somebody else deploys there by now\n");
+    assert_eq!(kubectl(&[&namespace, "get", "deployments", "--output=name"]), "");
+    // It is theirs still.
+    assert!(kubectl(&[&namespace, "get", "lease", lease, "--output=json"]).contains("\"other\""));
+}
+
+#[test]
+#[ignore = "needs a cluster, a registry and skopeo"]
+fn a_release_that_is_gone_is_not_put_back_over_newer_ones() {
+    let scene = Scene::new("gone", &registry(), "");
+    scene.publish("first", "", "");
+    let first = text(&scene.run("releases show main --json").ok().json()["digest"]);
+    let tag = scene.project.sha_tag();
+    scene.publish("second", "", "");
+    let second = text(&scene.run("releases show main --json").ok().json()["digest"]);
+    Registry::shared().delete(&scene.project.repository("releases"), &tag);
+    let failed = scene.run(&format!("deploy test --release {first}")).fails();
+    failed.says(&format!("the release {first} is gone from"));
+    assert_eq!(text(&scene.run("releases show main --json").ok().json()["digest"]), second);
+    std::fs::remove_dir_all(scene.project.path("target/docker/releases")).expect("a cache");
+    scene.run("releases list").ok().says(&format!("the release before, {first}, is gone from"));
+    scene.run("deploy test --dry-run --context other").ok().says("runs in context `other` now; its settings say");
+}
+
 /// Kills deployments at one moment after the other: `XTASK_KILL_POINTS` of them.
 #[test]
 #[ignore = "needs a cluster, a registry and skopeo"]
@@ -227,6 +274,10 @@ fn a_kill_at_any_moment_marks_nothing_that_was_not_proven() {
             assert_eq!(now, wanted);
         }
         marked = now;
+        // Else the next ones would be killed while they wait for this one's lease. The last one's stays.
+        if point + 1 < points {
+            kubectl(&["--namespace", &scene.namespace, "delete", "lease", "--all", "--ignore-not-found"]);
+        }
     }
     // Whatever was left behind, the next one goes through.
     let output: Output = scene.run("deploy test --release main").ok();

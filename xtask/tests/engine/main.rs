@@ -6,7 +6,9 @@
 //! `LAB_REGISTRY` that lets images be deleted, and the cluster of `KUBECONFIG`, which pulls from it.
 
 mod adopted;
+mod attest;
 mod bases;
+mod bases_locked;
 mod build_numbers;
 mod chain;
 mod context;
@@ -34,6 +36,7 @@ mod signing;
 mod smoke_cluster;
 mod smoke_faults;
 mod smoke_identity;
+mod smoke_published;
 mod smoke_table;
 mod smoke_workloads;
 mod stage;

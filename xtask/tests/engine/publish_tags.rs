@@ -224,6 +224,14 @@ fn an_image_that_grows_too_much_is_said_wherever_it_is_published() {
     let fresh = project.copy();
     std::fs::remove_file(fresh.path(RECORD)).expect("a record");
     let summary = fresh.beside("summary.md");
+    // A pull request is told before it is merged.
+    let pull = fresh.run("docker-build --builder native").env("GITHUB_STEP_SUMMARY", &summary);
+    let pull = pull.env("GITHUB_EVENT_NAME", "pull_request").env("GITHUB_REF", "refs/pull/7/merge");
+    pull.env("GITHUB_BASE_REF", "main").ok().says("::warning::`one` grew by ");
+    let text = std::fs::read_to_string(&summary).expect("a summary");
+    assert!(text.contains("` `pr-7` | `sha256:") && text.contains(" KiB larger |\n"), "{text}");
+    assert!(text.contains("> [!WARNING]\n> `one` grew by ") && !text.contains("Compared with nothing"), "{text}");
+    std::fs::remove_file(&summary).expect("a summary");
     let output = fresh.publish("").env("GITHUB_STEP_SUMMARY", &summary).ok();
     output.says("warning: `one` grew by ").says("more than its `max-growth` of 10%").says("::warning::`one` grew by ");
     let summary = std::fs::read_to_string(summary).expect("a summary");

@@ -101,7 +101,7 @@ fn a_feature_that_another_members_manifest_enables_affects_all_users_of_the_pack
         .commit("feature");
     // One build of both resolves `extra` for `one` as well.
     let reasons = affected(&fixture);
-    assert!(reasons[0].starts_with("one: version or features of dependency `lib`"), "{reasons:?}");
+    assert!(reasons[0].starts_with("one: version, features or use of dependency `lib`"), "{reasons:?}");
     assert!(reasons[1].starts_with("two: "), "{reasons:?}");
 }
 
@@ -110,9 +110,9 @@ fn a_lock_entry_affects_those_that_use_it() {
     let fixture = fixture();
     fixture.relock("other", "1.0.0", "1.0.1").commit("update");
     let reasons = affected(&fixture);
-    assert_eq!(reasons, ["two: lock entry `other` and 3 more"]);
+    assert_eq!(reasons, ["two: lock entry `other` and 4 more"]);
     fixture.relock("used", "1.0.0", "1.0.1").commit("update");
-    assert_eq!(affected(&fixture), ["one: lock entry `used` and 3 more", "two: lock entry `other` and 3 more"]);
+    assert_eq!(affected(&fixture), ["one: lock entry `used` and 4 more", "two: lock entry `other` and 4 more"]);
 }
 
 #[test]
@@ -229,6 +229,7 @@ fn an_unknown_reference_or_no_git_is_an_error() {
         .xtask("components --affected base")
         .fails()
         .says("error: `--affected base` needs git history, and there is none here\n");
+    fixture.xtask("deploy local").fails().says("error: which release? name one with `--release`\n");
 }
 
 #[test]

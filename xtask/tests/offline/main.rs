@@ -3,6 +3,7 @@
 mod affected;
 mod assets;
 mod bad_input;
+mod bases;
 mod closure;
 mod context;
 mod digests_show;
@@ -31,6 +32,7 @@ mod releases_diff;
 mod repeatable;
 mod revisions;
 mod sandbox;
+mod sbom;
 mod settings;
 mod smoke;
 mod smoke_local;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Folders and files of `src` that plan.
-const PLANNING: &[&str] = &["workspace", "image", "dockerfile", "kubernetes"];
+const PLANNING: &[&str] = &["workspace", "image", "sbom", "dockerfile", "kubernetes"];
 
 const EFFECTS: &[&str] = &[
     "std::fs",

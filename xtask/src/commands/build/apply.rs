@@ -13,18 +13,21 @@ use super::start::check_start;
 use crate::assemble::archive::write_docker_archive;
 use crate::assemble::base::BaseImage;
 use crate::assemble::component::ComponentImage;
+use crate::assemble::dep_section::with_dependencies;
 use crate::assemble::image::assemble;
 use crate::assemble::layout::{Layout, SOURCES};
 use crate::commands::table::{bytes, table};
 use crate::compile::engine::Engine;
 use crate::compile::executable::scan;
-use crate::errors::{changed_meanwhile, hinted};
+use crate::errors::{changed_meanwhile, hinted, hinted_cause};
 use crate::gather::workspace::Workspace;
 use crate::image::assembled::AssembledPlatform;
 use crate::image::entry::{Entry, EntryKind, Source};
+use crate::image::images_lock::IMAGES_LOCK;
 use crate::image::manifest::Descriptor;
 use crate::image::platform::Platform;
 use crate::registry::{Client, Credentials};
+use crate::sbom::auditable;
 use crate::stage::Stage;
 use crate::system::environment::own_architecture;
 use crate::system::parallel;
@@ -69,14 +72,20 @@ pub(crate) fn apply<'p, 'a>(plan: &'p BuildPlan<'a>, progress: &Progress) -> Res
 }
 
 fn bases(plan: &BuildPlan<'_>, layout: &Layout) -> Result<BTreeMap<Platform, BaseImage>> {
-    let Some((reference, digest)) = &plan.base else { return Ok(BTreeMap::new()) };
+    let Some(base) = &plan.base else { return Ok(BTreeMap::new()) };
     let client = Client::new(Credentials::from_environment());
     let cache = plan.workspace.output().join("bases");
-    plan.workspace
-        .platforms
-        .iter()
-        .map(|platform| Ok((platform.clone(), BaseImage::load(layout, reference, digest, platform, &cache, &client)?)))
-        .collect()
+    let load = |platform: &Platform| {
+        let loaded = BaseImage::load(layout, &base.place, &base.digest, platform, &cache, &client);
+        Ok((platform.clone(), if base.is_locked { loaded.map_err(held_by_lock)? } else { loaded? }))
+    };
+    plan.workspace.platforms.iter().map(load).collect()
+}
+
+/// Says whose digest it is that cannot be used.
+fn held_by_lock(error: anyhow::Error) -> anyhow::Error {
+    let hint = "`cargo xtask bases --check` asks the registry for it, `cargo xtask bases --update` takes another";
+    hinted_cause(error, format!("`{IMAGES_LOCK}` holds the base image to this digest"), hint)
 }
 
 fn build_image(
@@ -124,9 +133,9 @@ fn report_leaks(executable: &Executable<'_>, name: &str, progress: &Progress) ->
     Ok(())
 }
 
-/// What the image is made of: the executable, and the declared assets as they are in the stage.
+/// What the image is made of: the executable, which says what it was made from, and the declared assets as they are in the stage.
 fn contents<'a>(
-    plan: &BuildPlan<'_>,
+    plan: &'a BuildPlan<'_>,
     stage: &Stage,
     image: &'a PlannedImage<'_>,
     planned: &PlannedPlatform,
@@ -134,6 +143,7 @@ fn contents<'a>(
     executable: &Utf8Path,
 ) -> Result<ComponentImage<'a>> {
     let mut assets = Vec::new();
+    let packages = plan.workspace.rust_packages(image.component, &planned.platform)?;
     for (asset, files) in &image.assets {
         assets.extend(asset_entries(plan.workspace, stage, asset, files)?);
     }
@@ -141,8 +151,9 @@ fn contents<'a>(
         component: image.component,
         platform: planned.platform.clone(),
         base,
+        base_name: plan.base.as_ref().and_then(|base| base.name.as_ref()),
         assets,
-        program: Source::Path(executable.to_owned()),
+        program: with_dependencies(executable, &auditable::json(&packages))?,
         version: &image.version,
         commit: &image.commit,
         build_date: &image.build_date,

@@ -151,7 +151,7 @@ fn builder_images(
     for platform in &workspace.platforms {
         let image = dockerfiles::builder_image(workspace, platform)?;
         if !known.contains_key(&image) {
-            let resolved = resolve(engine, &image, progress)?;
+            let resolved = resolve(engine, &workspace.pin(&image)?, progress)?;
             known.insert(image.clone(), resolved);
         }
         let (image, input) = known[&image].clone();

@@ -7,3 +7,4 @@ pub(crate) mod options;
 pub(crate) mod plan;
 pub(crate) mod report;
 mod start;
+pub(crate) mod summary;

@@ -30,13 +30,25 @@ use crate::workspace::settings::Asset;
 pub(crate) struct BuildPlan<'a> {
     pub(crate) workspace: &'a Workspace,
     pub(crate) builder: Builder,
-    pub(crate) base: Option<(BaseReference, Digest)>,
+    pub(crate) base: Option<PlannedBase>,
     pub(crate) images: Vec<PlannedImage<'a>>,
     pub(crate) jobs: usize,
     /// The engine that images are loaded into.
     pub(crate) load: Option<Engine>,
     /// Whether a program that read what is none of its inputs is an error; a warning otherwise.
     pub(crate) is_strict: bool,
+}
+
+/// The base of all images.
+pub(crate) struct PlannedBase {
+    /// Where it is pulled from.
+    pub(crate) place: BaseReference,
+    /// The image or index.
+    pub(crate) digest: Digest,
+    /// As the settings name it, where that is a registry's image.
+    pub(crate) name: Option<ImageReference>,
+    /// Whether `images.lock` says which.
+    pub(crate) is_locked: bool,
 }
 
 pub(crate) struct PlannedImage<'a> {
@@ -95,7 +107,7 @@ pub(crate) fn plan<'a>(
         .map(|(name, version)| Input::tool(&name, version))
         .chain(labels.inputs())
         .chain(build_args.iter().map(|(name, value)| Input::variable(&format!("argument {name}"), value)))
-        .chain(base.iter().map(|(_, digest)| Input::tool("base", digest.to_string())))
+        .chain(base.iter().map(|base| Input::tool("base", base.digest.to_string())))
         .collect();
     let mut builder = match compiling {
         Some(engine) => Builder::Engine(EngineBuilder::new(workspace, engine, build_args, options, progress)?.into()),
@@ -176,18 +188,21 @@ impl LabelArgs {
     }
 }
 
-fn base(workspace: &Workspace) -> Result<Option<(BaseReference, Digest)>> {
-    let image = &workspace.packages.settings.runtime_image;
-    if image == "scratch" {
-        return Ok(None);
-    }
-    let wrong = || "`runtime-image` in `[workspace.metadata.docker]` of `Cargo.toml` is wrong";
-    let mut reference: BaseReference = image.parse().with_context(wrong)?;
-    if let BaseReference::Layout { path, .. } = &mut reference {
-        *path = workspace.root().join(&*path);
-    }
-    let digest = reference.resolve(&Client::new(Credentials::from_environment()))?;
-    Ok(Some((reference, digest)))
+pub(crate) fn base(workspace: &Workspace) -> Result<Option<PlannedBase>> {
+    let Some(base) = workspace.base()? else { return Ok(None) };
+    let place: BaseReference = match &base.pinned {
+        Some(pinned) => BaseReference::Registry(pinned.reference.parse()?),
+        None => {
+            let mut layout = base.image.parse().context("`runtime-image` in `[workspace.metadata.docker]` is wrong")?;
+            if let BaseReference::Layout { path, .. } = &mut layout {
+                *path = workspace.root().join(&*path);
+            }
+            layout
+        }
+    };
+    let digest = place.resolve(&Client::new(Credentials::from_environment()))?;
+    let is_locked = base.name.as_ref().is_some_and(|name| name.digest.is_none()) && workspace.images.is_some();
+    Ok(Some(PlannedBase { place, digest, name: base.name, is_locked }))
 }
 
 /// `REGISTRY/REPOSITORY:TAG` for each tag.

@@ -12,11 +12,11 @@ use super::numbers::Numbered;
 use crate::cli::{DeployOptions, SmokeArgs};
 use crate::cluster::Kubectl;
 use crate::cluster::lease::{self, Lease};
-use crate::commands::chosen_release::{numbered, releases_in};
+use crate::commands::chosen_release::{HISTORY, numbered, releases_in};
 use crate::commands::environments::{Environment, client_of, named_environment};
 use crate::commands::smoke::check_context;
 use crate::commands::{Outcome, manifests, smoke};
-use crate::errors::{all, hinted};
+use crate::errors::{all, hinted, hinted_cause};
 use crate::gather::record;
 use crate::gather::workspace::Workspace;
 use crate::image::deployment::Deployment;
@@ -33,8 +33,6 @@ use crate::system::{interrupt, parallel, process};
 
 /// For kubectl's configuration.
 const CONFIGURATION: Duration = Duration::from_secs(30);
-/// More of a history is not looked at.
-const HISTORY: usize = 200;
 
 /// An environment, its registry, its manifests.
 pub(super) struct Destination {
@@ -58,6 +56,11 @@ impl Destination {
         let mut workspace = Workspace::load(manifest, &[])?;
         let (settings, mut environment) = named_environment(workspace.packages.settings, name)?;
         workspace.packages.settings = settings;
+        if let (Some(named), Some(own)) = (&options.context, &environment.context)
+            && named != own
+        {
+            eprintln!("note: `{name}` is what runs in context `{named}` now; its settings say `{own}`");
+        }
         environment.context = options.context.clone().or(environment.context);
         let client = client_of(&environment, &options.insecure_registry);
         let smoke = SmokeArgs {
@@ -167,7 +170,7 @@ impl Destination {
     ///
     /// # Errors
     /// It does not, or nobody can tell.
-    pub(super) fn prove(&self, numbered: &Numbered) -> Result<Report> {
+    pub(super) fn prove(&self, numbered: &Numbered, held: &Held) -> Result<Report> {
         let (found, record) = (&numbered.found, numbered.pinned());
         let name = &self.environment.name;
         // Whatever becomes of it: a rollback must know that this was tried.
@@ -186,6 +189,8 @@ impl Destination {
         }
         let applied = self.applied()?;
         self.check_applied(&applied, &record)?;
+        // Copying takes its time, and machines fall asleep.
+        held.check().context("nothing is applied")?;
         self.apply(&record)?;
         let manifest = self.workspace.root().join("Cargo.toml");
         let (Outcome::Done, Some(report)) = smoke::check(Some(&manifest), &self.smoke)? else { bail!("smoke failed") };
@@ -252,12 +257,13 @@ impl Destination {
     ) -> Result<()> {
         let (releases, found) = (self.releases()?, &numbered.found);
         let name = &self.environment.name;
-        let is_held = held.lease.as_ref().is_none_or(|lease| lease.is_ours().unwrap_or(false));
-        ensure!(is_held, "`{name}` ran the release, but somebody else deploys there by now");
+        let mend = "what runs now may be either: wait until theirs has ended, and deploy what is meant";
+        held.check().map_err(|why| hinted_cause(why, format!("`{name}` ran the release, and is not marked"), mend))?;
         let now = releases.digest(&self.marker)?;
         if now.as_ref() != was {
             let now = now.map_or("nothing".to_owned(), |now| now.to_string());
-            bail!("`{name}` is proven to run the release, but was marked with {now} by somebody else meanwhile");
+            let error = format!("`{name}` ran the release, but was marked with {now} by somebody else meanwhile");
+            bail!(hinted(error, mend));
         }
         // The number first: what is marked has one.
         let unmarked = || "the release runs and is proven, but not marked";
@@ -282,6 +288,16 @@ impl Destination {
 pub(super) struct Held {
     lease: Option<Lease>,
     _file: File,
+}
+
+impl Held {
+    /// # Errors
+    /// Somebody took the lease over; nobody can tell.
+    fn check(&self) -> Result<()> {
+        let is_ours = self.lease.as_ref().map_or(Ok(true), Lease::is_ours)?;
+        ensure!(is_ours, "somebody else deploys there by now");
+        Ok(())
+    }
 }
 
 /// Whether an image is of this repository, by tag or digest.

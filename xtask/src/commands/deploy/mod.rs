@@ -40,7 +40,8 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &DeployArgs) -> Result
     demand(&target, &chosen, &source, arguments)?;
     let signer = arguments.sign.then(|| Signer::new(&target.workspace)).transpose()?;
     if options.dry_run {
-        let text = copy::plan(&target, &chosen, &source)? + &target.plan(&target.numbered_next(&chosen)?)?;
+        let there = copy::as_there(&target, &chosen)?;
+        let text = copy::plan(&target, &chosen, &source)? + &target.plan(&target.numbered_next(&there)?)?;
         print(&text)?;
         return Ok(Outcome::Done);
     }
@@ -48,7 +49,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &DeployArgs) -> Result
     let marked = target.releases()?.digest(&target.marker)?;
     let brought = copy::bring(&target, &chosen, &source, &progress)?;
     let numbered = target.claim(brought, &progress)?;
-    let failed = match target.prove(&numbered) {
+    let failed = match target.prove(&numbered, &held) {
         Ok(report) => {
             target.mark(&numbered, marked.as_ref(), &held, &progress)?;
             if arguments.attest {
@@ -76,7 +77,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &DeployArgs) -> Result
     progress.say(&format!("{environment}: going back to {}", described(&marked)));
     note_other_commit(&target, &marked, &progress)?;
     target
-        .prove(&target.numbered_before(&marked)?)
+        .prove(&target.numbered_before(&marked)?, &held)
         .with_context(|| format!("`{environment}` is not proven to be back"))?;
     bail!("the release was not proven in `{environment}`, which runs again what it ran before")
 }
@@ -124,7 +125,7 @@ pub(crate) fn rollback(manifest: Option<&Utf8Path>, arguments: &RollbackArgs) ->
         print(&target.plan(&wanted)?)?;
         return Ok(Outcome::Done);
     };
-    target.prove(&wanted).map_err(|error| not_back(error, environment, &marked))?;
+    target.prove(&wanted, &held).map_err(|error| not_back(error, environment, &marked))?;
     target.mark(&wanted, Some(&marked.digest), &held, &progress)?;
     Ok(Outcome::Done)
 }
@@ -139,7 +140,7 @@ fn chosen(target: &Destination, name: Option<&str>, source: &Client, options: &D
     if let Some(name) = name {
         return named(&target.workspace, &releases, name, &options.insecure_registry);
     }
-    let ci = CiState::gather(target.workspace.root(), &[])?;
+    let ci = CiState::gather(target.workspace.root(), &[]).context("which release? name one with `--release`")?;
     let (found, whose) = of_checkout(&target.workspace, &releases, &ci)?.ok_or_else(|| {
         let error = format!("`{}` has no release of what is checked out", releases.repository.name());
         hinted(error, "`cargo xtask publish` makes one; `--release` names another")

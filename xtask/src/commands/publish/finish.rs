@@ -4,7 +4,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use camino::Utf8Path;
 
 use super::apply::{Outcomes, Published};
-use super::summary;
+use crate::commands::summary;
 use crate::errors::{hinted, shown};
 use crate::gather::record;
 use crate::gather::workspace::Workspace;
@@ -133,7 +133,7 @@ pub(crate) fn write(
     if let Some(file) = variable("GITHUB_STEP_SUMMARY") {
         // A command of GitHub's runner: it marks the run.
         grown.iter().for_each(|line| eprintln!("::warning::{line}"));
-        append(Utf8Path::new(&file), &summary::markdown(record, previous, &grown))
+        append(Utf8Path::new(&file), &summary::markdown(summary::Kind::Published, record, previous, &grown))
             .context("cannot write `GITHUB_STEP_SUMMARY`")?;
     }
     Ok(())

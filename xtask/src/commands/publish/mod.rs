@@ -2,6 +2,7 @@
 //! recorded.
 
 pub(crate) mod apply;
+mod attest;
 pub(crate) mod before;
 pub(crate) mod finish;
 pub(crate) mod lookup;
@@ -10,7 +11,6 @@ pub(crate) mod refusal;
 mod rehearse;
 mod release;
 mod report;
-mod summary;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,6 +18,7 @@ use anyhow::{Context, Result, bail, ensure};
 use camino::Utf8Path;
 
 use self::apply::Published;
+use self::attest::Attestations;
 use self::before::Before;
 use self::plan::PlannedComponent;
 use super::build::plan::BuildPlan;
@@ -48,7 +49,7 @@ use crate::system::interrupt;
 use crate::system::progress::Progress;
 use crate::workspace::components::Component;
 use crate::workspace::manifest_settings::ManifestSource;
-use crate::workspace::settings::{Latest, VersionCheck};
+use crate::workspace::settings::{Attestation, Latest, VersionCheck};
 
 /// Where `publish` writes; changes there leave the tree clean.
 const OUTPUT: &str = "artifacts/docker";
@@ -169,8 +170,14 @@ impl Run<'_> {
         eprint!("{}", report::decisions(&planned));
         let uploads = arguments.options.jobs.map_or(apply::PARALLEL_UPLOADS, usize::from);
         finish::note_unwritten(&path);
+        let kinds = if arguments.attest { Attestation::ALL } else { &self.workspace.packages.settings.attestations };
+        let attestations = Attestations::of(&build, kinds);
         let outcomes = apply::apply(&client, build, planned, uploads, self.progress)?;
         let published = finish::all_or_what_was_pushed(outcomes, self.progress)?;
+        // Before tags lead to them: who admits images by what is attached must find it.
+        if !kinds.is_empty() {
+            attestations.attach(&client, &published, &self.ci, self.progress)?;
+        }
         if arguments.by_digest {
             let part = part(&self.ci.commit, &published);
             interrupt::forget_notes();

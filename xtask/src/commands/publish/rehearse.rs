@@ -40,6 +40,7 @@ pub(crate) fn build_only(
         Builder::Engine(builder) if builder.engine.is_silent => call_silent_engine(&build, builder, progress)?,
         _ => {
             let (_layout, results) = build::apply::apply(&build, progress)?;
+            build::summary::add(&build, &results, progress)?;
             build::report::report(&build, &results, false)?
         }
     };

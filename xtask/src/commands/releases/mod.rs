@@ -1,6 +1,7 @@
 //! `releases`: what was published, read from the registry.
 
 mod diff;
+mod document;
 mod fetch;
 mod list;
 mod show;

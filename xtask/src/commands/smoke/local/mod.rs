@@ -1,6 +1,8 @@
-//! `smoke --local`: the manifests' programs run out of the layout's images on this machine, without a cluster.
+//! `smoke --local`: the manifests' programs run on this machine, out of the layout's images or a digest record's,
+//! without a cluster.
 
 mod ask;
+mod published;
 mod unpack;
 mod watch;
 
@@ -13,13 +15,14 @@ use anyhow::{Context, Result, ensure};
 use camino::Utf8Path;
 
 use crate::cli::SmokeArgs;
+use crate::commands::environments::own_client;
 use crate::commands::manifests;
 use crate::commands::table::table;
 use crate::commands::{Outcome, print};
 use crate::errors::hinted;
 use crate::gather::record;
 use crate::gather::workspace::Workspace;
-use crate::kubernetes::local::plan::{LocalImages, LocalPod, LocalPorts, components, listening, pods};
+use crate::kubernetes::local::plan::{LocalImage, LocalImages, LocalPod, LocalPorts, components, listening, pods};
 use crate::kubernetes::local::read::read;
 use crate::kubernetes::local::values::Ports;
 use crate::kubernetes::local::verdict::{LocalVerdict, State};
@@ -27,6 +30,7 @@ use crate::system::files::TemporaryFolder;
 use crate::system::parallel;
 use crate::system::progress::Progress;
 use crate::workspace::components::Component;
+use published::Published;
 use watch::{OnReady, Run};
 
 /// Loads the workspace, runs, prints the verdicts.
@@ -44,7 +48,11 @@ pub(crate) fn smoke(manifest: Option<&Utf8Path>, arguments: &SmokeArgs) -> Resul
         Ok(())
     };
     let kept = arguments.keep_running.then_some(&kept as &OnReady<'_>);
-    let verdicts = run(&workspace, arguments.timeout, arguments.ready_within, kept)?;
+    let published = match &arguments.digests {
+        Some(path) => Some(Published { record: record::read(path)?, client: own_client(&arguments.insecure_registry) }),
+        None => None,
+    };
+    let verdicts = run(&workspace, published.as_ref(), arguments.timeout, arguments.ready_within, kept)?;
     // What ended since is told below; standard output has its verdicts once.
     if !is_shown.load(Ordering::SeqCst) {
         show(&verdicts)?;
@@ -63,14 +71,15 @@ pub(crate) fn smoke(manifest: Option<&Utf8Path>, arguments: &SmokeArgs) -> Resul
     Ok(Outcome::Failed)
 }
 
-/// Runs the programs of the workspace's manifests out of the images in its layout, asks their probes until all are
-/// ready or `timeout` is over, and stops them; with `keep_running`, which gets the verdicts when all are well, only when
+/// Runs the programs of the workspace's manifests out of the images in its layout, or of what was
+/// `published`, asks their probes until all are ready or `timeout` is over, and stops them; with `keep_running`, which gets the verdicts when all are well, only when
 /// one ends. One verdict for each container, by workload.
 ///
 /// # Errors
 /// Manifests that cannot be read or run nothing of ours; another system than Linux.
-pub(crate) fn run(
+fn run(
     workspace: &Workspace,
+    published: Option<&Published>,
     timeout: Duration,
     ready_within: Option<Duration>,
     keep_running: Option<&OnReady<'_>>,
@@ -85,8 +94,9 @@ pub(crate) fn run(
         found.check_applicable(settings)?;
     }
     let texts = manifests::applied_texts(workspace.root(), &found, Instant::now() + timeout)?;
-    let record = record::read_named(workspace.root(), None, None)?;
-    let application = read(&texts, &manifests::repositories(workspace, record.as_ref()))?;
+    let file = record::read_named(workspace.root(), None, None)?;
+    let record = published.map(|published| &published.record).or(file.as_ref());
+    let application = read(&texts, &manifests::repositories(workspace, record))?;
     let needed = components(&application);
     ensure!(
         !needed.is_empty(),
@@ -99,7 +109,7 @@ pub(crate) fn run(
         eprintln!("note: no manifest runs `{}`", component.name);
     }
     let folder = TemporaryFolder::create_in(&workspace.output().join("tmp"), "smoke-local")?;
-    let images = unpacked(workspace, &needed, &folder.0.join("images"));
+    let images = unpacked(workspace, published, &needed, &folder.0.join("images"));
     let movable = listening(&application, &images);
     let reserved = Reserved::new(&movable)?;
     let pods = pods(&application, &images, &reserved.ports, &movable, &folder.0.join("volumes"));
@@ -123,18 +133,29 @@ fn logs(workspace: &Workspace) -> camino::Utf8PathBuf {
     workspace.output().join("smoke-local")
 }
 
-fn unpacked(workspace: &Workspace, needed: &BTreeSet<String>, folder: &Utf8Path) -> LocalImages {
-    let layout = workspace.output().join("oci");
+fn unpacked(
+    workspace: &Workspace,
+    published: Option<&Published>,
+    needed: &BTreeSet<String>,
+    folder: &Utf8Path,
+) -> LocalImages {
     let unpack = |name: &String| {
-        let image = unpack::unpack(&layout, name, &folder.join(name)).and_then(|(mut image, made_from)| {
-            let component = workspace.components.iter().find(|component| component.name == *name);
-            let now = component.map(|component| sources_hash(workspace, component)).transpose()?;
-            image.is_outdated = now != made_from;
-            Ok(image)
-        });
+        let root = folder.join(name);
+        let image = match published {
+            Some(published) => published.unpack(name, &root),
+            None => of_layout(workspace, name, &root),
+        };
         (name.clone(), image.map_err(|error| format!("{error:#}")))
     };
     parallel::map(needed.iter().collect(), parallel::processors(), unpack).into_iter().collect()
+}
+
+fn of_layout(workspace: &Workspace, name: &str, root: &Utf8Path) -> Result<LocalImage> {
+    let (mut image, made_from) = unpack::unpack(&workspace.output().join("oci"), name, root)?;
+    let component = workspace.components.iter().find(|component| component.name == name);
+    let now = component.map(|component| sources_hash(workspace, component)).transpose()?;
+    image.is_outdated = now != made_from;
+    Ok(image)
 }
 
 /// What the sources of a component are on this machine, whoever builds it.

@@ -1,4 +1,4 @@
-//! Images of the layout, unpacked into folders.
+//! Images of a layout, unpacked into folders.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -65,21 +65,21 @@ fn manifest(dir: &Utf8Path, top: &Descriptor) -> Result<(String, Manifest)> {
     match read(top)? {
         AnyManifest::Image(manifest) => Ok((top.digest.to_string(), manifest)),
         AnyManifest::Index(index) => {
-            let own = own_platform()?;
-            let of = |entry: &&Descriptor| {
-                entry
-                    .platform
-                    .as_ref()
-                    .and_then(PlatformObject::platform)
-                    .is_some_and(|platform| own.accepts(&platform))
-            };
-            let found = index.manifests.iter().find(of).with_context(|| format!("it has no `{own}`"))?;
+            let found = own_entry(&index)?;
             match read(found)? {
                 AnyManifest::Image(manifest) => Ok((top.digest.to_string(), manifest)),
-                AnyManifest::Index(_) => bail!("for `{own}` it leads to another index"),
+                AnyManifest::Index(_) => bail!("it leads to another index"),
             }
         }
     }
+}
+
+/// What an index has for this machine.
+pub(super) fn own_entry(index: &Index) -> Result<&Descriptor> {
+    let own = own_platform()?;
+    let offered = |entry: &Descriptor| entry.platform.as_ref().and_then(PlatformObject::platform);
+    let found = index.manifests.iter().find(|entry| offered(entry).is_some_and(|platform| own.accepts(&platform)));
+    found.with_context(|| format!("it has no `{own}`"))
 }
 
 fn unpack_layer(dir: &Utf8Path, layer: &Descriptor, root: &Utf8Path, paths: &mut BTreeSet<Utf8PathBuf>) -> Result<()> {

@@ -16,21 +16,43 @@ pub(crate) fn outputs(record: &DigestRecord) -> String {
     text
 }
 
+/// What became of the images of a summary.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Published,
+    /// And pushed nowhere.
+    Built,
+}
+
+impl Kind {
+    pub(crate) fn heading(self) -> &'static str {
+        match self {
+            Kind::Published => "## Published images\n\n",
+            Kind::Built => "## Images that were built, and not pushed\n\n",
+        }
+    }
+}
+
 /// A table for `GITHUB_STEP_SUMMARY`, with what changed against the previous record.
-pub(crate) fn markdown(record: &DigestRecord, previous: &DigestRecord, grown: &[String]) -> String {
-    let mut text = String::from(
-        "## Published images\n\n| component | tags | digest | size | change | pull |\n|---|---|---|--:|---|---|\n",
-    );
+pub(crate) fn markdown(kind: Kind, record: &DigestRecord, previous: &DigestRecord, grown: &[String]) -> String {
+    let mut text = String::from(kind.heading());
+    text.push_str(match kind {
+        Kind::Published => "| component | tags | digest | size | change | pull |\n|---|---|---|--:|---|---|\n",
+        Kind::Built => "| component | tags | digest | size | change |\n|---|---|---|--:|---|\n",
+    });
     for (name, image) in &record.images {
         let tags: Vec<String> = image.tags.iter().map(|tag| format!("`{tag}`")).collect();
         text.push_str(&format!(
-            "| {name} | {} | `{}` | {} | {} | `docker pull {}` |\n",
+            "| {name} | {} | `{}` | {} | {} |",
             tags.join(" "),
             image.digest,
             bytes(image.size()),
             change(image, previous.images.get(name)),
-            image.image
         ));
+        if kind == Kind::Published {
+            text.push_str(&format!(" `docker pull {}` |", image.image));
+        }
+        text.push('\n');
     }
     for line in grown {
         text.push_str(&format!("\n> [!WARNING]\n> {line}\n"));
@@ -112,9 +134,11 @@ mod tests {
             (&new, &old, "| changed, 1.0 MiB larger |"),
             (&old, &new, "| changed, 1.0 MiB smaller |"),
         ] {
-            let text = markdown(record, previous, &[]);
+            let text = markdown(Kind::Published, record, previous, &[]);
             assert!(text.contains("| engine | `sha-9c68c4a` `main` | `sha256:"), "{text}");
-            assert!(text.contains(change), "{text}");
+            assert!(text.contains(change) && text.contains("| `docker pull ghcr.io/acme/engine@sha256:"), "{text}");
+            let text = markdown(Kind::Built, record, previous, &[]);
+            assert!(text.contains(&format!("{change}\n")) && !text.contains("docker pull"), "{text}");
         }
     }
 }
