@@ -106,7 +106,7 @@ pub(crate) struct Manifest {
     pub(crate) layers: Vec<Descriptor>,
     /// The manifest that this one is attached to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) subject: Option<Descriptor>,
+    pub(crate) subject: Option<Box<Descriptor>>,
     /// Notes, sorted.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) annotations: BTreeMap<String, String>,

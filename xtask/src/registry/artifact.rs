@@ -45,7 +45,7 @@ impl Artifact {
         let layers = vec![Descriptor::of(media_type, &content)];
         let artifact_type = Some(media_type.to_owned());
         let empty = Manifest::new(Descriptor::of(EMPTY_TYPE, EMPTY), layers);
-        let manifest = Manifest { artifact_type, subject, annotations, ..empty };
+        let manifest = Manifest { artifact_type, subject: subject.map(Box::new), annotations, ..empty };
         let bytes = to_json(&manifest);
         let descriptor = Descriptor::of(OCI_MANIFEST, &bytes);
         Artifact { manifest: FetchedManifest { descriptor, bytes }, content }

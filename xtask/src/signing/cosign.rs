@@ -192,7 +192,7 @@ impl Drop for Cosign {
 
 /// What cosign says last of what went wrong.
 fn reason(output: &str) -> String {
-    let lines = output.lines().filter(|line| !line.is_empty() && !line.starts_with(WARNING));
+    let mut lines = output.lines().filter(|line| !line.is_empty() && !line.starts_with(WARNING));
     let error = lines.clone().find_map(|line| line.strip_prefix("Error: "));
-    error.or_else(|| lines.last()).unwrap_or("cosign says nothing").to_owned()
+    error.or_else(|| lines.next_back()).unwrap_or("cosign says nothing").to_owned()
 }
