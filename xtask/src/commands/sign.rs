@@ -204,7 +204,9 @@ fn statement(
         None => Statement::parse(&content).with_context(|| format!("the {name} is damaged"))?,
     };
     statement.check_about(digest).with_context(|| format!("the {name} is not to be signed"))?;
-    Ok(Some((name.to_owned(), statement)))
+    // One image has an SBOM in several formats.
+    let format = sbom.map(|(_, kind)| if kind.contains("spdx") { "-spdx" } else { "-cyclonedx" });
+    Ok(Some((format!("{name}{}", format.unwrap_or_default()), statement)))
 }
 
 /// Whom CI vouches for, by the settings.

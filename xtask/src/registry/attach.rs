@@ -163,7 +163,7 @@ fn merged(looked: Vec<Looked>, ours: &[Referrer]) -> (Vec<Descriptor>, Vec<Diges
     let (mut wanted, mut replaced) = (Vec::new(), Vec::new());
     for found in looked {
         match found {
-            Looked::Attached(other) if ours.iter().any(|our| replaces(our, &other)) => {
+            Looked::Attached(other) if !ours.contains(&other) && ours.iter().any(|our| replaces(our, &other)) => {
                 replaced.push(other.descriptor.digest);
             }
             Looked::Attached(other) => wanted.push(other.descriptor),
