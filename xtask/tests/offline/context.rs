@@ -316,7 +316,9 @@ fn the_toolchain_file_is_in_it_and_picks_the_builder_image() {
 #[test]
 fn a_toolchain_file_above_the_workspace_is_refused_until_the_workspace_has_one() {
     let outer = Fixture::simple(&[]);
-    outer.write("rust-toolchain.toml", "[toolchain]\nchannel = \"1.89.0\"\n");
+    // Whoever names another workspace leaves the toolchain to rustup: it must be there.
+    let any = "[toolchain]\nprofile = \"minimal\"\n";
+    outer.write("rust-toolchain.toml", any);
     outer.write(
         "inner/Cargo.toml",
         "[workspace]\n\n[package]\nname = \"inner\"\nversion = \"0.1.0\"\nedition = \"2024\"\n",
@@ -327,9 +329,9 @@ fn a_toolchain_file_above_the_workspace_is_refused_until_the_workspace_has_one()
         .fails()
         .says("rust-toolchain.toml` chooses the toolchain of the workspace, and is not in it")
         .says("hint: copy it");
-    outer.write("inner/rust-toolchain", "1.90.0\n");
+    outer.write("inner/rust-toolchain.toml", any);
     run().ok();
-    assert!(outer.read("inner/Dockerfile").contains("rust:1.90.0-bookworm"));
+    assert!(outer.read("inner/Dockerfile").contains("`rust-toolchain.toml` asks for"));
 }
 
 const LOCK_OF_INNER: &str = "version = 4\n\n[[package]]\nname = \"inner\"\nversion = \"0.1.0\"\n";
