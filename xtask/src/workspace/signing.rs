@@ -27,6 +27,10 @@ impl SignSettings {
             "`sign` in `{table}` of `{file}`: `identity` and `issuer` go together"
         );
         ensure!(
+            self.key.is_none() || self.public_key.is_some(),
+            "`sign` in `{table}` of `{file}`: `key` needs its `public-key`, or nobody could say whose signatures hold"
+        );
+        ensure!(
             self.identity.is_none() || (self.key.is_none() && self.public_key.is_none()),
             "`sign` in `{table}` of `{file}`: it is either keys or an identity"
         );

@@ -10,7 +10,7 @@ use self::plan::{Plan, PlannedTag};
 use super::chosen_release::instead_of;
 use super::environments::{Environment, client_of, environment};
 use super::filter::asked_names;
-use super::sign::Signer;
+use super::sign::{Made, Signer};
 use super::table::{bytes, table};
 use super::{Outcome, print};
 use crate::cli::PromoteArgs;
@@ -54,11 +54,32 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &PromoteArgs) -> Resul
         return Ok(Outcome::Done);
     }
     let signer = arguments.sign.then(|| Signer::new(&workspace)).transpose()?;
+    if let Some(signer) = &signer
+        && !path.exists()
+    {
+        // Who may write to the registry could have it say that anything was published.
+        for image in &plan.images {
+            let is_signed = signer.has_signed(&source, &image.recorded.image, &image.recorded.digest)?;
+            let error = || {
+                format!(
+                    "`{}` is to be signed by the word of the registry alone, and we did not sign it there",
+                    image.name
+                )
+            };
+            let hint = "`publish --sign` does, or name a record that you know with `--digests`";
+            ensure!(is_signed, hinted(error(), hint));
+        }
+    }
     let (jobs, progress) = (usize::from(arguments.jobs), Progress::new());
     let record = apply::apply(&plan, &source, &target, jobs, &progress)?;
     if let Some(signer) = signer {
         let promoted = plan.images.iter().filter_map(|image| record.images.get_key_value(&image.name));
-        signer.sign_images(&target, promoted.map(|(name, image)| (name.as_str(), image)).collect(), &progress)?;
+        signer.sign_images(
+            &target,
+            promoted.map(|(name, image)| (name.as_str(), image)).collect(),
+            &Made::default(),
+            &progress,
+        )?;
     }
     record::write(&plan.path, &record)?;
     print(&match arguments.json {

@@ -8,13 +8,14 @@ use super::apply::Published;
 use crate::commands::build::builder::Builder;
 use crate::commands::build::plan::BuildPlan;
 use crate::commands::sbom::{bases, bill};
+use crate::commands::sign::{Made, statement};
 use crate::errors::all;
 use crate::gather::ci::{CiState, run};
 use crate::gather::workspace::Workspace;
 use crate::image::labels::ATTACHMENT;
 use crate::image::platform::Platform;
 use crate::image::reference::{Digest, ImageReference};
-use crate::registry::{Attachment, Client};
+use crate::registry::{Attachment, Client, RemoteImage};
 use crate::sbom::bill::Base;
 use crate::sbom::provenance::{self, Build, Source};
 use crate::sbom::{cyclonedx, spdx};
@@ -75,7 +76,8 @@ impl<'a> Attestations<'a> {
     }
 
     /// Attaches them to each platform's image in `published`. An adopted image gets the list that it lacks, which its
-    /// inputs decide as they decide it; how it was made, only who made it can say.
+    /// inputs decide as they decide it; how it was made, only who made it can say. What is signed (`is_signed`) is made
+    /// anew, whatever lies there. Gives what this run made.
     ///
     /// # Errors
     /// The base's packages cannot be read; the registry refuses.
@@ -84,14 +86,15 @@ impl<'a> Attestations<'a> {
         client: &Client,
         published: &[Published],
         ci: &CiState,
+        is_signed: bool,
         progress: &Progress,
-    ) -> Result<()> {
+    ) -> Result<Made> {
         let work = published.iter().flat_map(|image| {
             image.platforms.iter().map(move |(platform, recorded)| (image, platform, &recorded.digest))
         });
         let lacking = parallel::map(work.collect(), parallel::REQUESTS, |(image, platform, digest)| {
             let lacks_list = self.kinds.contains(&Attestation::Sbom)
-                && (image.sent.is_some() || !has_list(client, &image.repository, digest)?);
+                && (is_signed || image.sent.is_some() || !has_list(client, &image.repository, digest)?);
             Ok((image, platform, digest, lacks_list))
         });
         let lacking = all(lacking)?;
@@ -102,8 +105,10 @@ impl<'a> Attestations<'a> {
         let attached = parallel::map(lacking, parallel::REQUESTS, |(image, platform, digest, lacks_list)| {
             let base = bases.get(platform).filter(|_| lacks_list).cloned();
             let documents = self.documents(image, platform, digest, lacks_list, base, ci)?;
+            let statements: Result<Vec<_>> = documents.iter().map(|one| statement(digest, one)).collect();
+            let made = (digest.clone(), statements?);
             if documents.is_empty() {
-                return Ok(());
+                return Ok(made);
             }
             let attached = client.attach(&image.repository, digest, documents)?;
             if attached.is_new {
@@ -112,10 +117,11 @@ impl<'a> Attestations<'a> {
             for old in attached.left {
                 progress.warn(&anyhow!("{}: the registry still lists `{old}`, which was replaced", image.name));
             }
-            Ok(())
+            Ok(made)
         });
-        all(attached).context("the images are pushed, but what is to be attached to them is not; run it again")?;
-        Ok(())
+        let made =
+            all(attached).context("the images are pushed, but what is to be attached to them is not; run it again")?;
+        Ok(made.into_iter().collect())
     }
 
     fn documents(
@@ -171,6 +177,31 @@ impl<'a> Attestations<'a> {
             base: self.base.clone(),
         }))
     }
+}
+
+/// Whether provenance is wanted, and a platform of an image has none.
+///
+/// # Errors
+/// The registry cannot be asked.
+pub(super) fn lacks_provenance(
+    client: &Client,
+    kinds: &[Attestation],
+    repository: &ImageReference,
+    image: &RemoteImage,
+) -> Result<bool> {
+    if !kinds.contains(&Attestation::Provenance) {
+        return Ok(false);
+    }
+    for platform in image.recorded().values() {
+        let attached = client.referrers(repository, &platform.digest)?;
+        let is_it = |found: &crate::registry::Referrer| {
+            found.annotation(ATTACHMENT) == Some(PROVENANCE) && found.artifact_type() == provenance::MEDIA_TYPE
+        };
+        if !attached.iter().any(is_it) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn has_list(client: &Client, repository: &ImageReference, digest: &Digest) -> Result<bool> {

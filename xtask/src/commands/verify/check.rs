@@ -87,8 +87,9 @@ impl Checker<'_> {
             .map(|platform| &platform.digest)
             .filter(|digest| **digest != image.digest)
             .collect();
-        let is_missing = |kind| found.verdict(kind) == Verdict::Missing;
-        if digests.is_empty() || ![Kind::Sbom, Kind::Provenance].into_iter().any(is_missing) {
+        let best = if self.signatures.is_some() { Verdict::Signed } else { Verdict::Unsigned };
+        let is_worse = |kind| found.verdict(kind) != best;
+        if digests.is_empty() || ![Kind::Sbom, Kind::Provenance].into_iter().any(is_worse) {
             return Ok(found);
         }
         let platforms = digests.iter().map(|digest| self.digest(&image.image, digest)).collect::<Result<Vec<_>>>()?;

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use camino::Utf8Path;
 
 use self::check::{Checker, Found, Verdict};
-use super::chosen_release::{named, of_checkout, releases, releases_in};
+use super::chosen_release::{named, numbered, of_checkout, releases, releases_in};
 use super::environments::{client_of, environment, own_client};
 use super::sign::identity;
 use super::{Outcome, print};
@@ -28,6 +28,9 @@ use crate::signing::{Cosign, Trusted};
 use crate::system::parallel;
 use crate::workspace::signing::Requirement;
 
+/// So many of an environment's last deployments are asked for a proof.
+const EARLIER: usize = 20;
+
 /// Shows what is attached, and demands what is required.
 pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &SignaturesArgs) -> Result<Outcome> {
     let workspace = Workspace::load(manifest, &[])?;
@@ -40,7 +43,8 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &SignaturesArgs) -> Re
     }
     let (place, record) = subject(&workspace, arguments)?;
     let looked = verifier.look(&place, &record)?;
-    let lacking = verifier.lacking(&workspace, &place, &record, &looked, &arguments.require)?;
+    let required = verifier.with_signature(&arguments.require);
+    let lacking = verifier.lacking(&workspace, &place, &record, &looked, &required)?;
     print(&match arguments.json {
         true => report::json(&place.release, &record, &looked, &lacking)?,
         false => report::table(&place.release, &looked),
@@ -159,7 +163,7 @@ impl Verifier {
         }
         let record = place.release.release.record();
         let looked = self.look(place, &record)?;
-        let lacking = self.lacking(workspace, place, &record, &looked, required)?;
+        let lacking = self.lacking(workspace, place, &record, &looked, &self.with_signature(required))?;
         if lacking.is_empty() {
             return Ok(());
         }
@@ -172,6 +176,16 @@ impl Verifier {
             ),
             "`cargo xtask verify` shows what there is; nothing was changed"
         ))
+    }
+
+    /// What is required, and the signatures too where somebody is trusted: which images a release has, and which
+    /// platforms these, is known from nobody else than who signed it.
+    fn with_signature(&self, required: &[Requirement]) -> Vec<Requirement> {
+        let mut all = required.to_vec();
+        if self.signatures.is_some() && !all.is_empty() && !all.contains(&Requirement::Signature) {
+            all.push(Requirement::Signature);
+        }
+        all
     }
 
     /// What is required and not there, a line each.
@@ -219,9 +233,15 @@ impl Verifier {
         own: &Found,
         name: &str,
     ) -> Result<Option<String>> {
+        let undeployed = &workspace.packages.settings.undeployed;
+        // The newest counts, whatever it says and whoever says it: one that failed, or that nobody signed, is no proof.
         let proves = |found: &Found| {
-            found.results.iter().any(|(statement, verdict)| {
-                self.is_enough(verdict) && report::proves(&statement.predicate, name, record)
+            let of_it = found.results.iter().filter(|(statement, _)| statement.predicate["environment"] == name);
+            let newest = of_it.max_by_key(|(statement, verdict)| {
+                (statement.predicate["finished"].as_str().unwrap_or_default().to_owned(), verdict.clone())
+            });
+            newest.is_some_and(|(statement, verdict)| {
+                self.is_enough(verdict) && report::proves(&statement.predicate, name, record, undeployed)
             })
         };
         if proves(own) {
@@ -230,10 +250,13 @@ impl Verifier {
         let environment = environment(&workspace.packages.settings, name)?;
         let client = client_of(&environment, &place.insecure);
         let releases = releases_in(workspace, &client, environment.repository_of(workspace, RELEASES)?)?;
-        if let Some(digest) = releases.digest(&deployed_tag(name)?)?
-            && proves(&self.checker(&client).digest(&releases.repository, &digest)?)
-        {
-            return Ok(None);
+        let earlier = numbered(&releases, name)?.into_iter().rev().map(|(_, tag)| tag).take(EARLIER);
+        for tag in [deployed_tag(name)?].into_iter().chain(earlier) {
+            if let Some(digest) = releases.digest(&tag)?
+                && proves(&self.checker(&client).digest(&releases.repository, &digest)?)
+            {
+                return Ok(None);
+            }
         }
         let signed = if self.signatures.is_some() { "signed " } else { "" };
         Ok(Some(format!("no {signed}test result says that `{name}` ran exactly these images and passed")))

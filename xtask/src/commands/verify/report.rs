@@ -102,10 +102,12 @@ pub(super) fn json(
     Ok(serde_json::to_string_pretty(&document)? + "\n")
 }
 
-/// Whether a test result says that an environment ran each of these images, by digest, and passed.
-pub(super) fn proves(predicate: &Value, environment: &str, record: &DigestRecord) -> bool {
+/// Whether a test result says that an environment ran each of these images, by digest, and passed: but for those that
+/// no workload is meant to run.
+pub(super) fn proves(predicate: &Value, environment: &str, record: &DigestRecord, undeployed: &[String]) -> bool {
+    let mut images = record.images.iter().filter(|(name, _)| !undeployed.contains(name)).peekable();
     predicate["result"] == "PASSED"
         && predicate["environment"] == environment
-        && !record.images.is_empty()
-        && record.images.iter().all(|(name, image)| predicate["components"][name]["digest"] == image.digest.as_str())
+        && images.peek().is_some()
+        && images.all(|(name, image)| predicate["components"][name]["digest"] == image.digest.as_str())
 }
