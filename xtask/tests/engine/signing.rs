@@ -127,8 +127,22 @@ fn a_signature_of_another_image_is_refused() {
     std::fs::write(&file, json!({"dsseEnvelope": 7}).to_string()).unwrap();
     attach(folder.path(), &format!("{name}@{second}"));
     project.run("verify").fails().says("one: signature is required, and is invalid");
-    // Signed at last, what was attached beside it does no harm.
-    publish();
+    // Signed at last, what was attached beside it does no harm, and what others say in our name is not signed. Nor is
+    // the image believed for the label that anybody can give it: it is built.
+    let statement = json!({"_type": "https://in-toto.io/Statement/v1", "predicateType": "https://slsa.dev/provenance/v1",
+        "subject": [{"digest": {"sha256": second.trim_start_matches("sha256:")}}], "predicate": {}});
+    std::fs::write(&file, statement.to_string()).unwrap();
+    let statement = "application/vnd.in-toto+json";
+    let mut plant = Command::new("oras");
+    plant.args(["attach", "--plain-http", "--artifact-type", statement, "--annotation", "xtask.attachment=provenance"]);
+    plant.args([&format!("{name}@{second}"), &format!("bundle.json:{statement}")]).current_dir(folder.path());
+    assert!(plant.status().expect("oras").success());
+    let again = project.publish("--sign").env("COSIGN_PASSWORD", PASSWORD).ok();
+    again.says("which we did not sign").says("signed one: signature of");
+    assert_eq!(project.recorded("one"), second);
+    let bundles =
+        attached(&format!("{name}@{second}")).into_iter().filter(|(kind, of)| kind == BUNDLE && !of.is_empty());
+    assert_eq!(bundles.map(|(_, of)| of).collect::<Vec<_>>(), ["signature"]);
     project.run("verify").ok();
     let verified = cosign(&project, "verify", &format!("{name}@{second}"));
     assert!(verified.success, "{}", verified.stderr);

@@ -33,7 +33,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &DeployArgs) -> Result
     let options = &arguments.options;
     let target = Destination::load(manifest, &arguments.environment, options)?;
     ensure!(
-        !arguments.attest || options.context.is_none() || target.own_context == options.context,
+        !arguments.attest || target.own_context.is_none() || target.own_context == target.environment.context,
         hinted(
             format!("what runs in another context than `{}`'s proves nothing of it", arguments.environment),
             "leave out `--attest`, or `--context`"
