@@ -56,11 +56,8 @@ enum Decision {
 pub(crate) fn plan(world: &World) -> Vec<RepositoryPlan> {
     let releases = kept(world);
     let (name, contents) = &world.releases;
-    // Releases before, whose tags moved on, go without any.
-    let is_old = |digest: &&Digest| contents.release(digest).is_some() && !releases.why.contains_key(*digest);
-    let old = contents.manifests.keys().filter(is_old).cloned().collect();
     let decide = |tag: &Tag, digest: &Digest| of_release(world, &releases, tag, digest);
-    let first = repository(name, contents, &world.named, old, decide);
+    let first = repository(name, contents, &world.named, Some(&releases), decide);
     // What a release that stays names stays.
     let mut named = world.named.clone();
     let gone: BTreeSet<&Digest> = first.deleted.iter().map(|deleted| &deleted.digest).collect();
@@ -71,17 +68,20 @@ pub(crate) fn plan(world: &World) -> Vec<RepositoryPlan> {
     }
     let components = world.repositories.iter().map(|(name, contents)| {
         let decide = |tag: &Tag, digest: &Digest| of_component(world, &releases, &named, name, tag, digest);
-        repository(name, contents, &named, Vec::new(), decide)
+        repository(name, contents, &named, None, decide)
     });
     [first].into_iter().chain(components).collect()
 }
 
 fn of_release(world: &World, releases: &KeptReleases, tag: &Tag, digest: &Digest) -> Decision {
-    if releases.old_deployments.contains(tag) {
-        return Decision::Expire;
-    }
+    let (_, contents) = &world.releases;
+    let is_last =
+        || !contents.tags.iter().any(|(other, named)| named == digest && !releases.old_deployments.contains(other));
     match releases.why.get(digest) {
+        // Without any tag, the next run would not find what is kept.
+        Some(_) if releases.old_deployments.contains(tag) && !is_last() => Decision::Expire,
         Some(why) => Decision::Keep(why.clone()),
+        None if releases.old_deployments.contains(tag) => Decision::Expire,
         None => match world.named.who_by_tag(&world.releases.0, tag) {
             Some(who) => Decision::Keep(format!("named by {who}")),
             None => Decision::Expire,
@@ -121,7 +121,7 @@ fn repository(
     name: &str,
     contents: &Contents,
     named: &Named,
-    old: Vec<Digest>,
+    releases: Option<&KeptReleases>,
     decide: impl Fn(&Tag, &Digest) -> Decision,
 ) -> RepositoryPlan {
     let lonely = lonely(contents);
@@ -147,8 +147,9 @@ fn repository(
     let by_tag = contents.tags.iter().filter(|(tag, _)| is_kept(tag)).map(|(_, digest)| digest.clone());
     let by_name = contents.manifests.iter().filter(|(digest, known)| named.who(digest, known).is_some());
     let by_name = by_name.map(|(digest, _)| digest.clone());
-    let stays = contents.closure(by_tag.chain(by_name), true);
-    let goes = candidates(contents, &decisions, old);
+    let by_policy = releases.into_iter().flat_map(|releases| releases.why.keys().cloned());
+    let stays = contents.closure(by_tag.chain(by_name).chain(by_policy), true);
+    let goes = candidates(contents, &decisions, releases);
     let goes: BTreeSet<Digest> = goes.difference(&stays).cloned().collect();
     let mut plan = RepositoryPlan { repository: name.to_owned(), ..RepositoryPlan::default() };
     for (tag, digest) in contents.tags.iter().filter(|(_, digest)| !goes.contains(digest)) {
@@ -178,7 +179,16 @@ fn lonely(contents: &Contents) -> BTreeSet<Digest> {
 }
 
 /// All that would go if nothing protected it.
-fn candidates(contents: &Contents, decisions: &BTreeMap<&Tag, Decision>, old: Vec<Digest>) -> BTreeSet<Digest> {
+fn candidates(
+    contents: &Contents,
+    decisions: &BTreeMap<&Tag, Decision>,
+    releases: Option<&KeptReleases>,
+) -> BTreeSet<Digest> {
+    // Releases before, whose tags moved on, go without any.
+    let is_old = |digest: &&Digest| {
+        releases.is_some_and(|kept| !kept.why.contains_key(*digest)) && contents.release(digest).is_some()
+    };
+    let old = contents.manifests.keys().filter(is_old).cloned();
     let is_orphan = |tag: &Tag| subject_of(tag).is_some_and(|subject| !contents.manifests.contains_key(&subject));
     let roots = contents.tags.iter().filter(|(tag, _)| match decisions[tag] {
         Decision::Keep(_) => false,
