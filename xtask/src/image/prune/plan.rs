@@ -97,9 +97,6 @@ fn of_component(
     tag: &Tag,
     digest: &Digest,
 ) -> Decision {
-    if is_inputs_tag(tag) {
-        return Decision::Follow;
-    }
     // Without a release, or with one of unknown age, the image tells.
     let time = world.created(repository, digest).max(releases.times.get(tag).copied().flatten());
     Decision::Keep(if releases.lines.contains(tag) {
@@ -112,6 +109,8 @@ fn of_component(
         format!("named by {who}")
     } else if world.policy.is_young(time, world.now) {
         young(world, time)
+    } else if is_inputs_tag(tag) {
+        return Decision::Follow;
     } else {
         return Decision::Expire;
     })

@@ -74,7 +74,15 @@ fn world(seed: u64) -> World {
                 }
             }
             images.manifests.insert(image.clone(), made);
-            images.tags.insert(tag(&format!("inputs-{}", &image.hex()[..16])), image.clone());
+            let inputs = tag(&format!("inputs-{}", &image.hex()[..16]));
+            if random.percent(5) {
+                world.named.text(&format!("image: {NAME}:{inputs}\n"), "a manifest");
+            }
+            images.tags.insert(inputs, image.clone());
+        }
+        // A publication that was cut off left no more.
+        if random.percent(10) {
+            continue;
         }
         if random.percent(30) {
             let list = digest(&format!("list of {image}"));
@@ -166,6 +174,12 @@ fn whatever_is_named_stays_whole_and_what_is_left_is_no_more_than_that() {
         assert!(images.tags.values().all(|digest| images.manifests.contains_key(digest)), "seed {seed}");
         // What pods and manifests name.
         assert!(before.named.digests.keys().all(has), "seed {seed}");
+        for (name, digest) in &old.tags {
+            let is_young = || before.created(NAME, digest).is_some_and(|time| before.policy.is_young(Some(time), NOW));
+            let stays =
+                before.named.who_by_tag(NAME, name).is_some() || name.as_str().starts_with("inputs-") && is_young();
+            assert!(!stays || images.tags.get(name) == Some(digest), "seed {seed}: {name}");
+        }
         // What releases that stay name, tags and all.
         let mut wanted: BTreeSet<Digest> = before.named.digests.keys().cloned().collect();
         for known in after.releases.1.manifests.values() {
@@ -220,6 +234,52 @@ fn whatever_is_named_stays_whole_and_what_is_left_is_no_more_than_that() {
         );
     }
     assert!(deleted > 100 && untagged > 100 && kept > 1000, "{deleted} {untagged} {kept}");
+}
+
+/// A world of one component whose images have these tags and days, and of releases with theirs.
+fn small(images: &[(&str, i64)], released: &[(&str, i64)]) -> World {
+    let mut world = World { now: NOW, ..World::default() };
+    let (mut contents, mut releases) = (Contents::default(), Contents::default());
+    for (name, days) in images {
+        contents.manifests.insert(digest(name), known(Kind::Component, NOW - days * DAY));
+        contents.tags.insert(tag(name), digest(name));
+    }
+    for (number, (name, days)) in released.iter().enumerate() {
+        let commit = format!("{number:040}");
+        world.commits.insert(commit.clone(), NOW - days * DAY);
+        let release =
+            Release { commit, reference: None, tags: Vec::new(), previous: None, components: BTreeMap::new() };
+        releases.manifests.insert(digest(name), known(Kind::Release(Box::new(release)), 0));
+        releases.tags.insert(tag(name), digest(name));
+    }
+    world.releases = ("r.io/shop-releases".to_owned(), releases);
+    world.repositories.insert(NAME.to_owned(), contents);
+    world
+}
+
+/// Tags that go, with their image or alone.
+fn gone(world: &World) -> Vec<String> {
+    let plans = plan(world);
+    let deleted = plans.iter().flat_map(|plan| &plan.deleted).flat_map(|one| one.tags.clone());
+    let untagged = plans.iter().flat_map(|plan| &plan.untagged).map(|one| one.tag.clone());
+    deleted.chain(untagged).map(|tag| tag.to_string()).collect()
+}
+
+#[test]
+fn a_young_release_survives_its_deployment() {
+    let mut world = small(&[], &[("deployed-prod-1", 90), ("deployed-prod-2", 1), ("deployed-prod-3", 1)]);
+    world.policy.keep_deploys = 1;
+    assert_eq!(gone(&world), ["deployed-prod-1"]);
+    // With a tag besides, it needs that of the deployment no more.
+    world.releases.1.tags.insert(tag("main"), digest("deployed-prod-2"));
+    assert_eq!(gone(&world), ["deployed-prod-1", "deployed-prod-2"]);
+}
+
+#[test]
+fn an_image_with_nothing_but_its_inputs_stays_when_it_is_named_or_young() {
+    let mut world = small(&[("inputs-1", 90), ("inputs-2", 90), ("inputs-3", 1)], &[]);
+    world.named.text(&format!("image: {NAME}:inputs-2"), "k8s/a.yaml");
+    assert_eq!(gone(&world), ["inputs-1"]);
 }
 
 #[test]
