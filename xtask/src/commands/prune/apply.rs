@@ -39,7 +39,7 @@ pub(super) fn apply(scene: &Scene, plans: &[RepositoryPlan], progress: &Progress
         let name = repository.name();
         progress.say(&format!("{name}: {deleted} manifests and {} tags deleted", plan.untagged.len()));
         for why in left {
-            progress.say(&format!("{name}: left {why}: somebody published meanwhile"));
+            progress.say(&format!("{name}: left {why}: somebody published or deployed meanwhile"));
         }
     }
     interrupt::forget_notes();

@@ -57,18 +57,25 @@ pub(crate) fn plan(world: &World) -> Vec<RepositoryPlan> {
     let releases = kept(world);
     let (name, contents) = &world.releases;
     let decide = |tag: &Tag, digest: &Digest| of_release(world, &releases, tag, digest);
-    let first = repository(name, contents, &world.named, Some(&releases), decide);
+    let first = repository(world, name, &world.named, Some(&releases), decide);
     // What a release that stays names stays.
     let mut named = world.named.clone();
     let gone: BTreeSet<&Digest> = first.deleted.iter().map(|deleted| &deleted.digest).collect();
     for (digest, _) in contents.manifests.iter().filter(|(digest, _)| !gone.contains(digest)) {
         let Some(release) = contents.release(digest) else { continue };
         let who = format!("release {}", &digest.hex()[..12]);
-        release.components.values().for_each(|component| named.image(&component.image, &who));
+        // Its numbers are not in it, and its images are deployed by them.
+        let numbers = contents.tags.iter().filter(|(tag, of)| world.number(tag).is_some() && *of == digest);
+        let numbers: Vec<&Tag> = numbers.map(|(tag, _)| tag).collect();
+        for component in release.components.values() {
+            let mut image = component.image.clone();
+            image.tags.extend(numbers.iter().copied().cloned());
+            named.image(&image, &who);
+        }
     }
-    let components = world.repositories.iter().map(|(name, contents)| {
+    let components = world.repositories.keys().map(|name| {
         let decide = |tag: &Tag, digest: &Digest| of_component(world, &releases, &named, name, tag, digest);
-        repository(name, contents, &named, None, decide)
+        repository(world, name, &named, None, decide)
     });
     [first].into_iter().chain(components).collect()
 }
@@ -103,7 +110,7 @@ fn of_component(
         "what the branch has now".to_owned()
     } else if world.moving.contains(tag) {
         "it is moved, never deleted".to_owned()
-    } else if world.policy.keeps(tag) {
+    } else if world.keeps(tag) {
         "by `keep-tags`".to_owned()
     } else if let Some(who) = named.who_by_tag(repository, tag) {
         format!("named by {who}")
@@ -117,12 +124,13 @@ fn of_component(
 }
 
 fn repository(
+    world: &World,
     name: &str,
-    contents: &Contents,
     named: &Named,
     releases: Option<&KeptReleases>,
     decide: impl Fn(&Tag, &Digest) -> Decision,
 ) -> RepositoryPlan {
+    let contents = world.repositories.get(name).unwrap_or(&world.releases.1);
     let lonely = lonely(contents);
     let decisions: BTreeMap<&Tag, Decision> = contents
         .tags
@@ -148,7 +156,12 @@ fn repository(
     let by_name = by_name.map(|(digest, _)| digest.clone());
     let by_policy = releases.into_iter().flat_map(|releases| releases.why.keys().cloned());
     let stays = contents.closure(by_tag.chain(by_name).chain(by_policy), true);
-    let goes = candidates(contents, &decisions, releases);
+    // Signatures may be kept apart from what they are about.
+    let is_there = |subject: &Digest| {
+        let mut all = world.repositories.values().chain([&world.releases.1]);
+        named.digests.contains_key(subject) || all.any(|contents| contents.manifests.contains_key(subject))
+    };
+    let goes = candidates(contents, &decisions, is_there, releases);
     let goes: BTreeSet<Digest> = goes.difference(&stays).cloned().collect();
     let mut plan = RepositoryPlan { repository: name.to_owned(), ..RepositoryPlan::default() };
     for (tag, digest) in contents.tags.iter().filter(|(_, digest)| !goes.contains(digest)) {
@@ -181,6 +194,7 @@ fn lonely(contents: &Contents) -> BTreeSet<Digest> {
 fn candidates(
     contents: &Contents,
     decisions: &BTreeMap<&Tag, Decision>,
+    is_there: impl Fn(&Digest) -> bool,
     releases: Option<&KeptReleases>,
 ) -> BTreeSet<Digest> {
     // Releases before, whose tags moved on, go without any.
@@ -188,7 +202,7 @@ fn candidates(
         releases.is_some_and(|kept| !kept.why.contains_key(*digest)) && contents.release(digest).is_some()
     };
     let old = contents.manifests.keys().filter(is_old).cloned();
-    let is_orphan = |tag: &Tag| subject_of(tag).is_some_and(|subject| !contents.manifests.contains_key(&subject));
+    let is_orphan = |tag: &Tag| subject_of(tag).is_some_and(|subject| !is_there(&subject));
     let roots = contents.tags.iter().filter(|(tag, _)| match decisions[tag] {
         Decision::Keep(_) => false,
         Decision::Expire => true,

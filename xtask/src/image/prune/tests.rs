@@ -207,7 +207,7 @@ fn whatever_is_named_stays_whole_and_what_is_left_is_no_more_than_that() {
             let stays = number + before.policy.keep_deploys > count || is_last;
             assert_eq!(releases.tags.contains_key(&name), stays, "seed {seed}: {name}");
         }
-        let is_young = |time: Option<&i64>| time.is_some_and(|time| NOW - time < 30 * DAY);
+        let is_young = |time: Option<&i64>| time.is_none_or(|time| NOW - time < 30 * DAY);
         for (digest, known) in &before.releases.1.manifests {
             let Kind::Release(release) = &known.kind else { panic!("seed {seed}") };
             let stays = releases.manifests.contains_key(digest);
@@ -262,7 +262,9 @@ fn gone(world: &World) -> Vec<String> {
     let plans = plan(world);
     let deleted = plans.iter().flat_map(|plan| &plan.deleted).flat_map(|one| one.tags.clone());
     let untagged = plans.iter().flat_map(|plan| &plan.untagged).map(|one| one.tag.clone());
-    deleted.chain(untagged).map(|tag| tag.to_string()).collect()
+    let mut all: Vec<String> = deleted.chain(untagged).map(|tag| tag.to_string()).collect();
+    all.sort();
+    all
 }
 
 #[test]
@@ -280,6 +282,40 @@ fn an_image_with_nothing_but_its_inputs_stays_when_it_is_named_or_young() {
     let mut world = small(&[("inputs-1", 90), ("inputs-2", 90), ("inputs-3", 1)], &[]);
     world.named.text(&format!("image: {NAME}:inputs-2"), "k8s/a.yaml");
     assert_eq!(gone(&world), ["inputs-1"]);
+}
+
+#[test]
+fn of_build_numbers_the_newest_stay_and_the_highest_always() {
+    let mut world = small(&[("7", 90), ("8", 90), ("9", 90)], &[("8", 90), ("9", 90), ("10", 90)]);
+    assert_eq!(gone(&world), [""; 0]);
+    world.has_build_numbers = true;
+    world.policy.keep_deploys = 2;
+    let Kind::Release(release) = &mut world.releases.1.manifests.get_mut(&digest("9")).unwrap().kind else { panic!() };
+    let image = recorded(&digest("9"), &tag("sha-1"), &[], &[]);
+    release.components.insert("a".to_owned(), ReleasedComponent { version: String::new(), image });
+    assert_eq!(gone(&world), ["7", "8", "8"]);
+    world.policy = KeepPolicy { keep_deploys: 0, keep_tags: Some(Vec::new()), ..KeepPolicy::default() };
+    assert_eq!(gone(&world), ["7", "8", "8", "9", "9"]);
+}
+
+#[test]
+fn a_release_of_a_commit_that_git_does_not_know_may_be_new() {
+    let mut world = small(&[], &[("sha-1", 90)]);
+    assert_eq!(gone(&world), ["sha-1"]);
+    world.commits.clear();
+    assert_eq!(gone(&world), [""; 0]);
+}
+
+#[test]
+fn a_signature_of_what_is_in_another_repository_is_no_orphan() {
+    let mut world = small(&[("main", 1)], &[("sha-1", 1)]);
+    let signatures = &mut world.releases.1;
+    for of in ["main", "gone"] {
+        signatures.manifests.insert(digest(&format!("signature of {of}")), known(Kind::Other, 0));
+        let name = tag(&format!("sha256-{}.sig", digest(of).hex()));
+        signatures.tags.insert(name, digest(&format!("signature of {of}")));
+    }
+    assert_eq!(gone(&world), [format!("sha256-{}.sig", digest("gone").hex())]);
 }
 
 #[test]
