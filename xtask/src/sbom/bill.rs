@@ -168,7 +168,7 @@ pub(crate) mod tests {
         checksum = "77"
     "#;
 
-    fn component() -> Component {
+    pub(crate) fn component() -> Component {
         let package = Package {
             name: "app".into(),
             version: "0.1.0".into(),
