@@ -98,7 +98,7 @@ pub(crate) fn bases(workspace: &Workspace, progress: &Progress) -> Result<BTreeM
     let load = |platform: &Platform| {
         let image = BaseImage::load(&layout, &base.place, &base.digest, platform, &cache, &client)?;
         let distribution = image.distribution(&layout)?;
-        let base = Base { name: image.name().to_owned(), digest: image.manifest().to_string(), distribution };
+        let base = Base { name: base.said.clone(), digest: image.manifest().to_string(), distribution };
         Ok((platform.clone(), base))
     };
     workspace.platforms.iter().map(load).collect()

@@ -48,12 +48,13 @@ struct PlannedImage<'a> {
 impl<'a> Attestations<'a> {
     /// Of `kinds`, for what `plan` would build.
     pub(super) fn of(plan: &BuildPlan<'a>, kinds: &'a [Attestation]) -> Self {
-        let images = plan.images.iter().map(|image| {
+        // Copies of all inputs, for nothing else.
+        let images = plan.images.iter().filter(|_| !kinds.is_empty()).map(|image| {
             let planned = PlannedImage {
                 component: image.component,
                 version: image.version.clone(),
                 created: image.created,
-                revision: image.commit.clone(),
+                revision: image.revision.clone(),
                 inputs: image
                     .platforms
                     .iter()
@@ -70,7 +71,7 @@ impl<'a> Attestations<'a> {
                 Builder::Native(_) => "native".to_owned(),
                 Builder::Engine(builder) => builder.engine.program.rsplit('/').next().unwrap_or_default().to_owned(),
             },
-            base: plan.base.as_ref().map(|base| (base.place.to_string(), base.digest.clone())),
+            base: plan.base.as_ref().map(|base| (base.said.clone(), base.digest.clone())),
         }
     }
 
@@ -163,7 +164,7 @@ impl<'a> Attestations<'a> {
             inputs: planned.inputs.get(platform).with_context(|| format!("`{platform}` was not planned"))?,
             source: Source {
                 commit: &ci.commit,
-                is_clean: ci.changed.is_empty(),
+                is_clean: ci.is_clean,
                 revision: &planned.revision,
                 run: run(),
             },
