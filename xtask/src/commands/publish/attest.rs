@@ -162,12 +162,7 @@ impl<'a> Attestations<'a> {
             target: &RustTarget::new(platform, settings.linkage)?.triple,
             selection: self.workspace.selection.cargo_arguments(),
             inputs: planned.inputs.get(platform).with_context(|| format!("`{platform}` was not planned"))?,
-            source: Source {
-                commit: &ci.commit,
-                is_clean: ci.is_clean,
-                revision: &planned.revision,
-                run: run(),
-            },
+            source: Source { commit: &ci.commit, is_clean: ci.is_clean, revision: &planned.revision, run: run() },
             lock: Digest::of(self.workspace.lock_text.as_bytes()),
             base: self.base.clone(),
         }))
@@ -175,10 +170,11 @@ impl<'a> Attestations<'a> {
 }
 
 fn has_list(client: &Client, repository: &ImageReference, digest: &Digest) -> Result<bool> {
-    let attached = client.referrers(repository, digest)?;
+    let types = [cyclonedx::MEDIA_TYPE, spdx::MEDIA_TYPE];
+    let attached = client.referrers_of_types(repository, digest, &types)?;
     let has = |kind| {
         let is_ours = |found: &&crate::registry::Referrer| found.annotation(ATTACHMENT) == Some(SBOM);
         attached.iter().filter(is_ours).any(|found| found.artifact_type() == kind)
     };
-    Ok(has(cyclonedx::MEDIA_TYPE) && has(spdx::MEDIA_TYPE))
+    Ok(types.into_iter().all(has))
 }
