@@ -57,7 +57,7 @@ fn who_builds_says_how_and_of_what() {
     assert_eq!(statement["subject"][0]["digest"]["sha256"], digest.trim_start_matches("sha256:"));
     let build = &statement["predicate"]["buildDefinition"];
     assert_eq!(build["resolvedDependencies"][0]["digest"], json!({ "gitCommit": project.head() }));
-    // Who has the lines can make the hash that the image and its tag carry.
+    // No variable, no configuration: who has the lines can make the hash that the image and its tag carry.
     let lines = build["internalParameters"]["inputs"].as_array().expect("lines");
     let text: String = lines.iter().map(|line| format!("{}\n", line.as_str().expect("a line"))).collect();
     let hash = crate::support::image::digest(text.as_bytes());

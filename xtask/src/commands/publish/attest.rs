@@ -49,12 +49,13 @@ struct PlannedImage<'a> {
 impl<'a> Attestations<'a> {
     /// Of `kinds`, for what `plan` would build.
     pub(super) fn of(plan: &BuildPlan<'a>, kinds: &'a [Attestation]) -> Self {
-        let images = plan.images.iter().map(|image| {
+        // Copies of all inputs, for nothing else.
+        let images = plan.images.iter().filter(|_| !kinds.is_empty()).map(|image| {
             let planned = PlannedImage {
                 component: image.component,
                 version: image.version.clone(),
                 created: image.created,
-                revision: image.commit.clone(),
+                revision: image.revision.clone(),
                 inputs: image
                     .platforms
                     .iter()
@@ -71,7 +72,7 @@ impl<'a> Attestations<'a> {
                 Builder::Native(_) => "native".to_owned(),
                 Builder::Engine(builder) => builder.engine.program.rsplit('/').next().unwrap_or_default().to_owned(),
             },
-            base: plan.base.as_ref().map(|base| (base.place.to_string(), base.digest.clone())),
+            base: plan.base.as_ref().map(|base| (base.said.clone(), base.digest.clone())),
         }
     }
 
@@ -167,12 +168,7 @@ impl<'a> Attestations<'a> {
             target: &RustTarget::new(platform, settings.linkage)?.triple,
             selection: self.workspace.selection.cargo_arguments(),
             inputs: planned.inputs.get(platform).with_context(|| format!("`{platform}` was not planned"))?,
-            source: Source {
-                commit: &ci.commit,
-                is_clean: ci.changed.is_empty(),
-                revision: &planned.revision,
-                run: run(),
-            },
+            source: Source { commit: &ci.commit, is_clean: ci.is_clean, revision: &planned.revision, run: run() },
             lock: Digest::of(self.workspace.lock_text.as_bytes()),
             base: self.base.clone(),
         }))
@@ -205,10 +201,11 @@ pub(super) fn lacks_provenance(
 }
 
 fn has_list(client: &Client, repository: &ImageReference, digest: &Digest) -> Result<bool> {
-    let attached = client.referrers(repository, digest)?;
+    let types = [cyclonedx::MEDIA_TYPE, spdx::MEDIA_TYPE];
+    let attached = client.referrers_of_types(repository, digest, &types)?;
     let has = |kind| {
         let is_ours = |found: &&crate::registry::Referrer| found.annotation(ATTACHMENT) == Some(SBOM);
         attached.iter().filter(is_ours).any(|found| found.artifact_type() == kind)
     };
-    Ok(has(cyclonedx::MEDIA_TYPE) && has(spdx::MEDIA_TYPE))
+    Ok(types.into_iter().all(has))
 }
