@@ -191,6 +191,21 @@ pub(crate) fn build_numbers(releases: &Releases<'_>) -> Result<BTreeMap<Digest, 
     Ok(numbers)
 }
 
+/// The highest of `numbers` that all images of a release have, in the registry that holds both: the release gets it
+/// first, and who failed then left a number that not all have.
+///
+/// # Errors
+/// The registry cannot be asked.
+pub(crate) fn last_whole(client: &Client, release: &Release, numbers: &[u64]) -> Result<Option<u64>> {
+    for number in numbers.iter().rev() {
+        let images = release.components.values().map(|component| &component.image.image).collect();
+        if client.have_tag(images, &number_tag(*number))? {
+            return Ok(Some(*number));
+        }
+    }
+    Ok(None)
+}
+
 /// The newest release of a commit.
 fn of_commit(workspace: &Workspace, releases: &Releases<'_>, commit: &str) -> Result<Option<StoredRelease>> {
     let tag = commit_tag(&workspace.packages.settings.sha_tag, commit, false)?;
@@ -267,7 +282,8 @@ fn last_number(workspace: &Workspace, name: &str, found: &StoredRelease, insecur
     }
     let client = client_of(&place, insecure);
     let releases = releases_in(workspace, &client, place.repository_of(workspace, RELEASES)?)?;
-    Ok(build_numbers(&releases)?.get(&found.digest).and_then(|all| all.last().copied()))
+    let numbers = build_numbers(&releases)?.remove(&found.digest).unwrap_or_default();
+    last_whole(&client, &found.release, &numbers)
 }
 
 /// The digest record of the release of what is checked out, in `registry` or the workspace's, since there is no file at

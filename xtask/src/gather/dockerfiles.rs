@@ -8,6 +8,7 @@ use super::bases::Base;
 use super::cargo_config::workspace_rustflags;
 use super::workspace::Workspace;
 use crate::dockerfile::stages::{BuilderStage, DockerfilePlan};
+use crate::errors::hinted;
 use crate::image::platform::Platform;
 use crate::workspace::components::Component;
 use crate::workspace::rust_target::RustTarget;
@@ -83,7 +84,7 @@ pub(crate) fn builder_image(workspace: &Workspace, platform: &Platform) -> Resul
 /// The toolchain file of the workspace.
 ///
 /// # Errors
-/// It cannot be read, or names no toolchain.
+/// It cannot be read, or names no toolchain; rustup would obey one of a folder above, which is no input.
 pub(crate) fn toolchain_file(workspace: &Workspace) -> Result<Option<ToolchainFile>> {
     for name in TOOLCHAIN_FILES {
         let path = workspace.root().join(name);
@@ -93,7 +94,15 @@ pub(crate) fn toolchain_file(workspace: &Workspace) -> Result<Option<ToolchainFi
             Err(error) => return Err(error).with_context(|| format!("cannot read `{path}`")),
         }
     }
-    Ok(None)
+    let above = workspace.root().ancestors().skip(1);
+    let mut paths = above.flat_map(|folder| TOOLCHAIN_FILES.iter().map(move |name| folder.join(name)));
+    match paths.find(|path| path.is_file()) {
+        None => Ok(None),
+        Some(path) => Err(hinted(
+            format!("`{path}` chooses the toolchain of the workspace, and is not in it: builds elsewhere lack it"),
+            format!("copy it to `{}`: what is there wins", workspace.root()),
+        )),
+    }
 }
 
 /// The default version, or the newest `rust-version` of a package that components are compiled from.

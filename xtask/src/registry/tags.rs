@@ -11,6 +11,7 @@ use super::pull::{FetchedManifest, if_there};
 use crate::errors::hinted;
 use crate::http::{is_same_origin, next_link};
 use crate::image::reference::{ImageReference, Tag};
+use crate::system::parallel;
 
 /// Tags asked for at once; registries may give fewer.
 const PAGE: u32 = 1000;
@@ -63,6 +64,19 @@ impl Client {
             ),
             None => bail!("`{reference}` is gone right after it was set to `{wanted}`"),
         }
+    }
+
+    /// Whether `tag` is at each of these images, given by digest.
+    ///
+    /// # Errors
+    /// The registry cannot be asked.
+    pub(crate) fn have_tag(&self, images: Vec<&ImageReference>, tag: &Tag) -> Result<bool> {
+        let has = |image: &ImageReference| {
+            let found = self.head_manifest(&image.with_tag(tag.clone()))?;
+            Ok(found.map(|found| found.digest) == image.digest)
+        };
+        let found = parallel::map(images, parallel::REQUESTS, has).into_iter().collect::<Result<Vec<bool>>>()?;
+        Ok(!found.contains(&false))
     }
 
     /// All tags of the repository, sorted; none when it does not exist.

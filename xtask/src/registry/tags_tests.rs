@@ -1,8 +1,10 @@
 //! Lists of tags as registries give them.
 
 use super::push_tests::{client, target};
-use super::test_registry::error;
+use super::test_registry::{Registry, error};
 use super::test_server::{Answer, Server};
+use crate::image::manifest::OCI_MANIFEST;
+use crate::image::reference::{Digest, Tag};
 
 #[test]
 fn tags_come_from_all_pages_in_all_forms_of_links() {
@@ -59,4 +61,25 @@ fn repositories_without_tags_have_none_and_lists_that_lead_astray_are_refused() 
     assert_eq!(server.lines().len(), 3);
     let server = Server::start(|_| Answer::new(200, "[]"));
     assert!(client().tags(&target(&server)).is_err());
+}
+
+#[test]
+fn a_tag_that_not_all_images_have_or_that_is_at_another_is_not_theirs() {
+    let registry = Registry::default();
+    let answering = registry.clone();
+    let server = Server::start(move |seen| answering.answer(seen));
+    let put = |repository: &str, tag: &str, text: &str| {
+        let kind = (OCI_MANIFEST.to_owned(), text.as_bytes().to_vec());
+        registry.content().manifests.insert((repository.to_owned(), tag.to_owned()), kind);
+    };
+    // 2: both. 3: claimed, and one image was not tagged. 4: at the one, it is another image.
+    for (tag, app, other) in [("2", "{}", Some("[]")), ("3", "{}", None), ("4", "{}", Some("{}"))] {
+        put("acme/app", tag, app);
+        other.into_iter().for_each(|text| put("acme/other", tag, text));
+    }
+    let app = target(&server);
+    let other = format!("{}/acme/other", server.host).parse::<crate::image::reference::ImageReference>().unwrap();
+    let images = [app.with_digest(Digest::of(b"{}")), other.with_digest(Digest::of(b"[]"))];
+    let has = |tag: &str| client().have_tag(images.iter().collect(), &tag.parse::<Tag>().unwrap()).unwrap();
+    assert_eq!(["2", "3", "4"].map(has), [true, false, false]);
 }

@@ -3,6 +3,7 @@
 use anyhow::{Result, bail, ensure};
 
 use crate::errors::hinted;
+use crate::image::time::parse_rfc3339;
 
 /// The files that rustup reads, the stronger one first.
 pub(crate) const TOOLCHAIN_FILES: &[&str] = &["rust-toolchain", "rust-toolchain.toml"];
@@ -85,18 +86,15 @@ impl ToolchainFile {
 
     /// Why `rustc`, by the first line that it says of itself, is another than this file asks for.
     pub(crate) fn mismatch(&self, rustc: &str) -> Option<String> {
-        let release = rustc.split_whitespace().nth(1).unwrap_or_default();
-        let is_stable = !release.contains('-');
-        let is_it = match &self.channel {
-            Channel::Stable => is_stable,
-            Channel::Version(version) => is_stable && release.starts_with(&format!("{version}.")),
-            Channel::Exact(version) => release == version,
-            Channel::Beta => release.contains("-beta"),
-            Channel::Nightly | Channel::Dated(_) => release.ends_with("-nightly"),
-            Channel::Any | Channel::Other(_) => true,
-        };
-        (!is_it)
-            .then(|| format!("`{}` asks for Rust `{}`, and what compiles here is {release}", self.name, self.channel))
+        let mut words = rustc.lines().next().unwrap_or_default().split_whitespace().skip(1);
+        let release = words.next().unwrap_or_default();
+        let commit_date = words.nth(1).unwrap_or_default().trim_end_matches(')');
+        let channel = self.channel.of_any_machine();
+        if channel.is_it(release, commit_date) {
+            return None;
+        }
+        let of = if matches!(channel, Channel::Dated(_)) { format!(" of {commit_date}") } else { String::new() };
+        Some(format!("`{}` asks for Rust `{}`, and what compiles here is {release}{of}", self.name, self.channel))
     }
 }
 
@@ -117,6 +115,35 @@ impl Channel {
             },
         }
     }
+
+    /// Without the machine that a name may end in: `1.95.0-x86_64-unknown-linux-gnu`.
+    fn of_any_machine(&self) -> Channel {
+        let Channel::Other(name) = self else { return self.clone() };
+        let begins = name.match_indices('-').rev().map(|(at, _)| Channel::parse(name[..at].to_owned()));
+        begins.into_iter().find(|channel| !matches!(channel, Channel::Other(_))).unwrap_or_else(|| self.clone())
+    }
+
+    /// Whether a compiler of this release, made from a commit of this day, is what is asked for.
+    fn is_it(&self, release: &str, commit_date: &str) -> bool {
+        let is_stable = !release.contains('-');
+        match self {
+            Channel::Stable => is_stable,
+            Channel::Version(version) => is_stable && release.starts_with(&format!("{version}.")),
+            Channel::Exact(version) => release == version,
+            Channel::Beta => release.contains("-beta"),
+            Channel::Nightly => release.ends_with("-nightly"),
+            Channel::Dated(name) => release.ends_with("-nightly") && is_made_of(name, commit_date),
+            Channel::Any | Channel::Other(_) => true,
+        }
+    }
+}
+
+/// Whether a dated nightly may be of a commit of this day. It is made at midnight of what was merged the day before, and
+/// that may have waited for its tests over another midnight.
+fn is_made_of(nightly: &str, commit_date: &str) -> bool {
+    let day = |date: &str| Some(parse_rfc3339(&format!("{date}T00:00:00Z"))? / 86_400);
+    let made = nightly.strip_prefix("nightly-").and_then(day);
+    made.zip(day(commit_date)).is_some_and(|(made, of)| (of..=of + 2).contains(&made))
 }
 
 impl std::fmt::Display for Channel {
@@ -167,12 +194,36 @@ mod tests {
             ("stable", "1.95.0", "1.96.0-beta.1"),
             ("beta", "1.96.0-beta.1", "1.96.0"),
             ("nightly", "1.97.0-nightly", "1.97.0"),
-            ("nightly-2026-11-01", "1.97.0-nightly", "1.95.0"),
+            ("1.95.0-x86_64-unknown-linux-gnu", "1.95.0", "1.95.1"),
+            ("nightly-aarch64-unknown-linux-gnu", "1.97.0-nightly", "1.97.0"),
+            ("esp", "1.97.0-dev", ""),
         ];
         for (channel, good, bad) in cases {
             assert_eq!(file(channel).mismatch(&format!("rustc {good} (59807616e 2026-04-14)")), None, "{channel}");
+            if bad.is_empty() {
+                continue;
+            }
             let text = format!("`rust-toolchain.toml` asks for Rust `{channel}`, and what compiles here is {bad}");
             assert_eq!(file(channel).mismatch(&format!("rustc {bad} (59807616e 2026-04-14)")), Some(text));
         }
+    }
+
+    #[test]
+    fn a_dated_nightly_is_of_its_day() {
+        let of = |rustc: &str| file("nightly-2026-11-01").mismatch(rustc);
+        for date in ["2026-10-30", "2026-10-31", "2026-11-01"] {
+            assert_eq!(of(&format!("rustc 1.97.0-nightly (59807616e {date})\nhost: x")), None, "{date}");
+        }
+        let asks = "`rust-toolchain.toml` asks for Rust `nightly-2026-11-01`, and what compiles here is";
+        for (rustc, is) in [
+            ("1.97.0-nightly (59807616e 2026-11-02)", "1.97.0-nightly of 2026-11-02"),
+            ("1.97.0-nightly (59807616e 2026-10-29)", "1.97.0-nightly of 2026-10-29"),
+            ("1.95.0 (59807616e 2026-10-31)", "1.95.0 of 2026-10-31"),
+            ("1.97.0-nightly", "1.97.0-nightly of "),
+        ] {
+            assert_eq!(of(&format!("rustc {rustc}")), Some(format!("{asks} {is}")));
+        }
+        let text = "rustc 1.97.0-nightly (59807616e 2026-10-29)";
+        assert!(file("nightly-2026-11-01-x86_64-unknown-linux-gnu").mismatch(text).is_some());
     }
 }

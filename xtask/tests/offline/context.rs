@@ -314,6 +314,27 @@ fn the_toolchain_file_is_in_it_and_picks_the_builder_image() {
 }
 
 #[test]
+fn a_toolchain_file_above_the_workspace_is_refused_until_the_workspace_has_one() {
+    let outer = Fixture::simple(&[]);
+    outer.write("rust-toolchain.toml", "[toolchain]\nchannel = \"1.89.0\"\n");
+    outer.write(
+        "inner/Cargo.toml",
+        "[workspace]\n\n[package]\nname = \"inner\"\nversion = \"0.1.0\"\nedition = \"2024\"\n",
+    );
+    outer.write("inner/src/main.rs", "fn main() {}\n").write("inner/Cargo.lock", LOCK_OF_INNER);
+    let run = || outer.xtask("--manifest-path inner/Cargo.toml dockerfiles");
+    run()
+        .fails()
+        .says("rust-toolchain.toml` chooses the toolchain of the workspace, and is not in it")
+        .says("hint: copy it");
+    outer.write("inner/rust-toolchain", "1.90.0\n");
+    run().ok();
+    assert!(outer.read("inner/Dockerfile").contains("rust:1.90.0-bookworm"));
+}
+
+const LOCK_OF_INNER: &str = "version = 4\n\n[[package]]\nname = \"inner\"\nversion = \"0.1.0\"\n";
+
+#[test]
 fn the_workspaces_cargo_config_is_in_it_and_its_rustflags_show() {
     let fixture = fixture();
     fixture.write(".cargo/config.toml", "[build]\nrustflags = [\"--cfg\", \"special\"]\n");

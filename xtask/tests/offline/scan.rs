@@ -74,3 +74,45 @@ fn findings_fail_until_somebody_excepts_them() {
     fixture.replace("Cargo.toml", "2999", "2001");
     scan(&fixture, "").fails().says("note: the exception of CVE-2020-26235 ended on 2001-12-31");
 }
+
+#[test]
+fn what_silences_a_scanner_is_refused_or_not_seen() {
+    let fixture = scanned(&GOOD.replace("DATE", &days_ago(1)), 1);
+    fixture.write(".cargo/audit.toml", "[yanked]\nenabled = false\n");
+    scan(&fixture, "").fails().says("audit.toml` silences it").says("configured to say nothing of what was yanked");
+    fixture.remove(".cargo/audit.toml");
+    let severe = GOOD.replace("DATE", &days_ago(1)).replace("\"ignore\":[]", "\"severity\":\"critical\"");
+    fixture.write("report", &severe);
+    scan(&fixture, "").fails().says("configured to say nothing of less than \"critical\"");
+
+    // One that finds nothing where it sees files or variables of ours, and in the image of one platform.
+    let (index, amd, arm) = ("a".repeat(64), "b".repeat(64), "c".repeat(64));
+    let part = |digest: &str| format!("{{\"digest\":\"sha256:{digest}\",\"config\":\"sha256:{index}\",\"size\":1}}");
+    let record = format!(
+        "{{\"app\":{{\"repository\":\"r.io/app\",\"digest\":\"sha256:{index}\",\"image\":\"r.io/app@sha256:{index}\",\
+         \"gitShaTag\":\"r.io/app:sha-1\",\"platforms\":{{\"linux/amd64\":{},\"linux/arm64\":{}}}}}}}",
+        part(&amd),
+        part(&arm)
+    );
+    fixture.write("record.json", &record).write(".trivyignore", "CVE-1\n").write("trivy.yaml", "severity: [LOW]\n");
+    let report = |found: &str| {
+        format!("'{{\"SchemaVersion\":2,\"ArtifactName\":\"a\",\"Results\":[{{\"Vulnerabilities\":[{found}]}}]}}'")
+    };
+    let found = "{\"VulnerabilityID\":\"CVE-1\",\"PkgName\":\"libc\",\"InstalledVersion\":\"1\",\"Severity\":\"HIGH\"}";
+    let script = format!(
+        "#!/bin/sh\ncase \"$1\" in\n--version) echo trivy ;;\n\
+         version) echo '{{\"VulnerabilityDB\":{{\"UpdatedAt\":\"{}\"}}}}' ;;\n\
+         *) if [ -e .trivyignore ] || [ -e trivy.yaml ] || [ -n \"$TRIVY_SEVERITY\" ] || [ \"$TRIVY_CACHE_DIR\" != there ]; then echo {}; exit; fi\n\
+         case \"$*\" in *'--config config.yaml --ignorefile ignored '*'--platform linux/arm64 '*r.io/app@sha256:{arm}) echo {} ;; *) echo {} ;; esac ;;\n\
+         esac\n",
+        days_ago(1),
+        report(""),
+        report(found),
+        report("")
+    );
+    fixture.script("tools/trivy", &script);
+    let run = fixture.xtask("scan --with trivy --digests record.json --json").path_first(&fixture.path("tools"));
+    let output = run.env("TRIVY_SEVERITY", "LOW").env("TRIVY_CACHE_DIR", "there").fails();
+    let output = output.says("scanning app for linux/amd64 with trivy").says("scanning app for linux/arm64 with trivy");
+    assert_eq!(output.json()["findings"][0]["id"], "CVE-1");
+}

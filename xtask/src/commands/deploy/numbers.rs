@@ -6,7 +6,7 @@ use anyhow::{Context, Result, anyhow};
 use camino::Utf8PathBuf;
 
 use super::destination::Destination;
-use crate::commands::chosen_release::build_numbers;
+use crate::commands::chosen_release::{build_numbers, last_whole};
 use crate::errors::{hinted_cause, line};
 use crate::image::build_number::{NUMBER_FILE, kept, next, number_tag, with_kept};
 use crate::image::record::DigestRecord;
@@ -61,7 +61,8 @@ impl Destination {
     pub(super) fn numbered_before(&self, found: &StoredRelease) -> Result<Numbered> {
         let mut number = None;
         if self.environment.build_number {
-            number = build_numbers(&self.releases()?)?.remove(&found.digest).and_then(|all| all.last().copied());
+            let numbers = build_numbers(&self.releases()?)?.remove(&found.digest).unwrap_or_default();
+            number = last_whole(&self.client, &found.release, &numbers)?;
             if number.is_none() {
                 eprintln!("note: {} has no build number; values that hold a tag get its commit's", found.digest);
             }

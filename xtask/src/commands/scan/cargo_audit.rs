@@ -3,15 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Error, Result, ensure};
 use camino::Utf8Path;
 use serde::Deserialize;
+use serde_json::Value;
 use xshell::{Shell, cmd};
 
 use super::finding::{Finding, severity_of_vector};
 use super::{Looked, Users};
 use crate::errors::hinted;
+use crate::gather::cargo_config::cargo_home;
 use crate::image::time::parse_rfc3339;
+use crate::system::files::read_toml;
 use crate::system::process;
 use crate::workspace::scan::Severity;
 
@@ -19,6 +22,8 @@ use crate::workspace::scan::Severity;
 pub(super) const NAME: &str = "cargo-audit";
 /// Longer than fetching the database anew takes.
 const LIMIT: Duration = Duration::from_secs(300);
+/// The kinds of advisories that are no vulnerabilities.
+const INFORMATIONAL: [&str; 3] = ["notice", "unmaintained", "unsound"];
 
 /// What `cargo audit --json` prints, as far as it is read.
 #[derive(Debug, Deserialize)]
@@ -30,10 +35,31 @@ struct Report {
     warnings: BTreeMap<String, Vec<Entry>>,
 }
 
+/// What it was configured to keep silent about; no version has all of them.
 #[derive(Debug, Deserialize)]
 struct Settings {
     #[serde(default)]
     ignore: Vec<String>,
+    #[serde(default)]
+    severity: Value,
+    #[serde(default)]
+    target_arch: Value,
+    #[serde(default)]
+    target_os: Value,
+    informational_warnings: Option<Vec<String>>,
+}
+
+impl Settings {
+    /// What it says nothing of, if anything.
+    fn silenced(&self) -> Vec<String> {
+        let is_set =
+            |value: &&(&str, &Value)| !value.1.is_null() && value.1.as_array().is_none_or(|all| !all.is_empty());
+        let filters = [("less than", &self.severity), ("all but", &self.target_arch), ("all but", &self.target_os)];
+        let filters = filters.iter().filter(is_set).map(|(what, value)| format!("{what} {value}"));
+        let told = self.informational_warnings.as_deref();
+        let untold = INFORMATIONAL.iter().filter(|kind| told.is_some_and(|told| !told.iter().any(|one| one == *kind)));
+        self.ignore.iter().cloned().chain(filters).chain(untold.map(|kind| format!("what is `{kind}`"))).collect()
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -88,6 +114,7 @@ struct Package {
 /// # Errors
 /// It cannot be run, crashes, or says what cannot be read: then nobody looked.
 pub(super) fn run(root: &Utf8Path, database: Option<&Utf8Path>, packages: usize, users: &Users) -> Result<Looked> {
+    check_yanked(root)?;
     let shell = process::shell_in(root)?;
     let cargo = process::cargo();
     let from: Vec<&str> = database.map(|path| vec!["--db", path.as_str(), "--no-fetch"]).unwrap_or_default();
@@ -105,7 +132,29 @@ pub(super) fn run(root: &Utf8Path, database: Option<&Utf8Path>, packages: usize,
 
 /// When a clone of the database was last committed to: of a folder that it did not fetch, `cargo audit` does not say.
 fn last_commit(shell: &Shell, database: &Utf8Path) -> Option<i64> {
-    process::read(cmd!(shell, "git -C {database} log -1 --format=%ct")).ok()?.parse().ok()
+    // A hook's variables name its own repository, and a folder without one is part of what is around it.
+    let git = |arguments: &[&str]| {
+        let command = cmd!(shell, "git -C {database} {arguments...}");
+        process::read(command.env_remove("GIT_DIR").env_remove("GIT_WORK_TREE")).ok()
+    };
+    let top = git(&["rev-parse", "--show-toplevel"])?;
+    (Utf8Path::new(&top) == database.canonicalize_utf8().ok()?).then_some(())?;
+    git(&["log", "-1", "--no-show-signature", "--format=%ct"])?.parse().ok()
+}
+
+/// Refuses an `audit.toml` that has it not ask which packages were withdrawn: the report does not say.
+fn check_yanked(root: &Utf8Path) -> Result<()> {
+    let places = [root.join(".cargo/audit.toml"), cargo_home()?.join("audit.toml")];
+    let Some(path) = places.iter().find(|path| path.exists()) else { return Ok(()) };
+    let is_off = read_toml(path)?.get("yanked").and_then(|yanked| yanked.get("enabled")?.as_bool()) == Some(false);
+    if is_off { Err(configured("what was yanked").context(format!("`{path}` silences it"))) } else { Ok(()) }
+}
+
+fn configured(silenced: &str) -> Error {
+    hinted(
+        format!("`cargo audit` is configured to say nothing of {silenced}"),
+        "what is meant goes from `audit.toml` to `exceptions` in `[workspace.metadata.docker.scan]`, with reason and end",
+    )
 }
 
 fn parse(stdout: &[u8], packages: usize, users: &Users) -> Result<Looked> {
@@ -116,11 +165,9 @@ fn parse(stdout: &[u8], packages: usize, users: &Users) -> Result<Looked> {
     ensure!(counted == packages, "it looked at {counted} packages, and `Cargo.lock` has {packages}");
     let listed = vulnerabilities.list.len();
     ensure!(vulnerabilities.count == listed, "it counts {} findings and lists {listed}", vulnerabilities.count);
-    if !settings.ignore.is_empty() {
-        return Err(hinted(
-            format!("`cargo audit` is configured to say nothing of {}", settings.ignore.join(", ")),
-            "move them from `audit.toml` to `exceptions` in `[workspace.metadata.docker.scan]`, with reason and end",
-        ));
+    let silenced = settings.silenced();
+    if !silenced.is_empty() {
+        return Err(configured(&silenced.join(", ")));
     }
     let told =
         warnings.into_iter().flat_map(|(kind, entries)| entries.into_iter().map(move |entry| (kind.clone(), entry)));
@@ -173,7 +220,7 @@ fn moment(text: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     fn report() -> Value {
         json!({
@@ -217,8 +264,26 @@ mod tests {
         );
         assert!(error(&|report| report["lockfile"]["dependency-count"] = 1.into()).contains("looked at 1 packages"));
         assert!(error(&|report| report["database"]["advisory-count"] = 0.into()).contains("no advisories"));
-        assert!(
-            error(&|report| report["settings"]["ignore"] = json!(["RUSTSEC-1"])).contains("say nothing of RUSTSEC-1")
-        );
+    }
+
+    #[test]
+    fn a_silenced_report_is_refused_and_one_of_another_version_is_not() {
+        let with = |key: &str, value: Value| {
+            let mut report = report();
+            report["settings"][key] = value;
+            read(&report).map(drop).map_err(|error| error.to_string())
+        };
+        for (key, value, silenced) in [
+            ("ignore", json!(["RUSTSEC-1"]), "RUSTSEC-1"),
+            ("severity", json!("high"), "less than \"high\""),
+            ("target_arch", json!(["arm"]), "all but [\"arm\"]"),
+            ("target_os", json!("windows"), "all but \"windows\""),
+            ("informational_warnings", json!(["unsound"]), "what is `notice`, what is `unmaintained`"),
+        ] {
+            assert_eq!(with(key, value), Err(format!("`cargo audit` is configured to say nothing of {silenced}")));
+        }
+        // Some write one filter, or none, instead of a list.
+        assert_eq!(with("target_arch", Value::Null), Ok(()));
+        assert_eq!(with("informational_warnings", json!(["unmaintained", "unsound", "notice"])), Ok(()));
     }
 }

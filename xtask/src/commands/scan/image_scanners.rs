@@ -6,17 +6,30 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 use serde_json::Value;
-use xshell::{Shell, cmd};
+use xshell::{Cmd, Shell, cmd};
 
 use super::Looked;
 use super::finding::Finding;
+use crate::image::platform::Platform;
 use crate::image::reference::ImageReference;
 use crate::image::time::parse_rfc3339;
-use crate::system::process;
+use crate::system::{environment, process};
 use crate::workspace::scan::Severity;
 
 /// Longer than fetching image and database takes.
 const LIMIT: Duration = Duration::from_secs(600);
+
+/// What the variables begin with that say where databases and images are, and who may have them.
+const KEPT: [&str; 8] = [
+    "TRIVY_CACHE_DIR",
+    "TRIVY_DB_REPOSITORY",
+    "TRIVY_INSECURE",
+    "TRIVY_JAVA_DB_REPOSITORY",
+    "TRIVY_PASSWORD",
+    "TRIVY_USERNAME",
+    "GRYPE_DB_",
+    "GRYPE_REGISTRY_",
+];
 
 /// A scanner of images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,21 +47,32 @@ impl ImageScanner {
         }
     }
 
-    /// Runs it over `component`'s image. It pulls with credentials of its own, those of docker's configuration.
+    /// Runs it over `component`'s image of a platform. It pulls with credentials of its own, those of docker's
+    /// configuration, and sees no file or variable that would have it say less.
     ///
     /// # Errors
     /// It cannot be run, fails, or says what cannot be read: then nobody looked.
-    pub(super) fn run(self, shell: &Shell, component: &str, image: &ImageReference) -> Result<Looked> {
+    pub(super) fn run(self, component: &str, image: &ImageReference, platform: &Platform) -> Result<Looked> {
         let name = self.name();
-        let reference = image.to_string();
+        let (reference, platform) = (image.to_string(), platform.to_string());
+        let shell = Shell::new().context("cannot read the current folder")?;
+        let folder = shell.create_temp_dir().context("cannot make a temporary folder")?;
+        shell.change_dir(folder.path());
+        shell.write_file("config.yaml", "{}\n")?;
+        shell.write_file("ignored", "")?;
         let command = match self {
             ImageScanner::Trivy => {
-                cmd!(shell, "{name} image --quiet --format json --scanners vuln --image-src remote {reference}")
+                let silent = ["--quiet", "--config", "config.yaml", "--ignorefile", "ignored", "--platform", &platform];
+                cmd!(shell, "{name} image {silent...} --format json --scanners vuln --image-src remote {reference}")
             }
-            ImageScanner::Grype => cmd!(shell, "{name} --quiet --output json registry:{reference}"),
+            ImageScanner::Grype => {
+                let silent = ["--quiet", "--config", "config.yaml", "--platform", &platform];
+                cmd!(shell, "{name} {silent...} --output json registry:{reference}")
+            }
         };
         let said = || format!("`{name}` gave no report of `{reference}`: nothing was looked at");
-        let output = process::exchange(command, b"", LIMIT).with_context(|| format!("cannot run `{name}`"))?;
+        let output =
+            process::exchange(unsilenced(command), b"", LIMIT).with_context(|| format!("cannot run `{name}`"))?;
         if !output.status.success() {
             return Err(process::failure(name, output.status, &output.stderr)).with_context(said);
         }
@@ -58,12 +82,22 @@ impl ImageScanner {
         };
         let mut looked = looked.with_context(said)?;
         if self == ImageScanner::Trivy {
-            let version = process::read(cmd!(shell, "{name} version --format json")).with_context(said)?;
+            let version = process::read(unsilenced(cmd!(shell, "{name} version --format json"))).with_context(said)?;
             let version: Value = serde_json::from_str(&version).with_context(said)?;
             looked.database = version["VulnerabilityDB"]["UpdatedAt"].as_str().and_then(parse_rfc3339);
         }
         Ok(looked)
     }
+}
+
+/// Without the variables that configure a scanner, but for [`KEPT`].
+fn unsilenced(command: Cmd<'_>) -> Cmd<'_> {
+    environment::names().filter(|name| may_silence(name)).fold(command, |command, name| command.env_remove(name))
+}
+
+fn may_silence(name: &str) -> bool {
+    let is_read = name.starts_with("TRIVY_") || name.starts_with("GRYPE_");
+    is_read && !KEPT.iter().any(|kept| name.starts_with(kept))
 }
 
 #[derive(Deserialize)]
@@ -119,8 +153,12 @@ fn trivy(stdout: &[u8], component: &str) -> Result<Looked> {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct GrypeReport {
     matches: Vec<GrypeMatch>,
+    /// What rules set aside, be they its own: who agrees says so in an exception.
+    #[serde(default)]
+    ignored_matches: Vec<GrypeMatch>,
     descriptor: GrypeDescriptor,
 }
 
@@ -171,7 +209,7 @@ fn grype(stdout: &[u8], component: &str) -> Result<Looked> {
     let report: GrypeReport = serde_json::from_slice(stdout).context("its output is not the JSON that it prints")?;
     let db = report.descriptor.db;
     let built = db["status"]["built"].as_str().or_else(|| db["built"].as_str());
-    let found = report.matches.into_iter().map(|one| Finding {
+    let found = report.matches.into_iter().chain(report.ignored_matches).map(|one| Finding {
         aliases: one
             .related_vulnerabilities
             .into_iter()
@@ -215,10 +253,13 @@ mod tests {
         let report = json!({"matches": [{"vulnerability": {"id": "GHSA-1", "severity": "Negligible", "description": "a\nb",
             "fix": {"versions": ["0.2.23"], "state": "fixed"}}, "relatedVulnerabilities": [{"id": "CVE-1"}],
             "artifact": {"name": "time", "version": "0.1.43"}}],
+            "ignoredMatches": [{"vulnerability": {"id": "CVE-2", "severity": "High"}, "appliedIgnoreRules": [{"fix-state": "unknown"}],
+            "artifact": {"name": "chrono", "version": "0.4.0"}}],
             "descriptor": {"name": "grype", "db": {"status": {"built": "2026-11-20T10:00:00Z"}}}});
         let looked = grype(report.to_string().as_bytes(), "engine").unwrap();
         assert_eq!((looked.findings[0].severity, looked.findings[0].title.as_str()), (Severity::Low, "a"));
         assert!(looked.findings[0].aliases.contains("CVE-1") && looked.database.is_some());
+        assert_eq!((looked.findings[1].id.as_str(), looked.findings[1].severity), ("CVE-2", Severity::High));
     }
 
     #[test]

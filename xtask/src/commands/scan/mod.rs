@@ -9,7 +9,7 @@ mod sarif;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use camino::Utf8Path;
 use serde_json::{Value, json};
 use xshell::cmd;
@@ -25,7 +25,9 @@ use crate::cli::{ScanArgs, Scanner};
 use crate::errors::{all, hinted};
 use crate::gather::record;
 use crate::gather::workspace::Workspace;
+use crate::image::platform::Platform;
 use crate::image::record::DigestRecord;
+use crate::image::reference::ImageReference;
 use crate::image::time::rfc3339;
 use crate::system::cargo::version_line;
 use crate::system::files::write_atomically;
@@ -134,7 +136,6 @@ fn look(
     wanted: &[Scanner],
     images: Option<&DigestRecord>,
 ) -> Result<Vec<Looked>> {
-    let shell = process::shell_in(workspace.root())?;
     let root = workspace.root();
     let mut looked = Vec::new();
     for scanner in wanted {
@@ -151,13 +152,30 @@ fn look(
             Scanner::Grype => ImageScanner::Grype,
         };
         // One after another: each may fetch its database first.
-        let record = images.map(|record| &record.images).into_iter().flatten();
-        looked.extend(all(record.map(|(component, image)| {
-            eprintln!("scanning {component} with {}", on_images.name());
-            on_images.run(&shell, component, &image.image)
+        let targets = images.map(|record| targets(record, &workspace.component_names())).transpose()?;
+        looked.extend(all(targets.into_iter().flatten().map(|(component, platform, image)| {
+            eprintln!("scanning {component} for {platform} with {}", on_images.name());
+            on_images.run(component, &image, platform)
         }))?);
     }
+    ensure!(!looked.is_empty(), "nothing was looked at: there is no component");
     Ok(looked)
+}
+
+/// The image of each platform, of all `components` and of what else is in the record.
+fn targets<'r>(
+    record: &'r DigestRecord,
+    components: &[&str],
+) -> Result<Vec<(&'r String, &'r Platform, ImageReference)>> {
+    let hint = "`cargo xtask publish` records all components with their platforms";
+    for name in components {
+        let has_platform = record.images.get(*name).is_some_and(|image| !image.platforms.is_empty());
+        ensure!(has_platform, hinted(format!("the digest record has no image of `{name}` to look at"), hint));
+    }
+    let of_each = record.images.iter().flat_map(|(name, image)| {
+        image.platforms.iter().map(move |(platform, one)| (name, platform, image.image.with_digest(one.digest.clone())))
+    });
+    Ok(of_each.collect())
 }
 
 fn users(workspace: &Workspace) -> Users {
@@ -222,4 +240,30 @@ fn shown(judged: &Judged) -> String {
 
 fn write_json(path: &Utf8Path, document: &Value) -> Result<()> {
     write_atomically(path, (serde_json::to_string_pretty(document)? + "\n").as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_platform_of_each_component_is_looked_at_or_none() {
+        let digest = |of: &str| crate::image::reference::Digest::of(of.as_bytes()).to_string();
+        let part = |of: &str| json!({"digest": digest(of), "config": digest("config"), "size": 1});
+        let mut entry = json!({
+            "repository": "r.io/app", "digest": digest("index"), "image": format!("r.io/app@{}", digest("index")),
+            "gitShaTag": "r.io/app:sha-1", "platforms": {"linux/amd64": part("amd64"), "linux/arm64": part("arm64")},
+        });
+        let targets_of = |entry: &Value, components: &[&str]| {
+            let record = DigestRecord::parse(&json!({"app": entry}).to_string()).unwrap();
+            let found = targets(&record, components).map_err(|error| error.to_string())?;
+            Ok(found.into_iter().map(|(_, platform, image)| format!("{platform} {image}")).collect::<Vec<_>>())
+        };
+        let each = ["amd64", "arm64"].map(|of| format!("linux/{of} r.io/app@{}", digest(of)));
+        assert_eq!(targets_of(&entry, &["app"]), Ok(each.to_vec()));
+        let none = |name: &str| Err(format!("the digest record has no image of `{name}` to look at"));
+        assert_eq!(targets_of(&entry, &["app", "other"]), none("other"));
+        entry["platforms"] = json!({});
+        assert_eq!(targets_of(&entry, &["app"]), none("app"));
+    }
 }
