@@ -148,15 +148,15 @@ impl Machine {
             assert_eq!(platforms, PLATFORMS);
             *platforms = format!("linux/{}", if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" });
         }
+        let mut bash = Command::new("bash");
+        bash.args(["--noprofile", "--norc", "-eo", "pipefail", "-c", script]).current_dir(self.path("work"));
+        self.set_environment(&mut bash, values);
         // A program that is compiled from its sources elsewhere is one of the stubs here.
         if let Some(rest) = script.strip_prefix("cargo install ") {
             let program = rest.split(' ').next().unwrap();
             assert!(self.path("bin").join(program).exists(), "there is no stub of `{program}`");
             return (format!("$ {script}\n(a stub)\n"), true);
         }
-        let mut bash = Command::new("bash");
-        bash.args(["--noprofile", "--norc", "-eo", "pipefail", "-c", script]).current_dir(self.path("work"));
-        self.set_environment(&mut bash, values);
         let output = bash.envs(variables).stdin(Stdio::null()).output().unwrap();
         let log = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         let kubeconfig = values.get("secrets.KUBECONFIG").into_iter().flat_map(|secret| secret.lines());

@@ -246,7 +246,8 @@ fn calls_since(machine: &Machine, first: usize) -> Vec<String> {
 /// The daily scan: one issue while a dependency has a weakness, none when none has.
 fn scans(machine: &Machine) {
     let day = machine.event("schedule", "refs/heads/main", &[]);
-    let weakness = r#"{"advisory": {"id": "RUSTSEC-1", "title": "It crashes"}, "package": {"name": "axum", "version": "0"}}"#;
+    let weakness =
+        r#"{"advisory": {"id": "RUSTSEC-1", "title": "It crashes"}, "package": {"name": "axum", "version": "0"}}"#;
     machine.shell("github", &format!("echo '{weakness}' >weakness"));
     let first = github(machine, "calls").lines().count();
     let scan = &workflows()["scan.yml"];
@@ -255,7 +256,10 @@ fn scans(machine: &Machine) {
     assert!(machine.shell("artifacts/scan", "cat scan.sarif").contains("RUSTSEC-1"));
     machine.shell("github", "rm weakness");
     machine.run(scan, &day, &[], &[]);
-    assert_eq!(calls_since(machine, first), ["issue list", "label create", "issue create", "issue list", "issue close"]);
+    assert_eq!(
+        calls_since(machine, first),
+        ["issue list", "label create", "issue create", "issue list", "issue close"]
+    );
 }
 
 /// The weekly look at base images: a pull request for what moved, kept up to date; nothing without a lock.
