@@ -27,6 +27,7 @@ use super::chosen_release::{line_tag, releases};
 use super::environments::own_client;
 use super::filter::choose;
 use super::manifests;
+use super::scan;
 use super::sign::{Made, Signer};
 use super::{Outcome, print};
 use crate::cli::{DockerBuildArgs, PublishArgs};
@@ -86,6 +87,9 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &PublishArgs) -> Resul
         return rehearse::from_plan(&workspace, &rehearsed, arguments.dry_run);
     }
     let why_not = why_not_pushed(&ci)?;
+    if arguments.scan {
+        scan::lock_file(&workspace)?;
+    }
     let mut build = build::plan::plan(&workspace, chosen.components, &arguments.options, false, machine, &progress)?;
     build.is_strict = true;
     if let Some(why) = why_not {
