@@ -156,6 +156,7 @@ fn demand(target: &Destination, chosen: &StoredRelease, source: &Arc<Client>, ar
     let mut required = environment.map(|environment| environment.require.clone()).unwrap_or_default();
     required.extend(arguments.require_signature.then_some(Requirement::Signature));
     required.extend(arguments.require_proof.clone().map(Requirement::Proof));
+    required.extend(arguments.require_rebuilds.map(|count| Requirement::Rebuilds(count.into())));
     let name = arguments.release.as_deref().filter(|name| settings.environments.contains_key(*name));
     let repository = match name {
         Some(name) => environments::environment(settings, name)?.repository_of(&target.workspace, RELEASES)?,

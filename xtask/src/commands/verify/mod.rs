@@ -1,7 +1,9 @@
 //! `verify`: what is attached to a release's images, and whether it is signed by whom it should be.
 
 mod check;
+mod differ;
 mod policy;
+mod rebuild;
 mod report;
 
 use std::collections::BTreeMap;
@@ -31,6 +33,10 @@ use crate::workspace::signing::Requirement;
 /// Shows what is attached, and demands what is required.
 pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &SignaturesArgs) -> Result<Outcome> {
     let workspace = Workspace::load(manifest, &[])?;
+    if arguments.rebuild {
+        let (place, record) = subject(&workspace, arguments)?;
+        return rebuild::run(&workspace, &place, &record, arguments);
+    }
     let verifier = Verifier::new(&workspace, arguments.key.as_deref(), &arguments.require)?;
     if arguments.emit_policy {
         let (_, record) = subject(&workspace, arguments)?;
@@ -105,6 +111,8 @@ fn subject(workspace: &Workspace, arguments: &SignaturesArgs) -> Result<(Place, 
 /// Looks at signatures, when somebody is trusted.
 pub(crate) struct Verifier {
     signatures: Option<(Cosign, Trusted)>,
+    /// Whose rebuilds count, each once.
+    rebuilders: Vec<Trusted>,
 }
 
 impl Verifier {
@@ -116,26 +124,40 @@ impl Verifier {
         let settings = &workspace.packages.settings.sign;
         let key = key.or(settings.public_key.as_deref()).map(|key| Trusted::Key(key.to_owned()));
         let Some(trusted) = key.or_else(|| identity(workspace)) else {
+            let is_signature = |it: &Requirement| matches!(it, Requirement::Signature | Requirement::Rebuilds(_));
             ensure!(
-                !required.contains(&Requirement::Signature),
+                !required.iter().any(is_signature),
                 hinted(
                     "a signature is required, and nobody is trusted",
                     "name the public key by `--key` or `sign = { public-key = … }`, or whom CI vouches for by `sign = { \
                      identity = …, issuer = … }`"
                 )
             );
-            return Ok(Verifier { signatures: None });
+            return Ok(Verifier { signatures: None, rebuilders: Vec::new() });
         };
         if let Trusted::Key(key) = &trusted {
             let is_there = key.contains("://") || workspace.root().join(key).exists();
             ensure!(is_there, "there is no public key `{key}`");
         }
         let cosign = Cosign::find(workspace.root(), &workspace.output())?;
-        Ok(Verifier { signatures: Some((cosign, trusted)) })
+        let rebuilders = rebuilders(&cosign, &workspace.packages.settings.sign.rebuilders, &trusted)?;
+        for requirement in required {
+            if let Requirement::Rebuilds(count) = requirement {
+                ensure!(
+                    *count <= rebuilders.len(),
+                    hinted(
+                        format!("{count} rebuilds are required, and those of {} count", rebuilders.len()),
+                        "list the public keys of more builders in `sign = { rebuilders = [ … ] }`"
+                    )
+                );
+            }
+        }
+        Ok(Verifier { signatures: Some((cosign, trusted)), rebuilders })
     }
 
     fn checker<'a>(&'a self, client: &'a Client) -> Checker<'a> {
-        Checker { client, signatures: self.signatures.as_ref().map(|(cosign, trusted)| (cosign, trusted)) }
+        let signatures = self.signatures.as_ref().map(|(cosign, trusted)| (cosign, trusted));
+        Checker { client, signatures, rebuilders: &self.rebuilders }
     }
 
     /// Looks at the release, under no name, and at the images of `record`.
@@ -191,6 +213,10 @@ impl Verifier {
                 Requirement::Provenance => Kind::Provenance,
                 Requirement::Proof(environment) => {
                     lacking.extend(self.lacking_proof(workspace, place, record, &looked[""], environment)?);
+                    continue;
+                }
+                Requirement::Rebuilds(count) => {
+                    lacking.extend(lacking_rebuilds(looked, *count));
                     continue;
                 }
             };
@@ -249,4 +275,36 @@ impl Verifier {
             None => bail!(hinted("there is nobody to trust", "name the public key by `--key`")),
         }
     }
+}
+
+/// Those whose rebuilds count, each once however often its key is listed: else one builder would pass for two.
+fn rebuilders(cosign: &Cosign, keys: &[String], trusted: &Trusted) -> Result<Vec<Trusted>> {
+    if keys.is_empty() {
+        return Ok(vec![trusted.clone()]);
+    }
+    let mut known = BTreeMap::new();
+    for key in keys {
+        let text = match key.contains("://") {
+            true => cosign.read_key(cosign.public_key(key)?.as_str())?,
+            false => cosign.read_key(key)?,
+        };
+        known.entry(key_of(&text).with_context(|| format!("`{key}` is no public key"))?).or_insert(key);
+    }
+    Ok(known.into_values().map(|key| Trusted::Key(key.clone())).collect())
+}
+
+/// The key in a PEM text, however its lines are broken.
+fn key_of(pem: &str) -> Option<String> {
+    let (_, rest) = pem.split_once("-----BEGIN PUBLIC KEY-----")?;
+    let (key, _) = rest.split_once("-----END PUBLIC KEY-----")?;
+    Some(key.split_whitespace().collect())
+}
+
+/// The images that too few built again.
+fn lacking_rebuilds(looked: &BTreeMap<String, Found>, count: usize) -> Vec<String> {
+    let images = looked.iter().filter(|(name, found)| !name.is_empty() && found.rebuilders.len() < count);
+    let line = |(name, found): (&String, &Found)| {
+        format!("{name}: rebuilds:{count} is required, and there are {} that count", found.rebuilders.len())
+    };
+    images.map(line).collect()
 }
