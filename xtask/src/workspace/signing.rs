@@ -94,3 +94,19 @@ impl std::fmt::Display for Requirement {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_required_is_read_as_it_is_written() {
+        for text in ["signature", "sbom", "provenance", "proof:staging", "rebuilds:2"] {
+            assert_eq!(text.parse::<Requirement>().unwrap().to_string(), text);
+        }
+        // None would be required.
+        for wrong in ["rebuilds:0", "rebuilds:", "rebuilds", "rebuilds:-1", "proof:", "signed", "other:1"] {
+            assert!(wrong.parse::<Requirement>().is_err(), "{wrong}");
+        }
+    }
+}

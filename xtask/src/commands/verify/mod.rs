@@ -46,7 +46,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &SignaturesArgs) -> Re
     }
     let (place, record) = subject(&workspace, arguments)?;
     let looked = verifier.look(&place, &record)?;
-    let lacking = verifier.lacking(&workspace, &place, &record, &looked, &arguments.require)?;
+    let lacking = verifier.lacking(&workspace, &place.insecure, &record, &looked, &arguments.require)?;
     print(&match arguments.json {
         true => report::json(&place.release, &record, &looked, &lacking)?,
         false => report::table(&place.release, &looked),
@@ -162,13 +162,18 @@ impl Verifier {
 
     /// Looks at the release, under no name, and at the images of `record`.
     fn look(&self, place: &Place, record: &DigestRecord) -> Result<BTreeMap<String, Found>> {
-        let checker = self.checker(&place.client);
+        let mut looked = self.look_at_images(&place.client, record)?;
+        let release = self.checker(&place.client).digest(&place.repository, &place.release.digest)?;
+        looked.insert(String::new(), release);
+        Ok(looked)
+    }
+
+    fn look_at_images(&self, client: &Client, record: &DigestRecord) -> Result<BTreeMap<String, Found>> {
+        let checker = self.checker(client);
         let images = parallel::map(record.images.iter().collect(), parallel::REQUESTS, |(name, image)| {
             Ok((name.clone(), checker.image(image).with_context(|| format!("cannot verify `{name}`"))?))
         });
-        let mut looked = images.into_iter().collect::<Result<BTreeMap<_, _>>>()?;
-        looked.insert(String::new(), checker.digest(&place.repository, &place.release.digest)?);
-        Ok(looked)
+        images.into_iter().collect()
     }
 
     /// Demands of a release, before anything is done with it, what is required.
@@ -181,17 +186,42 @@ impl Verifier {
         }
         let record = place.release.release.record();
         let looked = self.look(place, &record)?;
-        let lacking = self.lacking(workspace, place, &record, &looked, required)?;
+        let subject = format!("the release {} lacks", place.release.digest);
+        self.refuse(workspace, &place.insecure, &record, &looked, required, &subject)
+    }
+
+    /// As [`Verifier::demand`], of images that no release is known of.
+    ///
+    /// # Errors
+    /// As [`Verifier::demand`].
+    pub(crate) fn demand_of_images(
+        &self,
+        workspace: &Workspace,
+        client: &Client,
+        record: &DigestRecord,
+        insecure: &[Registry],
+        required: &[Requirement],
+    ) -> Result<()> {
+        let looked = self.look_at_images(client, record)?;
+        self.refuse(workspace, insecure, record, &looked, required, "the images lack")
+    }
+
+    fn refuse(
+        &self,
+        workspace: &Workspace,
+        insecure: &[Registry],
+        record: &DigestRecord,
+        looked: &BTreeMap<String, Found>,
+        required: &[Requirement],
+        subject: &str,
+    ) -> Result<()> {
+        let lacking = self.lacking(workspace, insecure, record, looked, required)?;
         if lacking.is_empty() {
             return Ok(());
         }
         let why: Vec<String> = looked.iter().flat_map(|(name, found)| report::invalid(name, found)).collect();
         bail!(hinted(
-            format!(
-                "the release {} lacks what is required:\n{}",
-                place.release.digest,
-                [lacking, why].concat().join("\n")
-            ),
+            format!("{subject} what is required:\n{}", [lacking, why].concat().join("\n")),
             "`cargo xtask verify` shows what there is; nothing was changed"
         ))
     }
@@ -200,7 +230,7 @@ impl Verifier {
     fn lacking(
         &self,
         workspace: &Workspace,
-        place: &Place,
+        insecure: &[Registry],
         record: &DigestRecord,
         looked: &BTreeMap<String, Found>,
         required: &[Requirement],
@@ -212,7 +242,7 @@ impl Verifier {
                 Requirement::Sbom => Kind::Sbom,
                 Requirement::Provenance => Kind::Provenance,
                 Requirement::Proof(environment) => {
-                    lacking.extend(self.lacking_proof(workspace, place, record, &looked[""], environment)?);
+                    lacking.extend(self.lacking_proof(workspace, insecure, record, looked.get(""), environment)?);
                     continue;
                 }
                 Requirement::Rebuilds(count) => {
@@ -240,9 +270,9 @@ impl Verifier {
     fn lacking_proof(
         &self,
         workspace: &Workspace,
-        place: &Place,
+        insecure: &[Registry],
         record: &DigestRecord,
-        own: &Found,
+        own: Option<&Found>,
         name: &str,
     ) -> Result<Option<String>> {
         let proves = |found: &Found| {
@@ -250,11 +280,11 @@ impl Verifier {
                 self.is_enough(verdict) && report::proves(&statement.predicate, name, record)
             })
         };
-        if proves(own) {
+        if own.is_some_and(proves) {
             return Ok(None);
         }
         let environment = environment(&workspace.packages.settings, name)?;
-        let client = client_of(&environment, &place.insecure);
+        let client = client_of(&environment, insecure);
         let releases = releases_in(workspace, &client, environment.repository_of(workspace, RELEASES)?)?;
         if let Some(digest) = releases.digest(&deployed_tag(name)?)?
             && proves(&self.checker(&client).digest(&releases.repository, &digest)?)
@@ -307,4 +337,17 @@ fn lacking_rebuilds(looked: &BTreeMap<String, Found>, count: usize) -> Vec<Strin
         format!("{name}: rebuilds:{count} is required, and there are {} that count", found.rebuilders.len())
     };
     images.map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_key_in_two_files_is_one() {
+        let key = |text: &str| key_of(&format!("-----BEGIN PUBLIC KEY-----\n{text}\n-----END PUBLIC KEY-----\n"));
+        assert_eq!(key("ab\ncd"), key("abcd\r\n"));
+        assert_ne!(key("abcd"), key("abce"));
+        assert_eq!(key_of("abcd"), None);
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use camino::Utf8PathBuf;
 use serde_json::{Value, json};
 
@@ -35,6 +35,9 @@ use crate::workspace::input_summary::InputSummary;
 
 /// The commit that an image says that it was made from.
 const REVISION: &str = "org.opencontainers.image.revision";
+
+/// Variables that put a program before the compiler.
+const WRAPPERS: [&str; 3] = ["RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_BUILD_RUSTC_WRAPPER"];
 
 /// What came of building an image again.
 enum Rebuilt {
@@ -136,6 +139,13 @@ pub(super) fn run(
     arguments: &SignaturesArgs,
 ) -> Result<Outcome> {
     let progress = Progress::new();
+    if let Some(name) = WRAPPERS.iter().find(|name| variable(name).is_some()) {
+        let why = anyhow::anyhow!("`{name}` may name a compile cache: what it kept is not compiled again");
+        match arguments.attest {
+            true => bail!(hinted(why, "attest without it")),
+            false => progress.warn(&why),
+        }
+    }
     let signer = arguments.sign.then(|| Signer::new(workspace)).transpose()?;
     // That of the commit decides.
     forget_own_toolchain();
