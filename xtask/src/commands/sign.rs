@@ -22,6 +22,8 @@ use crate::system::progress::Progress;
 
 /// The name of an image's own signature.
 const NAME: &str = "signature";
+/// Begins the names of what builders state that built an image again: each signs its own.
+pub(crate) const REBUILT_NAME: &str = "rebuilt-";
 /// A larger one makes Kyverno refuse the image (`maxLayerSize` in its `pkg/cosign/sigstore.go`).
 const MAX_BUNDLE: usize = 10_000_000;
 
@@ -179,18 +181,52 @@ impl Signer {
             if self.is_signed(client, repository, digest, &referrers, &name, &statement)? {
                 continue;
             }
-            let bundle = self.cosign.sign(&self.with, &statement.to_bytes())?;
-            ensure!(bundle.len() <= MAX_BUNDLE, "the {name} is too large for those who verify it");
-            let attachment = Attachment::new(&name, BUNDLE_TYPE, bundle)
-                .annotated(BUNDLE_CONTENT, "dsse-envelope")
-                .annotated(BUNDLE_PREDICATE, &statement.predicate_type);
-            attachments.push(attachment);
+            attachments.push(self.bundle(&name, &statement)?);
             signed.push(name);
         }
         if !attachments.is_empty() {
             client.attach(repository, digest, attachments)?;
         }
         Ok(signed)
+    }
+
+    /// Attaches a statement that is signed, and not beside it as it is, in place of an earlier one of this name.
+    ///
+    /// # Errors
+    /// It cannot be signed; the registry refuses.
+    pub(crate) fn attach(
+        &self,
+        client: &Client,
+        repository: &ImageReference,
+        digest: &Digest,
+        name: &str,
+        statement: &Statement,
+    ) -> Result<()> {
+        let referrers = client.referrers(repository, digest)?;
+        if !self.is_signed(client, repository, digest, &referrers, name, statement)? {
+            client.attach(repository, digest, vec![self.bundle(name, statement)?])?;
+        }
+        Ok(())
+    }
+
+    /// What tells it from other signers; nothing when that is known of nobody.
+    ///
+    /// # Errors
+    /// The public key cannot be read.
+    pub(crate) fn id(&self) -> Result<Option<String>> {
+        Ok(match &self.trusted {
+            Some(Trusted::Key(key)) => Some(self.cosign.read_key(key)?),
+            Some(Trusted::Identity { identity, issuer }) => Some(format!("{identity} {issuer}")),
+            None => None,
+        })
+    }
+
+    fn bundle(&self, name: &str, statement: &Statement) -> Result<Attachment> {
+        let bundle = self.cosign.sign(&self.with, &statement.to_bytes())?;
+        ensure!(bundle.len() <= MAX_BUNDLE, "the {name} is too large for those who verify it");
+        Ok(Attachment::new(name, BUNDLE_TYPE, bundle)
+            .annotated(BUNDLE_CONTENT, "dsse-envelope")
+            .annotated(BUNDLE_PREDICATE, &statement.predicate_type))
     }
 
     /// Whether this very statement is signed already, by whom it should be.

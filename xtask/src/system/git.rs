@@ -290,6 +290,27 @@ impl Git {
         Ok(tree.join(self.prefix.trim_end_matches('/')))
     }
 
+    /// Makes `folder` a work tree of the repository, at `commit`, with the repository's history and remotes. It is to
+    /// be given back by [`Git::remove_work_tree`].
+    pub(crate) fn add_work_tree(&self, commit: &str, folder: &Utf8Path) -> Result<Utf8PathBuf> {
+        let shell = process::shell_in(&self.root)?;
+        // Hooks are of those who work in a checkout.
+        process::read(cmd!(shell, "git -c core.hooksPath=/dev/null worktree add --quiet --detach {folder} {commit}"))?;
+        Ok(folder.join(self.prefix.trim_end_matches('/')))
+    }
+
+    /// Forgets a work tree, and removes it.
+    pub(crate) fn remove_work_tree(&self, folder: &Utf8Path) -> Result<()> {
+        let shell = process::shell_in(&self.root)?;
+        process::read(cmd!(shell, "git worktree remove --force {folder}")).map(drop)
+    }
+
+    /// A commit that is here, by its hash.
+    pub(crate) fn known_commit(&self, hash: &str) -> Option<Commit> {
+        let shell = process::shell_in(&self.root).ok()?;
+        self.newest(cmd!(shell, "git log -1 --no-show-signature --format=%H:%ct {hash} --")).ok().flatten()
+    }
+
     fn newest(&self, cmd: Cmd<'_>) -> Result<Option<Commit>> {
         let text = process::read(cmd)?;
         text.lines().next().map(parse_commit).transpose()

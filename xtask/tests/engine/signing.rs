@@ -10,19 +10,19 @@ use crate::parts::{run, tool};
 use crate::project::Project;
 use crate::registry::Registry;
 
-const PASSWORD: &str = "a long Secret-7";
+pub(crate) const PASSWORD: &str = "a long Secret-7";
 const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 const SETTINGS: &str = "sign = { key = \"cosign.key\", public-key = \"cosign.pub\" }";
 
 /// Makes `NAME.key` and `NAME.pub`, ignored by git.
-fn key_pair(project: &Project, name: &str) {
+pub(crate) fn key_pair(project: &Project, name: &str) {
     let mut command = Command::new("cosign");
     command.args(["generate-key-pair", "--output-key-prefix", name]).current_dir(project.root());
     let made = command.env("COSIGN_PASSWORD", PASSWORD).output().expect("cosign");
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
 }
 
-fn project(registry: &Registry, name: &str, members: &[&str]) -> Project {
+pub(crate) fn project(registry: &Registry, name: &str, members: &[&str]) -> Project {
     let project = Project::new(&registry.host, name, members, SETTINGS);
     key_pair(&project, "cosign");
     project.write(".gitignore", "*.key\n*.pub\ntarget\nartifacts\n");
@@ -39,7 +39,7 @@ fn cosign(project: &Project, command: &str, image: &str) -> crate::parts::Ended 
 }
 
 /// What is attached to an image, by another tool: type and name of each.
-fn attached(image: &str) -> Vec<(String, String)> {
+pub(crate) fn attached(image: &str) -> Vec<(String, String)> {
     let found = tool("oras", &["discover", "--plain-http", "--format", "json", image]);
     let found: Value = serde_json::from_str(&found).expect("JSON");
     let list = found["referrers"].as_array().or_else(|| found["manifests"].as_array()).expect("a list").clone();
@@ -146,6 +146,27 @@ fn a_signature_of_another_image_is_refused() {
     project.run("verify").ok();
     let verified = cosign(&project, "verify", &format!("{name}@{second}"));
     assert!(verified.success, "{}", verified.stderr);
+}
+
+#[test]
+#[ignore = "needs docker-registry and cosign"]
+fn nothing_is_promoted_that_lacks_what_its_environment_requires() {
+    let (registry, staging) = (Registry::start(), Registry::start());
+    let project = project(&registry, "demanded", &["one"]);
+    let environment = format!(
+        "{SETTINGS}\n\n[workspace.metadata.docker.environments.staging]\nregistry = \"{}\"\nrequire = [\"signature\"]\n",
+        staging.host
+    );
+    project.replace("Cargo.toml", SETTINGS, &environment).commit("an environment");
+    let promote = |arguments: &str| project.run(&format!("promote --from local --to staging {arguments}"));
+    project.publish("").ok();
+    promote("").fails().says("one: signature is required, and is missing").says("nothing was changed");
+    assert!(staging.tags(&project.repository("one")).is_empty());
+    project.publish("--sign").env("COSIGN_PASSWORD", PASSWORD).ok();
+    promote("--require-proof staging").fails().says("no signed test result says that `staging` ran exactly these");
+    assert!(staging.tags(&project.repository("one")).is_empty());
+    promote("").ok();
+    assert_eq!(staging.digest(&project.repository("one"), &project.sha_tag()), project.recorded("one"));
 }
 
 /// Attaches `bundle.json` as other tools do.

@@ -171,6 +171,7 @@ fn demand(target: &Destination, chosen: &StoredRelease, source: &Arc<Client>, ar
     let mut required = environment.map(|environment| environment.require.clone()).unwrap_or_default();
     required.extend(arguments.require_signature.then_some(Requirement::Signature));
     required.extend(arguments.require_proof.clone().map(Requirement::Proof));
+    required.extend(arguments.require_rebuilds.map(|count| Requirement::Rebuilds(count.into())));
     if required.is_empty() {
         return Ok(());
     }

@@ -12,8 +12,12 @@ use crate::image::statement::Kind;
 use crate::registry::StoredRelease;
 
 /// The columns, and what they show.
-const KINDS: [(&str, Kind); 3] =
-    [("SIGNATURE", Kind::Signature), ("SBOM", Kind::Sbom), ("PROVENANCE", Kind::Provenance)];
+const KINDS: [(&str, Kind); 4] = [
+    ("SIGNATURE", Kind::Signature),
+    ("SBOM", Kind::Sbom),
+    ("PROVENANCE", Kind::Provenance),
+    ("REBUILT", Kind::Rebuilt),
+];
 
 /// The name of an image; the release has none.
 pub(super) fn shown(name: &str) -> &str {
@@ -35,7 +39,7 @@ pub(super) fn table(release: &StoredRelease, looked: &BTreeMap<String, Found>) -
     };
     let (release, images): (Vec<_>, Vec<_>) = looked.iter().partition(|(name, _)| name.is_empty());
     let rows: Vec<_> = images.into_iter().chain(release).map(row).collect();
-    table::table(&["COMPONENT", "SIGNATURE", "SBOM", "PROVENANCE", "PROOF"], &rows)
+    table::table(&["COMPONENT", "SIGNATURE", "SBOM", "PROVENANCE", "REBUILT", "PROOF"], &rows)
 }
 
 /// Environments that a test result is of, and what is known of it.
@@ -64,6 +68,7 @@ fn word(kind: Kind) -> &'static str {
         Kind::Sbom => "sbom",
         Kind::Provenance => "provenance",
         Kind::TestResult => "proof",
+        Kind::Rebuilt => "rebuilt",
     }
 }
 
