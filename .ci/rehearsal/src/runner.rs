@@ -12,12 +12,17 @@ use crate::workflow::{Job, Step, Workflow, called};
 const TOKEN: &str = "ghs_RehearsalRehearsalRehearsal";
 /// The registry that the workflows name; the rehearsal's takes its place.
 pub(crate) const REGISTRY: &str = "ghcr.io";
+/// The platforms that they name; of others than this machine's there is no Rust here.
+const PLATFORMS: &str = "linux/amd64,linux/arm64";
 /// How the variables start that say where programs and registries of packages are.
 const KEPT: [&str; 10] =
     ["PATH", "HOME", "CARGO_HOME", "CARGO_HTTP_", "CARGO_NET_", "RUSTUP_", "SSL_", "http", "HTTP", "NO_PROXY"];
 
-/// What caches are called after.
-const HASH_FILES: &str = "hashFiles('Cargo.lock', 'rust-toolchain.toml')";
+/// What caches are called after, and what says whether there is a file; each hashes what is there of its files.
+const HASH_FILES: [(&str, &str); 2] = [
+    ("hashFiles('Cargo.lock', 'rust-toolchain.toml')", "sha256sum <Cargo.lock | cut -d ' ' -f 1"),
+    ("hashFiles('images.lock')", "if [[ -e images.lock ]]; then sha256sum <images.lock; fi"),
+];
 
 impl Machine {
     /// Runs those of a workflow's jobs whose conditions hold, each after the one that it needs; `assumed` ones count as
@@ -95,7 +100,7 @@ impl Machine {
                 values.insert("secrets.KUBECONFIG".into(), secret.cloned().unwrap_or_default());
             }
             for step in &job.steps {
-                if is_well && holds(&step.r#if, &values).unwrap() {
+                if step.r#if == "always()" || is_well && holds(&step.r#if, &values).unwrap() {
                     match self.run_step(job, step, &values, &mut log) {
                         Some(outputs) => values.extend(
                             outputs
@@ -104,7 +109,8 @@ impl Machine {
                         ),
                         None => is_well = false,
                     }
-                    values.insert(HASH_FILES.into(), self.shell("work", "sha256sum <Cargo.lock | cut -d ' ' -f 1"));
+                    let hashes = HASH_FILES.map(|(text, script)| (text.to_owned(), self.shell("work", script)));
+                    values.extend(hashes);
                 }
             }
             for (name, text) in &job.outputs {
@@ -138,9 +144,19 @@ impl Machine {
             assert_eq!(registry, REGISTRY);
             registry.clone_from(&self.registry);
         }
+        if let Some(platforms) = variables.get_mut("CI_IMAGE_PLATFORM") {
+            assert_eq!(platforms, PLATFORMS);
+            *platforms = format!("linux/{}", if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" });
+        }
         let mut bash = Command::new("bash");
         bash.args(["--noprofile", "--norc", "-eo", "pipefail", "-c", script]).current_dir(self.path("work"));
         self.set_environment(&mut bash, values);
+        // A program that is compiled from its sources elsewhere is one of the stubs here.
+        if let Some(rest) = script.strip_prefix("cargo install ") {
+            let program = rest.split(' ').next().unwrap();
+            assert!(self.path("bin").join(program).exists(), "there is no stub of `{program}`");
+            return (format!("$ {script}\n(a stub)\n"), true);
+        }
         let output = bash.envs(variables).stdin(Stdio::null()).output().unwrap();
         let log = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         let kubeconfig = values.get("secrets.KUBECONFIG").into_iter().flat_map(|secret| secret.lines());

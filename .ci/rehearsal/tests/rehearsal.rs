@@ -26,7 +26,7 @@ impl Images {
 
     fn skopeo(&self, command: &str, component: &str, selector: &str) -> Value {
         let image = format!("docker://{}{selector}", self.repository(component));
-        let text = tool(Command::new("skopeo").args([command, "--tls-verify=false", &image]));
+        let text = tool(Command::new("skopeo").args(command.split(' ')).args(["--tls-verify=false", &image]));
         serde_json::from_str(&text).unwrap_or_default()
     }
 
@@ -125,6 +125,15 @@ fn the_steps_do_what_a_runner_would_do() {
         assert!(smoke.contains(&format!("deployment.apps/{component} created (dry run)")), "{smoke}");
         assert!(smoke.lines().any(|line| line.contains(&digest[..19]) && line.ends_with(" ready")), "{smoke}");
     }
+    for component in COMPONENTS {
+        let referrers = pushed[component]["digest"].as_str().unwrap().replace(':', "-");
+        let attached = images.skopeo("inspect --raw", component, &format!(":{referrers}"))["manifests"].take();
+        let kinds = attached.as_array().unwrap().iter().map(|one| one["artifactType"].as_str().unwrap());
+        let expected = ["cyclonedx+json", "in-toto+json", "spdx+json"];
+        let mut kinds: Vec<_> = kinds.map(|kind| kind.rsplit(['.', '/']).next().unwrap()).collect();
+        kinds.sort_unstable();
+        assert_eq!(kinds, expected, "{component}: {attached}");
+    }
     let manifest = document(&machine, "service-image-manifest.json");
     assert_eq!((&manifest["push"], &manifest["tag"]), (&Value::Bool(true), &Value::String(commit.clone())));
     let lock = machine.shell("origin", "sha256sum <Cargo.lock | cut -d ' ' -f 1");
@@ -140,6 +149,10 @@ fn the_steps_do_what_a_runner_would_do() {
     images.are(&pushed, &["v1.2.3"]);
     let attached: Value = serde_json::from_str(&github(&machine, "docker-image-digests.json")).unwrap();
     assert_eq!((&attached, github(&machine, "calls").lines().count()), (&released, 2));
+    for (component, format) in COMPONENTS.iter().flat_map(|one| ["cdx", "spdx"].map(|format| (one, format))) {
+        let document = machine.shell("github", &format!("cat {component}-linux-*.{format}.json"));
+        assert!(serde_json::from_str::<Value>(&document).unwrap().is_object(), "{component} {format}");
+    }
     let inputs = [("environment", "staging"), ("release", "v1.2.3")];
     let call = format!(
         "workflow run deploy.yml --ref v1.2.3 --raw-field {}={} --raw-field {}={}\n",
@@ -174,6 +187,8 @@ fn the_steps_do_what_a_runner_would_do() {
     assert_eq!(machine.shell("caches", "ls"), caches);
 
     nights(&mut machine, &images, &pushed);
+    scans(&machine);
+    bases(&machine);
 
     // A pull request that changes a component builds it and pushes nothing; it knows no secret, for there is
     // none to look up.
@@ -220,4 +235,52 @@ fn nights(machine: &mut Machine, images: &Images, released: &Value) {
     let opened = ["issue list", "label create", "issue create"];
     let expected = [&opened[..], &["issue list", "issue comment"], &["issue list", "issue close"], &["issue list"]];
     assert_eq!(said(machine)[before..], expected.concat());
+}
+
+/// Of the calls from one on, the words that say what is done.
+fn calls_since(machine: &Machine, first: usize) -> Vec<String> {
+    let calls = github(machine, "calls");
+    calls.lines().skip(first).map(|call| call.split(' ').take(2).collect::<Vec<_>>().join(" ")).collect()
+}
+
+/// The daily scan: one issue while a dependency has a weakness, none when none has.
+fn scans(machine: &Machine) {
+    let day = machine.event("schedule", "refs/heads/main", &[]);
+    let weakness =
+        r#"{"advisory": {"id": "RUSTSEC-1", "title": "It crashes"}, "package": {"name": "axum", "version": "0"}}"#;
+    machine.shell("github", &format!("echo '{weakness}' >weakness"));
+    let first = github(machine, "calls").lines().count();
+    let scan = &workflows()["scan.yml"];
+    let values = machine.run(scan, &day, &[], &["scan"]);
+    assert!(values["logs.scan"].contains("RUSTSEC-1"), "{}", values["logs.scan"]);
+    assert!(machine.shell("artifacts/scan", "cat scan.sarif").contains("RUSTSEC-1"));
+    machine.shell("github", "rm weakness");
+    machine.run(scan, &day, &[], &[]);
+    assert_eq!(
+        calls_since(machine, first),
+        ["issue list", "label create", "issue create", "issue list", "issue close"]
+    );
+}
+
+/// The weekly look at base images: a pull request for what moved, kept up to date; nothing without a lock.
+fn bases(machine: &Machine) {
+    let week = machine.event("schedule", "refs/heads/main", &[]);
+    let first = github(machine, "calls").lines().count();
+    let workflow = &workflows()["bases.yml"];
+    let values = machine.run(workflow, &week, &[], &[]);
+    assert!(!values["logs.update"].contains("bases --update"), "{}", values["logs.update"]);
+    assert!(values["logs.ask"].contains("no tag moved") && calls_since(machine, first).is_empty(), "{values:?}");
+
+    // Its only entry is one that no setting uses: that of the builder image takes its place.
+    let lock = "version = 1\n\n[images]\n\"docker.io/library/old:1\" = \"local\"\n";
+    let commit = format!("git checkout -q -b locked; echo '{lock}' >images.lock; git add --all; git commit -q -m Lock");
+    machine.shell("origin", &commit);
+    let locked = machine.event("workflow_dispatch", "refs/heads/locked", &[]);
+    for _ in 0..2 {
+        machine.run(workflow, &locked, &[], &[]);
+    }
+    let change = machine.shell("origin", "git checkout -q main; git diff locked bases");
+    assert!(change.contains("-\"docker.io/library/old:1\""), "{change}");
+    assert_eq!(calls_since(machine, first), ["auth setup-git", "pr list", "pr create", "auth setup-git", "pr list"]);
+    assert!(github(machine, "calls").contains("pr create --base locked --head bases "), "{}", github(machine, "calls"));
 }

@@ -12,7 +12,7 @@ use workflow_rehearsal::{root, tool};
 const BEYOND_LOOK_UPS: [&str; 2] =
     ["github.event_name == 'pull_request'", "hashFiles('Cargo.lock', 'rust-toolchain.toml')"];
 /// What others copy; the rest is about the tool.
-const COPIED: [&str; 4] = ["ci.yml", "deploy.yml", "docker-build.yml", "smoke.yml"];
+const COPIED: [&str; 6] = ["bases.yml", "ci.yml", "deploy.yml", "docker-build.yml", "scan.yml", "smoke.yml"];
 
 /// All jobs, by file and id.
 fn jobs() -> Vec<(String, Job)> {
@@ -50,9 +50,11 @@ fn each_job_has_the_least_permissions() {
     assert!(workflows().values().all(|workflow| workflow.permissions.is_empty()), "what no job names is nothing");
     let is_secret = |text: &String| text.contains("secrets.");
     let more: BTreeMap<&str, &str> = BTreeMap::from([
+        ("`ask` of bases.yml", "contents: write pull-requests: write"),
         ("`deploy` of deploy.yml", "packages: write"),
         ("`images` of ci.yml", "packages: write"),
         ("`issue` of deploy.yml", "issues: write"),
+        ("`issue` of scan.yml", "issues: write"),
         ("`issue` of smoke.yml", "issues: write"),
         ("`merge` of docker-build.yml", "packages: write"),
         ("`publish` of docker-build.yml", "packages: write"),
@@ -60,6 +62,7 @@ fn each_job_has_the_least_permissions() {
         ("`smoke` of ci.yml", "packages: read"),
         ("`smoke` of smoke.yml", "packages: read"),
         ("`staging` of ci.yml", "actions: write"),
+        ("`update` of bases.yml", "packages: read"),
     ]);
     for (place, job) in jobs() {
         let named = job.permissions.iter().filter(|named| *named != (&"contents".into(), &"read".into()));
@@ -117,7 +120,7 @@ fn what_starts_them_and_who_waits() {
     let group =
         |file: &str| (all[file].concurrency["group"].clone(), all[file].concurrency["cancel-in-progress"].clone());
     assert_eq!(group("ci.yml"), (json!("ci-${{ github.ref }}"), json!("${{ github.event_name == 'pull_request' }}")));
-    for file in ["docker-build.yml", "deploy.yml", "smoke.yml"] {
+    for file in ["bases.yml", "docker-build.yml", "deploy.yml", "scan.yml", "smoke.yml"] {
         assert_eq!(group(file).1, json!(false), "{file}");
     }
     // How images are made changes with the tool and the workflows: there all are built.
@@ -165,6 +168,20 @@ fn the_cache_is_written_once_for_each_lock_file() {
         keys.len() == 3
             && keys.iter().all(|key| *key == format!("cargo-${{{{ matrix.slug }}}}-${{{{ {} }}}}", BEYOND_LOOK_UPS[1]))
     );
+}
+
+#[test]
+fn what_is_planned_joined_and_released_is_of_the_same_platforms() {
+    let named = steps().into_iter().filter_map(|(_, mut step)| Some((step.env.remove("CI_IMAGE_PLATFORM")?, step.run)));
+    let (platforms, commands): (Vec<_>, Vec<_>) = named.unzip();
+    let commands: Vec<&str> = commands.iter().map(|run| run.split(' ').nth(2).unwrap()).collect();
+    assert_eq!(commands, ["sbom", "digests", "matrix"]);
+    assert!(platforms.iter().all(|one| *one == platforms[0]), "{platforms:?}");
+    let mut matrix = Command::new("cargo");
+    matrix.args(["xtask", "matrix"]).current_dir(root()).env("CI_IMAGE_PLATFORM", &platforms[0]);
+    let matrix: Value = serde_json::from_str(&tool(matrix.env_remove("GITHUB_OUTPUT"))).unwrap();
+    let runners = matrix["include"].as_array().unwrap().iter().map(|entry| entry["runner"].as_str().unwrap());
+    assert_eq!(runners.collect::<Vec<_>>(), ["ubuntu-24.04", "ubuntu-24.04-arm"]);
 }
 
 #[test]

@@ -184,7 +184,7 @@ impl BaseImage {
     /// # Errors
     /// As [`BaseImage::files`]; a database that cannot be understood.
     pub(crate) fn distribution(&self, layout: &Layout) -> Result<Distribution> {
-        let read = Distribution::read(self.files(layout)?.kept());
+        let read = Distribution::read(self.files(layout)?.entries());
         read.with_context(|| format!("cannot read the packages of base image `{}`", self.name))
     }
 

@@ -1,6 +1,6 @@
-//! Writes a section into a finished executable that says what it was made from, without touching a byte that is
-//! loaded: the section, the table of all sections and their names go behind the file's end, and the ELF header's
-//! pointer to the table leads there.
+//! Writes a section into a finished executable that says what it was made from: the section, the table of all sections
+//! and their names go behind the file's end. Of what is loaded, nothing changes but the ELF header's pointer to the
+//! table and the numbers beside it, which no loader follows.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};

@@ -59,14 +59,14 @@ impl FileTree {
 
     /// The kept texts that tell the dynamic loader where libraries are.
     pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
-        self.kept().filter(|(path, _)| path.starts_with(LOADER)).map(|(_, text)| text)
+        self.entries().filter(|(path, _)| path.starts_with(LOADER)).filter_map(|(_, text)| text)
     }
 
-    /// The kept texts, by path.
-    pub(crate) fn kept(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.nodes.iter().filter_map(|(path, node)| match node {
-            Node::Text(text) => Some((path.as_str(), text.as_str())),
-            Node::Link(_) | Node::Other => None,
+    /// All paths, with their texts where these are kept.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        self.nodes.iter().map(|(path, node)| match node {
+            Node::Text(text) => (path.as_str(), Some(text.as_str())),
+            Node::Link(_) | Node::Other => (path.as_str(), None),
         })
     }
 

@@ -9,7 +9,7 @@ pub(crate) mod component;
 pub(crate) mod dep_section;
 pub(crate) mod file_tree;
 mod gzip;
-mod hashing;
+pub(crate) mod hashing;
 pub(crate) mod identity;
 pub(crate) mod image;
 pub(crate) mod layer;

@@ -42,6 +42,10 @@ pub(crate) struct BuildOptions {
     /// Where BuildKit keeps cached layers, e.g. type=gha,mode=max; handed on. May be repeated.
     #[arg(long, value_name = "CACHE")]
     pub(crate) cache_to: Vec<String>,
+
+    /// Take nothing that an engine built before; for rebuilds.
+    #[arg(skip)]
+    pub(crate) no_cache: bool,
 }
 
 /// Where images are pushed to, for each command that asks a registry.

@@ -39,6 +39,10 @@ pub(crate) struct DeployArgs {
     #[arg(long, value_name = "ENV")]
     pub(crate) require_proof: Option<String>,
 
+    /// Deploy only what so many builders built again with the same result, as `verify --require rebuilds:N`.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) require_rebuilds: Option<u16>,
+
     /// Attach smoke's result to the release, as proof of what ran.
     #[arg(long)]
     pub(crate) attest: bool,

@@ -13,7 +13,8 @@ use crate::image::platform::Platform;
     cargo xtask publish engine --tag 2026.11.0\n  \
     cargo xtask publish --affected origin/main --no-manifests\n  \
     CI_PUSH=false cargo xtask publish                a full build, nothing pushed\n  \
-    COSIGN_KEY=cosign.key cargo xtask publish --sign\n\n  \
+    COSIGN_KEY=cosign.key cargo xtask publish --sign\n  \
+    cargo xtask publish --scan                       not what is known to be vulnerable\n\n  \
     cargo xtask publish --platform linux/arm64 --by-digest --digests part-arm64.json\n  \
     cargo xtask digests merge part-*.json            one job per platform, then tags and record\n\n\
     Credentials: CI_REGISTRY_USERNAME and CI_REGISTRY_PASSWORD, else docker's and podman's configuration.")]
@@ -43,6 +44,11 @@ pub(crate) struct PublishArgs {
     /// [default: `attestations` of the settings].
     #[arg(long)]
     pub(crate) attest: bool,
+
+    /// Have cargo-audit look at Cargo.lock first; what reaches `fail-on` of the settings stops it before anything is built
+    /// (`scan` has Trivy and Grype look at images, by the digests that they have once pushed).
+    #[arg(long, conflicts_with = "rehearse")]
+    pub(crate) scan: bool,
 
     /// Leave the Kubernetes manifests as they are.
     #[arg(long)]

@@ -69,6 +69,14 @@ pub(crate) struct PromoteArgs {
     #[arg(long, value_name = "TAG")]
     pub(crate) tag: Vec<Tag>,
 
+    /// Promote only what is signed, as `verify --require signature`.
+    #[arg(long)]
+    pub(crate) require_signature: bool,
+
+    /// Promote only what a smoke test passed for in this environment, as `verify --require proof:ENV`.
+    #[arg(long, value_name = "ENV")]
+    pub(crate) require_proof: Option<String>,
+
     /// Sign the images there: by COSIGN_KEY, else by `sign` of the settings.
     #[arg(long)]
     pub(crate) sign: bool,

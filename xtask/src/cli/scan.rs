@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 
 use crate::workspace::scan::Severity;
 
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(after_help = "Examples:\n  \
     cargo xtask scan                                with what is installed: cargo-audit, trivy, grype\n  \
     cargo xtask scan --with cargo-audit --fail-on medium\n  \

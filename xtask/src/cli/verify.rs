@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::RegistryOptions;
+use super::{BuilderChoice, RegistryOptions};
 use crate::workspace::signing::Requirement;
 
 #[derive(Debug, Args)]
@@ -12,6 +12,10 @@ use crate::workspace::signing::Requirement;
     cargo xtask verify v1.2.3 engine --key cosign.pub    one component of a release\n  \
     cargo xtask verify --require proof:staging           that a smoke test passed there\n  \
     cargo xtask verify --json | jq .passed\n  \
+    cargo xtask verify --rebuild                         that the commit gives the very same images
+  \
+    cargo xtask verify --rebuild v1.2.3 --attest --sign  and says so in the registry
+  \
     cargo xtask verify --emit-policy > policy.yaml       for Kyverno and sigstore's policy-controller\n\n\
     How releases are named: `cargo xtask releases show --help`. Signatures are checked by the program `cosign`,\n\
     on files; it needs no access to the registry.")]
@@ -24,7 +28,7 @@ pub(crate) struct SignaturesArgs {
     #[arg(long, value_name = "KEY")]
     pub(crate) key: Option<String>,
 
-    /// What must be there: `signature`, `sbom`, `provenance`, `proof:ENV`.
+    /// What must be there: `signature`, `sbom`, `provenance`, `proof:ENV`, `rebuilds:N`.
     #[arg(long, value_name = "WHAT", value_delimiter = ',', default_value = "signature")]
     pub(crate) require: Vec<Requirement>,
 
@@ -34,6 +38,26 @@ pub(crate) struct SignaturesArgs {
     /// Print admission policies that demand these signatures.
     #[arg(long, conflicts_with = "json")]
     pub(crate) emit_policy: bool,
+
+    /// Build the release's commit again, and compare the images.
+    #[arg(long, conflicts_with_all = ["key", "require", "emit_policy"])]
+    pub(crate) rebuild: bool,
+
+    /// What compiles [default: what the image says that it was made by].
+    #[arg(long, value_enum, requires = "rebuild", value_name = "BUILDER")]
+    pub(crate) builder: Option<BuilderChoice>,
+
+    /// Attach to each image that came out the same that it did.
+    #[arg(long, requires = "rebuild")]
+    pub(crate) attest: bool,
+
+    /// Sign that statement.
+    #[arg(long, requires = "attest")]
+    pub(crate) sign: bool,
+
+    /// Print what would be built and attached, and change nothing.
+    #[arg(long, requires = "rebuild", conflicts_with = "json")]
+    pub(crate) dry_run: bool,
 
     /// Print JSON.
     #[arg(long)]

@@ -98,7 +98,13 @@ pub(crate) fn bases(workspace: &Workspace, progress: &Progress) -> Result<BTreeM
     let load = |platform: &Platform| {
         let image = BaseImage::load(&layout, &base.place, &base.digest, platform, &cache, &client)?;
         let distribution = image.distribution(&layout)?;
-        let base = Base { name: image.name().to_owned(), digest: image.manifest().to_string(), distribution };
+        if let Some(path) = &distribution.unread {
+            progress.warn(&hinted(
+                format!("not all packages of base `{}` for {platform} are known, as its `/{path}` shows", base.said),
+                "only the databases of dpkg and apk are read; documents say that the base's list is incomplete",
+            ));
+        }
+        let base = Base { name: base.said.clone(), digest: image.manifest().to_string(), distribution };
         Ok((platform.clone(), base))
     };
     workspace.platforms.iter().map(load).collect()

@@ -1,4 +1,6 @@
-//! Signing what is in a registry: an image or release by its digest, and all that we attached to it.
+//! Signing what is in a registry: an image or release by its digest, and what this run attached to it.
+
+use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
@@ -10,7 +12,7 @@ use crate::image::labels::ATTACHMENT;
 use crate::image::record::RecordedImage;
 use crate::image::reference::{Digest, ImageReference};
 use crate::image::statement::{
-    BUNDLE_CONTENT, BUNDLE_PREDICATE, BUNDLE_TYPE, SBOMS, SIGNATURE, STATEMENT_TYPE, Statement, signed_statement,
+    BUNDLE_CONTENT, BUNDLE_PREDICATE, BUNDLE_TYPE, SBOMS, SIGNATURE, Statement, signed_statement,
 };
 use crate::registry::{Attachment, Client, Referrer, Releases, StoredRelease};
 use crate::signing::{Cosign, Signing, Trusted};
@@ -20,8 +22,13 @@ use crate::system::progress::Progress;
 
 /// The name of an image's own signature.
 const NAME: &str = "signature";
+/// Begins the names of what builders state that built an image again: each signs its own.
+pub(crate) const REBUILT_NAME: &str = "rebuilt-";
 /// A larger one makes Kyverno refuse the image (`maxLayerSize` in its `pkg/cosign/sigstore.go`).
 const MAX_BUNDLE: usize = 10_000_000;
+
+/// What a run made, by the image that it is about: statements with the names of their signatures.
+pub(crate) type Made = BTreeMap<Digest, Vec<(String, Statement)>>;
 
 /// Who signs, ready to.
 pub(crate) struct Signer {
@@ -57,10 +64,36 @@ impl Signer {
         Ok(Signer { cosign, with, trusted })
     }
 
-    /// Signs a release and all its images.
+    /// Whether an image has a signature of whom this run signs as. Who signs what it did not make vouches for whoever
+    /// wrote it there.
     ///
     /// # Errors
-    /// Whatever was not signed.
+    /// The registry cannot be asked; cosign cannot be run.
+    pub(crate) fn has_signed(&self, client: &Client, repository: &ImageReference, digest: &Digest) -> Result<bool> {
+        let referrers = client.referrers(repository, digest)?;
+        self.is_signed(client, repository, digest, &referrers, NAME, &signature(digest))
+    }
+
+    /// Demands our signatures of images that were carried on from the release before: whoever signs a release vouches for
+    /// all its images.
+    ///
+    /// # Errors
+    /// One that we did not sign.
+    pub(crate) fn demand(&self, client: &Client, carried: &BTreeMap<String, RecordedImage>) -> Result<()> {
+        let checked = parallel::map(carried.iter().collect(), PARALLEL_UPLOADS, |(name, image)| {
+            let is_signed = self.has_signed(client, &image.image, &image.digest)?;
+            let error =
+                format!("`{name}` is carried on from the release before, and we did not sign `{}`", image.image);
+            ensure!(is_signed, hinted(error, "publish all components with `--sign`"));
+            Ok(())
+        });
+        all(checked).map(drop)
+    }
+
+    /// Signs a release, whose images are signed.
+    ///
+    /// # Errors
+    /// It was not signed.
     pub(crate) fn sign_release(
         &self,
         client: &Client,
@@ -68,45 +101,47 @@ impl Signer {
         stored: &StoredRelease,
         progress: &Progress,
     ) -> Result<()> {
-        let components = stored.release.components.iter();
-        let images = components.map(|(name, component)| (name.as_str(), &component.image));
-        self.sign_images(client, images.collect(), progress)?;
-        self.sign_one(client, &releases.repository, &stored.digest, true, "release", progress)
+        let wanted = vec![(NAME.to_owned(), signature(&stored.digest))];
+        self.sign_one(client, &releases.repository, &stored.digest, wanted, "release", progress)
     }
 
-    /// Signs images, and what is attached to them and to their platforms' images.
+    /// Signs images, and of what is attached to them and to their platforms' images that which this run `made`.
     ///
     /// # Errors
-    /// As [`Signer::sign_release`].
+    /// Whatever was not signed.
     pub(crate) fn sign_images(
         &self,
         client: &Client,
         images: Vec<(&str, &RecordedImage)>,
+        made: &Made,
         progress: &Progress,
     ) -> Result<()> {
         all(parallel::map(images, PARALLEL_UPLOADS, |(name, image)| {
-            self.sign_one(client, &image.image, &image.digest, true, name, progress)?;
-            let platforms = image.platforms.values().filter(|platform| platform.digest != image.digest);
+            let made = |digest: &Digest| made.get(digest).cloned().unwrap_or_default();
+            let own = [vec![(NAME.to_owned(), signature(&image.digest))], made(&image.digest)].concat();
+            self.sign_one(client, &image.image, &image.digest, own, name, progress)?;
+            let mut platforms = image.platforms.values().filter(|platform| platform.digest != image.digest);
             // Who admits an image asks for the digest that a tag or a pin names: the index's.
-            platforms
-                .into_iter()
-                .try_for_each(|platform| self.sign_one(client, &image.image, &platform.digest, false, name, progress))
+            platforms.try_for_each(|platform| {
+                self.sign_one(client, &image.image, &platform.digest, made(&platform.digest), name, progress)
+            })
         }))
         .map(drop)
     }
 
-    /// Signs what is attached to a release, such as a proof.
+    /// Signs a statement that this run attached to a release.
     ///
     /// # Errors
-    /// As [`Signer::sign_release`].
-    pub(crate) fn sign_attached(
+    /// It was not signed.
+    pub(crate) fn sign_statement(
         &self,
         client: &Client,
         repository: &ImageReference,
         digest: &Digest,
+        statement: (String, Statement),
         progress: &Progress,
     ) -> Result<()> {
-        self.sign_one(client, repository, digest, false, "release", progress)
+        self.sign_one(client, repository, digest, vec![statement], "release", progress)
     }
 
     fn sign_one(
@@ -114,11 +149,11 @@ impl Signer {
         client: &Client,
         repository: &ImageReference,
         digest: &Digest,
-        with_image: bool,
+        wanted: Vec<(String, Statement)>,
         name: &str,
         progress: &Progress,
     ) -> Result<()> {
-        let signed = self.sign(client, repository, digest, with_image);
+        let signed = self.sign(client, repository, digest, wanted);
         let signed = signed.with_context(|| format!("`{name}` is not signed: {}@{digest}", repository.name()))?;
         if !signed.is_empty() {
             progress.say(&format!("signed {name}: {} of {digest}", signed.join(", ")));
@@ -126,38 +161,72 @@ impl Signer {
         Ok(())
     }
 
-    /// Signs what has no valid signature of ours, and gives its names.
+    /// Signs what of `wanted` has no valid signature of ours, and gives its names. What lies in the registry is no
+    /// reason to sign it: whoever may write there could have it signed.
     fn sign(
         &self,
         client: &Client,
         repository: &ImageReference,
         digest: &Digest,
-        with_image: bool,
+        wanted: Vec<(String, Statement)>,
     ) -> Result<Vec<String>> {
-        let referrers = client.referrers(repository, digest)?;
-        let image = (NAME.to_owned(), Statement::new(digest, SIGNATURE, json!({})));
-        let mut wanted: Vec<(String, Statement)> = with_image.then_some(image).into_iter().collect();
-        for referrer in &referrers {
-            wanted.extend(self::statement(client, repository, digest, referrer)?);
+        if wanted.is_empty() {
+            return Ok(Vec::new());
         }
+        let referrers = client.referrers(repository, digest)?;
         let mut attachments = Vec::new();
         let mut signed = Vec::new();
         for (name, statement) in wanted {
+            statement.check_about(digest).with_context(|| format!("the {name} is not to be signed"))?;
             if self.is_signed(client, repository, digest, &referrers, &name, &statement)? {
                 continue;
             }
-            let bundle = self.cosign.sign(&self.with, &statement.to_bytes())?;
-            ensure!(bundle.len() <= MAX_BUNDLE, "the {name} is too large for those who verify it");
-            let attachment = Attachment::new(&name, BUNDLE_TYPE, bundle)
-                .annotated(BUNDLE_CONTENT, "dsse-envelope")
-                .annotated(BUNDLE_PREDICATE, &statement.predicate_type);
-            attachments.push(attachment);
+            attachments.push(self.bundle(&name, &statement)?);
             signed.push(name);
         }
         if !attachments.is_empty() {
             client.attach(repository, digest, attachments)?;
         }
         Ok(signed)
+    }
+
+    /// Attaches a statement that is signed, and not beside it as it is, in place of an earlier one of this name.
+    ///
+    /// # Errors
+    /// It cannot be signed; the registry refuses.
+    pub(crate) fn attach(
+        &self,
+        client: &Client,
+        repository: &ImageReference,
+        digest: &Digest,
+        name: &str,
+        statement: &Statement,
+    ) -> Result<()> {
+        let referrers = client.referrers(repository, digest)?;
+        if !self.is_signed(client, repository, digest, &referrers, name, statement)? {
+            client.attach(repository, digest, vec![self.bundle(name, statement)?])?;
+        }
+        Ok(())
+    }
+
+    /// What tells it from other signers; nothing when that is known of nobody.
+    ///
+    /// # Errors
+    /// The public key cannot be read.
+    pub(crate) fn id(&self) -> Result<Option<String>> {
+        Ok(match &self.trusted {
+            Some(Trusted::Key(key)) => Some(self.cosign.read_key(key)?),
+            Some(Trusted::Identity { identity, issuer }) => Some(format!("{identity} {issuer}")),
+            None => None,
+        })
+    }
+
+    fn bundle(&self, name: &str, statement: &Statement) -> Result<Attachment> {
+        let bundle = self.cosign.sign(&self.with, &statement.to_bytes())?;
+        ensure!(bundle.len() <= MAX_BUNDLE, "the {name} is too large for those who verify it");
+        Ok(Attachment::new(name, BUNDLE_TYPE, bundle)
+            .annotated(BUNDLE_CONTENT, "dsse-envelope")
+            .annotated(BUNDLE_PREDICATE, &statement.predicate_type))
     }
 
     /// Whether this very statement is signed already, by whom it should be.
@@ -183,30 +252,24 @@ impl Signer {
     }
 }
 
-/// The statement that a document of ours is, or that carries it, and its name; nothing for all else.
-fn statement(
-    client: &Client,
-    repository: &ImageReference,
-    digest: &Digest,
-    referrer: &Referrer,
-) -> Result<Option<(String, Statement)>> {
-    let Some(name) = referrer.annotation(ATTACHMENT) else { return Ok(None) };
-    let sbom = SBOMS.iter().find(|(_, kind)| *kind == referrer.artifact_type());
-    if sbom.is_none() && referrer.artifact_type() != STATEMENT_TYPE {
-        return Ok(None);
-    }
-    let content = client.attached_document(repository, referrer)?;
-    let statement = match sbom {
-        Some((predicate_type, _)) => {
-            let predicate = serde_json::from_slice(&content).with_context(|| format!("the {name} is no JSON"))?;
-            Statement::new(digest, predicate_type, predicate)
-        }
-        None => Statement::parse(&content).with_context(|| format!("the {name} is damaged"))?,
+/// What cosign's signature of an image states.
+fn signature(digest: &Digest) -> Statement {
+    Statement::new(digest, SIGNATURE, json!({}))
+}
+
+/// The statement that a document is, or that carries it, and the name of its signature.
+///
+/// # Errors
+/// It is neither an SBOM nor a statement.
+pub(crate) fn statement(digest: &Digest, attachment: &Attachment) -> Result<(String, Statement)> {
+    let name = attachment.name();
+    let Some((predicate_type, kind)) = SBOMS.iter().find(|(_, kind)| *kind == attachment.artifact_type) else {
+        return Ok((name.to_owned(), Statement::parse(&attachment.content)?));
     };
-    statement.check_about(digest).with_context(|| format!("the {name} is not to be signed"))?;
+    let predicate = serde_json::from_slice(&attachment.content).with_context(|| format!("the {name} is no JSON"))?;
     // One image has an SBOM in several formats.
-    let format = sbom.map(|(_, kind)| if kind.contains("spdx") { "-spdx" } else { "-cyclonedx" });
-    Ok(Some((format!("{name}{}", format.unwrap_or_default()), statement)))
+    let format = if kind.contains("spdx") { "spdx" } else { "cyclonedx" };
+    Ok((format!("{name}-{format}"), Statement::new(digest, predicate_type, predicate)))
 }
 
 /// Whom CI vouches for, by the settings.

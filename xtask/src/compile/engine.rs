@@ -118,6 +118,8 @@ pub(crate) struct EngineOptions {
     pub(crate) cache_from: Vec<String>,
     /// Caches of layers that BuildKit writes.
     pub(crate) cache_to: Vec<String>,
+    /// Whether nothing that the engine built before is taken.
+    pub(crate) no_cache: bool,
 }
 
 impl EngineBuild<'_> {
@@ -148,6 +150,9 @@ impl EngineBuild<'_> {
                 target = vec!["--build-arg".into(), format!("TARGETARCH={}", platform.architecture())];
                 target.extend(["--build-arg".into(), format!("TARGETVARIANT={variant}")]);
             }
+        }
+        if options.no_cache {
+            arguments.push("--no-cache".into());
         }
         // Their values come from the environment: command lines are for all to see.
         arguments.extend(options.build_args.keys().flat_map(|name| ["--build-arg".to_owned(), name.clone()]));
@@ -236,6 +241,7 @@ mod tests {
             ssh: false,
             cache_from: vec!["type=gha".into()],
             cache_to: Vec::new(),
+            no_cache: false,
         }
     }
 

@@ -28,7 +28,7 @@ use crate::system::progress::Progress;
 use crate::workspace::build_variables::{Passage, passage};
 use crate::workspace::cargo_config;
 use crate::workspace::components::Component;
-use crate::workspace::inputs::{Input, hex};
+use crate::workspace::inputs::{Input, OUTSIDE_FOLDER, hex};
 use crate::workspace::rust_target::RustTarget;
 use crate::workspace::settings::Linkage;
 
@@ -288,7 +288,7 @@ impl NativeBuild {
         // type ids of the program.
         let is_outside = component.closure.iter().any(|folder| folder.is_absolute());
         let stage = workspace.output().join("stage").join(&workspace.top.prefix);
-        let folder = is_outside.then(|| Input::tool("folder of a package outside the workspace", stage));
+        let folder = is_outside.then(|| Input::tool(OUTSIDE_FOLDER, stage));
         self.inputs.iter().cloned().chain(values).chain(folder).collect()
     }
 

@@ -17,6 +17,8 @@ pub(crate) struct CiState {
     pub(crate) commit: String,
     /// Files that differ from it, but those `publish` writes itself.
     pub(crate) changed: Vec<String>,
+    /// Whether git says that none does; without it, nobody knows.
+    pub(crate) is_clean: bool,
     /// Branch, tag or pull request.
     pub(crate) reference: GitReference,
 }
@@ -30,6 +32,7 @@ impl CiState {
     pub(crate) fn gather(root: &Utf8Path, own: &[&Utf8Path]) -> Result<Self> {
         let git = Git::open(root)?;
         let head = git.as_ref().and_then(|git| git.head.as_ref()).map(|head| head.hash.clone());
+        let is_known = head.is_some();
         let commit = head.or_else(|| variable("GITHUB_SHA")).or_else(|| variable("CI_COMMIT_SHA"));
         let commit = commit.ok_or_else(|| {
             let hint = "make a first commit, or set `GITHUB_SHA`";
@@ -40,11 +43,12 @@ impl CiState {
             None => Default::default(),
         };
         let changed = changed.iter().filter(|path| !own.iter().any(|own| path.starts_with(own)));
+        let changed: Vec<_> = changed.map(ToString::to_string).collect();
         let reference = match variable("GITHUB_REF") {
             Some(reference) => github(&reference, git.as_ref()),
             None => gitlab(git.as_ref()).unwrap_or_else(|| local(git.as_ref())),
         };
-        Ok(CiState { commit, changed: changed.map(ToString::to_string).collect(), reference })
+        Ok(CiState { commit, is_clean: is_known && changed.is_empty(), changed, reference })
     }
 }
 

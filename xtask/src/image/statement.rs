@@ -39,7 +39,12 @@ pub(crate) enum Kind {
     Provenance,
     /// How a smoke test ended.
     TestResult,
+    /// That somebody built it again, and the same image came of it.
+    Rebuilt,
 }
+
+/// That an image was built again from its commit, and is the same.
+pub(crate) const REBUILT: &str = "urn:cargo-xtask:rebuilt:v1";
 
 /// How a smoke test ended (in-toto attestation, `test-result` v0.1).
 pub(crate) const TEST_RESULT: &str = "https://in-toto.io/attestation/test-result/v0.1";
@@ -51,6 +56,7 @@ impl Kind {
         match predicate_type {
             SIGNATURE => Some(Kind::Signature),
             TEST_RESULT => Some(Kind::TestResult),
+            REBUILT => Some(Kind::Rebuilt),
             _ if begins("https://slsa.dev/provenance/") => Some(Kind::Provenance),
             _ if SBOMS.iter().any(|(predicate, _)| begins(predicate)) => Some(Kind::Sbom),
             _ => None,

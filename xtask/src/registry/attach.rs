@@ -17,9 +17,10 @@ use crate::image::reference::{Digest, ImageReference};
 /// A document to attach: the same one gives the same digest, as nothing in it says when.
 #[derive(Clone, Debug)]
 pub(crate) struct Attachment {
-    artifact_type: String,
+    /// Its media type.
+    pub(crate) artifact_type: String,
     annotations: BTreeMap<String, String>,
-    content: Vec<u8>,
+    pub(crate) content: Vec<u8>,
 }
 
 impl Attachment {
@@ -28,6 +29,11 @@ impl Attachment {
     pub(crate) fn new(name: &str, artifact_type: &str, content: Vec<u8>) -> Self {
         let annotations = BTreeMap::from([(ATTACHMENT.to_owned(), name.to_owned())]);
         Attachment { artifact_type: artifact_type.to_owned(), annotations, content }
+    }
+
+    /// Which of the image's documents it is.
+    pub(crate) fn name(&self) -> &str {
+        &self.annotations[ATTACHMENT]
     }
 
     /// The same, with a note for those who look for it.

@@ -6,7 +6,7 @@ use ureq::http::Method;
 use super::artifact::Artifact;
 use super::client::{ApiRequest, Client};
 use super::pull::{is_not_found, status_of};
-use crate::errors::hinted_cause;
+use crate::errors::{hinted, hinted_cause};
 use crate::http::{ApiError, drain};
 use crate::image::prune::THROWAWAY_TYPE;
 use crate::image::reference::{Digest, ImageReference, Tag};
@@ -32,7 +32,7 @@ impl Client {
     /// Deletes the manifest of a digest with all its tags, or a tag, as `reference` says. Says whether it was there.
     ///
     /// # Errors
-    /// The registry refuses, or cannot be asked.
+    /// The registry refuses, or cannot be asked; it says that a digest is not there, which is.
     pub(crate) fn delete(&self, reference: &ImageReference) -> Result<bool> {
         let path = format!("manifests/{}", reference.selector());
         let request = ApiRequest::new(Method::DELETE, reference, "delete", path);
@@ -41,7 +41,14 @@ impl Client {
                 drain(response);
                 Ok(true)
             }
-            Err(error) if is_not_found(&error) => Ok(false),
+            Err(error) if is_not_found(&error) => {
+                // A tag may be refused so, which is found out otherwise.
+                let is_there = reference.tag.is_none() && self.head_manifest(reference)?.is_some();
+                let error =
+                    || format!("`{reference}` is there, and the registry says that it is not when it is to delete it");
+                ensure!(!is_there, hinted(error(), "delete by the registry's own API or rules"));
+                Ok(false)
+            }
             Err(error) => Err(refused(error, reference)),
         }
     }

@@ -54,6 +54,6 @@ mod tags_tests;
 #[cfg(test)]
 mod test_registry;
 #[cfg(test)]
-mod test_server;
+pub(crate) mod test_server;
 #[cfg(test)]
 mod tests;

@@ -85,11 +85,32 @@ impl Client {
     /// More than a thousand; the registry cannot be asked.
     pub(crate) fn referrers(&self, repository: &ImageReference, subject: &Digest) -> Result<Vec<Referrer>> {
         let listing = self.referrer_list(repository, subject)?;
-        let looked = self.look_at_entries(repository, subject, listing.entries)?;
-        Ok(looked
-            .into_iter()
-            .filter_map(|found| if let Looked::Attached(it) = found { Some(it) } else { None })
-            .collect())
+        self.attached_among(repository, subject, listing.entries)
+    }
+
+    /// As [`Client::referrers`]; without looking at what the list says to be of other types.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn referrers_of_types(
+        &self,
+        repository: &ImageReference,
+        subject: &Digest,
+        types: &[&str],
+    ) -> Result<Vec<Referrer>> {
+        let mut entries = self.referrer_list(repository, subject)?.entries;
+        entries.retain(|entry| entry.artifact_type.as_deref().is_none_or(|said| types.contains(&said)));
+        self.attached_among(repository, subject, entries)
+    }
+
+    fn attached_among(
+        &self,
+        repository: &ImageReference,
+        subject: &Digest,
+        entries: Vec<Descriptor>,
+    ) -> Result<Vec<Referrer>> {
+        let looked = self.look_at_entries(repository, subject, entries)?.into_iter();
+        Ok(looked.filter_map(|found| if let Looked::Attached(it) = found { Some(it) } else { None }).collect())
     }
 
     /// The document of a referrer.

@@ -94,7 +94,9 @@ impl Client {
         let mut read = HashSet::new();
         while read.len() < MAX_PAGES {
             ensure!(read.insert(url.clone()), "the list leads back to a page that was read");
-            let (page, next) = if_there(self.page(&request, &url))?.unwrap_or_default();
+            let page = self.page(&request, &url);
+            // A list that ends within its pages is not whole.
+            let (page, next) = if read.len() == 1 { if_there(page)?.unwrap_or_default() } else { page? };
             // What is no tag by the specification can be neither pulled nor removed by it.
             tags.extend(page.into_iter().filter_map(|text| text.parse::<Tag>().ok()));
             let Some(next) = next else { return Ok(tags.into_iter().collect()) };

@@ -44,6 +44,13 @@ fn repositories_without_tags_have_none_and_lists_that_lead_astray_are_refused() 
         assert!(error.contains("at another host") || error.contains("leads back to a page"), "{error}");
         assert_eq!(server.lines().len(), 1);
     }
+    // A list that ends within its pages.
+    let server = Server::start(|seen| match seen.path.contains("last=") {
+        true => Answer::new(404, error("NAME_UNKNOWN", "unknown")),
+        false => Answer::new(200, r#"{"tags":["a"]}"#).header("Link", "<?last=a>; rel=\"next\""),
+    });
+    let cut = format!("{:#}", client().tags(&target(&server)).unwrap_err());
+    assert!(cut.contains("cannot list the tags of"), "{cut}");
     // Two pages that name each other.
     let server = Server::start(|seen| {
         let next = if seen.path.contains("last=a") { "last=b" } else { "last=a" };

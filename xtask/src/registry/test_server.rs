@@ -10,33 +10,33 @@ use std::time::Duration;
 
 /// A request as it came.
 #[derive(Clone, Debug)]
-pub(super) struct Seen {
-    pub(super) method: String,
+pub(crate) struct Seen {
+    pub(crate) method: String,
     /// With the query.
-    pub(super) path: String,
+    pub(crate) path: String,
     /// Names in lower case.
-    pub(super) headers: BTreeMap<String, String>,
-    pub(super) content: Vec<u8>,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) content: Vec<u8>,
 }
 
 impl Seen {
-    pub(super) fn authorization(&self) -> Option<&str> {
+    pub(crate) fn authorization(&self) -> Option<&str> {
         self.headers.get("authorization").map(String::as_str)
     }
 
-    pub(super) fn body(&self) -> String {
+    pub(crate) fn body(&self) -> String {
         String::from_utf8_lossy(&self.content).into_owned()
     }
 
-    pub(super) fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         format!("{} {}", self.method, self.path)
     }
 }
 
 /// An answer.
 #[derive(Default)]
-pub(super) struct Answer {
-    pub(super) status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
     cut_after: Option<usize>,
@@ -44,23 +44,23 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    pub(super) fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
         Answer { status, body: body.into(), ..Answer::default() }
     }
 
-    pub(super) fn header(mut self, name: &str, value: impl Into<String>) -> Self {
+    pub(crate) fn header(mut self, name: &str, value: impl Into<String>) -> Self {
         self.headers.push((name.to_owned(), value.into()));
         self
     }
 
     /// Closes the connection after so many bytes of the body, having promised all.
-    pub(super) fn cut_after(mut self, bytes: usize) -> Self {
+    pub(crate) fn cut_after(mut self, bytes: usize) -> Self {
         self.cut_after = Some(bytes);
         self
     }
 
     /// Sends so many bytes of the body at once, and then waits.
-    pub(super) fn drip(mut self, bytes: usize, wait: Duration) -> Self {
+    pub(crate) fn drip(mut self, bytes: usize, wait: Duration) -> Self {
         self.drip = Some((bytes, wait));
         self
     }
@@ -70,20 +70,20 @@ impl Answer {
 type Gate = Box<dyn FnMut(&Seen) -> Option<u64> + Send>;
 
 /// Runs until it is stopped, or the test process ends.
-pub(super) struct Server {
+pub(crate) struct Server {
     /// `127.0.0.1:PORT`.
-    pub(super) host: String,
+    pub(crate) host: String,
     log: Arc<Mutex<Vec<Seen>>>,
     stopped: Arc<AtomicBool>,
 }
 
 impl Server {
-    pub(super) fn start(handler: impl FnMut(&Seen) -> Answer + Send + 'static) -> Self {
+    pub(crate) fn start(handler: impl FnMut(&Seen) -> Answer + Send + 'static) -> Self {
         Server::with_gate(|_| None, handler)
     }
 
     /// As [`Server::start`]; hangs up within the bodies that `gate` says.
-    pub(super) fn with_gate(
+    pub(crate) fn with_gate(
         gate: impl FnMut(&Seen) -> Option<u64> + Send + 'static,
         handler: impl FnMut(&Seen) -> Answer + Send + 'static,
     ) -> Self {
@@ -91,7 +91,7 @@ impl Server {
     }
 
     /// As [`Server::start`], on the port of a server that was stopped.
-    pub(super) fn restart(host: &str, handler: impl FnMut(&Seen) -> Answer + Send + 'static) -> Self {
+    pub(crate) fn restart(host: &str, handler: impl FnMut(&Seen) -> Answer + Send + 'static) -> Self {
         Server::on(host, Box::new(|_| None), handler)
     }
 
@@ -121,7 +121,7 @@ impl Server {
     }
 
     /// Nobody listens any more; what is being answered is.
-    pub(super) fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.stopped.store(true, Ordering::SeqCst);
         // Wakes it up.
         drop(TcpStream::connect(&self.host));
@@ -130,12 +130,12 @@ impl Server {
         }
     }
 
-    pub(super) fn seen(&self) -> Vec<Seen> {
+    pub(crate) fn seen(&self) -> Vec<Seen> {
         self.log.lock().unwrap().clone()
     }
 
     /// `METHOD path` of all requests.
-    pub(super) fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         self.seen().iter().map(Seen::line).collect()
     }
 }

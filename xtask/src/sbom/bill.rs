@@ -138,6 +138,7 @@ fn source(node: &Node, root: &Utf8Path, lock: &LockFile) -> Source {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::sbom::{cyclonedx, spdx};
     use crate::workspace::packages::Package;
 
     const TREE: &str = "app v0.1.0 (/w/app)\t\tMIT\t\n\
@@ -168,7 +169,7 @@ pub(crate) mod tests {
         checksum = "77"
     "#;
 
-    fn component() -> Component {
+    pub(crate) fn component() -> Component {
         let package = Package {
             name: "app".into(),
             version: "0.1.0".into(),
@@ -219,5 +220,23 @@ pub(crate) mod tests {
         );
         assert_eq!((packages[0].is_root, &*packages[0].dependencies), (true, [1, 2, 3, 4].as_slice()));
         assert_eq!((packages[2].checksum.as_str(), packages[4].checksum.as_str()), ("", "5b"));
+    }
+
+    #[test]
+    fn documents_say_where_a_bases_list_is_incomplete() {
+        let said = |unread: Option<&str>| {
+            let distribution = Distribution { unread: unread.map(str::to_owned), ..Distribution::default() };
+            let base = Base { name: "oci:base".into(), digest: "sha256:12".into(), distribution };
+            let bill = Bill { base: Some(base), ..sample("/w") };
+            let [cyclonedx, spdx] = [cyclonedx::text(&bill), spdx::text(&bill)]
+                .map(|text| serde_json::from_str::<serde_json::Value>(&text).unwrap());
+            let unknown = serde_json::json!({
+                "spdxElementId": "SPDXRef-base", "relationshipType": "CONTAINS", "relatedSpdxElement": "NOASSERTION",
+            });
+            let is_open = spdx["relationships"].as_array().unwrap().contains(&unknown);
+            (cyclonedx["compositions"][0]["aggregate"].as_str().map(str::to_owned), is_open)
+        };
+        assert_eq!(said(Some("var/lib/rpm/rpmdb.sqlite")), (Some("incomplete".to_owned()), true));
+        assert_eq!(said(None), (None, false));
     }
 }

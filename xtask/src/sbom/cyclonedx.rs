@@ -49,6 +49,9 @@ pub(crate) fn text(bill: &Bill) -> String {
         "components": components,
         "dependencies": dependencies,
     });
+    if bill.base.as_ref().is_some_and(|base| base.distribution.unread.is_some()) {
+        document["compositions"] = json!([{ "aggregate": "incomplete", "assemblies": [BASE], "dependencies": [BASE] }]);
+    }
     document = sorted(document);
     document["serialNumber"] = json!(format!("urn:uuid:{}", uuid(&document.to_string())));
     format!("{:#}\n", sorted(document))

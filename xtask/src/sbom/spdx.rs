@@ -32,6 +32,9 @@ pub(crate) fn text(bill: &Bill) -> String {
     if let Some(base) = &bill.base {
         packages.push(container(BASE, &base.name, &base.digest));
         relations.push(relation(IMAGE, "DESCENDANT_OF", BASE));
+        if base.distribution.unread.is_some() {
+            relations.push(relation(BASE, "CONTAINS", UNKNOWN));
+        }
         for (at, package) in base.distribution.packages.iter().enumerate() {
             let own = format!("SPDXRef-base-{at}");
             relations.push(relation(BASE, "CONTAINS", &own));

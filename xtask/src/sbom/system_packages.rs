@@ -11,6 +11,8 @@ pub(crate) struct Distribution {
     pub(crate) version: String,
     /// By name, version and architecture.
     pub(crate) packages: Vec<SystemPackage>,
+    /// A file that says that there are packages beside these.
+    pub(crate) unread: Option<String>,
 }
 
 /// A package that is installed.
@@ -49,20 +51,37 @@ const DISTROLESS: &str = "var/lib/dpkg/status.d/";
 const APK: [&str; 2] = ["lib/apk/db/installed", "usr/lib/apk/db/installed"];
 const RELEASE: [&str; 2] = ["etc/os-release", "usr/lib/os-release"];
 
+/// Where rpm keeps its database, in one of three binary formats.
+const RPM: [&str; 2] = ["var/lib/rpm/", "usr/lib/sysimage/rpm/"];
+
 /// Whether the file at `path` says what is installed, or where it is from.
 pub(crate) fn is_database(path: &str) -> bool {
+    lists_packages(path) || RELEASE.contains(&path)
+}
+
+fn lists_packages(path: &str) -> bool {
     let of_package = path.starts_with(DISTROLESS) && !path.ends_with(".md5sums");
-    path == DPKG || of_package || APK.contains(&path) || RELEASE.contains(&path)
+    path == DPKG || of_package || APK.contains(&path)
 }
 
 impl Distribution {
-    /// Reads the files for which [`is_database`] says so.
+    /// Reads the texts of files for which [`is_database`] says so, among all paths.
     ///
     /// # Errors
     /// An entry without a name or version: who knows what else is not understood.
-    pub(crate) fn read<'a>(files: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Self> {
+    pub(crate) fn read<'a>(files: impl Iterator<Item = (&'a str, Option<&'a str>)>) -> Result<Self> {
         let mut all = Distribution::default();
+        let (mut release, mut is_listed) = (None, false);
         for (path, text) in files {
+            release = release.or(RELEASE.contains(&path).then_some(path));
+            is_listed |= lists_packages(path);
+            let Some(text) = text else {
+                // A database that is a link's other name has no text of its own in the layer.
+                if lists_packages(path) || RPM.iter().any(|folder| path.starts_with(folder)) {
+                    all.unread.get_or_insert_with(|| path.to_owned());
+                }
+                continue;
+            };
             match path {
                 _ if RELEASE.contains(&path) => all.read_release(text),
                 _ if APK.contains(&path) => {
@@ -87,6 +106,8 @@ impl Distribution {
                 _ => {}
             }
         }
+        // A distribution has packages, wherever it lists them.
+        all.unread = all.unread.or(release.filter(|_| !is_listed).map(str::to_owned));
         all.packages.sort();
         all.packages.dedup();
         if all.id.is_empty() {
@@ -130,7 +151,8 @@ mod tests {
     #[test]
     fn databases_of_debian_distroless_and_alpine_are_read() {
         let release = "PRETTY_NAME=\"Debian\"\nVERSION_ID=\"12\"\nID=debian\n";
-        let read = |files: &[(&str, &str)]| Distribution::read(files.iter().copied()).unwrap();
+        let read =
+            |files: &[(&str, &str)]| Distribution::read(files.iter().map(|(path, text)| (*path, Some(*text)))).unwrap();
         let debian = read(&[(DPKG, STATUS), ("etc/os-release", release)]);
         assert_eq!((debian.id.as_str(), debian.version.as_str(), debian.packages.len()), ("debian", "12", 1));
         let url = crate::sbom::package_url::of_system(&debian.packages[0], &debian);
@@ -142,11 +164,25 @@ mod tests {
         let url = crate::sbom::package_url::of_system(&alpine.packages[0], &alpine);
         assert_eq!(url, "pkg:apk/alpine/musl@1.2.4-r2?arch=x86_64&distro=alpine-3.18.4");
         assert_eq!(alpine.packages[0].license, "MIT");
+        assert_eq!([debian, distroless, alpine].map(|all| all.unread), [None, None, None]);
+    }
+
+    /// rpm's database is not read, a link's other name neither, and who knows where others list theirs.
+    #[test]
+    fn what_is_not_read_is_not_nothing() {
+        let unread = |files: &[(&str, Option<&str>)]| Distribution::read(files.iter().copied()).unwrap().unread;
+        let release = ("etc/os-release", Some("ID=fedora"));
+        let path = "usr/lib/sysimage/rpm/rpmdb.sqlite";
+        assert_eq!(unread(&[release, (path, None)]).as_deref(), Some(path));
+        assert_eq!(unread(&[release, (DPKG, None)]).as_deref(), Some(DPKG));
+        assert_eq!(unread(&[("etc/os-release", None)]).as_deref(), Some("etc/os-release"));
+        assert_eq!(unread(&[("etc/passwd", None), ("var/lib/rpm", None)]), None);
     }
 
     #[test]
     fn what_is_not_understood_is_an_error() {
-        let error = Distribution::read([(DPKG, "Package: x\nStatus: install ok installed\n")].into_iter()).unwrap_err();
+        let error =
+            Distribution::read([(DPKG, Some("Package: x\nStatus: install ok installed\n"))].into_iter()).unwrap_err();
         assert_eq!(error.to_string(), "an entry of `/var/lib/dpkg/status` has no name or no version");
     }
 }

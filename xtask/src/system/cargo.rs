@@ -1,6 +1,7 @@
 //! What cargo and rustc say.
 
 use std::collections::BTreeSet;
+use std::hash::{BuildHasher, Hasher, RandomState};
 
 use anyhow::{Context, Result, bail};
 use camino::{Utf8Path, Utf8PathBuf};
@@ -9,7 +10,7 @@ use xshell::{Cmd, Shell, cmd};
 
 use super::{parallel, process};
 use crate::errors::hinted;
-use crate::workspace::resolve::{Resolve, TREE_FORMAT};
+use crate::workspace::resolve::{Resolve, lines, tree_format};
 use crate::workspace::selection::Selection;
 
 /// `cargo metadata --no-deps` for the manifest, or for the workspace around the current folder.
@@ -42,13 +43,14 @@ pub(crate) fn resolve(root: &Utf8Path, selection: &Selection, target: &str) -> R
     }
     let shell = process::shell_in(root)?;
     let selected = selection.cargo_arguments();
-    let format = TREE_FORMAT;
+    let mark = format!("#{:016x}#", RandomState::new().build_hasher().finish());
+    let format = tree_format(&mark);
     let cargo = process::cargo();
     let text = process::read(cmd!(
         shell,
         "{cargo} tree --locked {selected...} -e no-dev --target {target} --prefix indent --charset ascii --format {format}"
     ))?;
-    Resolve::parse(&text)
+    Resolve::parse(&lines(&text, &mark))
 }
 
 /// The lock file's text.

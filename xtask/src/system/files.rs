@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::unix::fs::DirBuilderExt;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, bail};
@@ -204,6 +205,20 @@ impl TemporaryFolder {
         sweep(parent);
         fs::create_dir_all(&folder.0).with_context(|| format!("cannot create `{}`", folder.0))?;
         Ok(folder)
+    }
+
+    /// Creates an empty folder outside of every workspace, for this user alone: no configuration of a folder above
+    /// reaches what is in it.
+    pub(crate) fn create_outside(name: &str) -> Result<Self> {
+        let parent = std::env::temp_dir().canonicalize().context("cannot find the folder for temporary files")?;
+        let parent = Utf8PathBuf::from_path_buf(parent)
+            .map_err(|path| anyhow::anyhow!("the name of `{}` is no UTF-8", path.display()))?;
+        let path = parent.join(format!("xtask-{name}-{}", std::process::id()));
+        // What is there already is somebody else's.
+        let created = fs::DirBuilder::new().mode(0o700).create(&path);
+        created.with_context(|| format!("cannot create `{path}`"))?;
+        interrupt::unfinished(path.as_std_path());
+        Ok(TemporaryFolder(path))
     }
 }
 

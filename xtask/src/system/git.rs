@@ -138,21 +138,26 @@ impl Git {
 
     /// The subjects of those of `commits` that are here.
     pub(crate) fn subjects(&self, commits: &[&str]) -> BTreeMap<String, String> {
-        self.of_each("--format=%H %s", commits)
+        self.of_each("--format=%H %s", commits).unwrap_or_default()
     }
 
     /// When those of `commits` that are here were made, unix seconds.
-    pub(crate) fn times(&self, commits: &[&str]) -> BTreeMap<String, i64> {
-        let times = self.of_each("--format=%H %ct", commits).into_iter();
-        times.filter_map(|(commit, time)| Some((commit, time.parse().ok()?))).collect()
+    ///
+    /// # Errors
+    /// git fails.
+    pub(crate) fn times(&self, commits: &[&str]) -> Result<BTreeMap<String, i64>> {
+        let times = self.of_each("--format=%H %ct", commits)?.into_iter();
+        Ok(times.filter_map(|(commit, time)| Some((commit, time.parse().ok()?))).collect())
     }
 
-    fn of_each(&self, format: &str, commits: &[&str]) -> BTreeMap<String, String> {
-        let mut arguments = vec!["log", "--no-walk", "--ignore-missing", "--no-show-signature", format];
+    fn of_each(&self, format: &str, commits: &[&str]) -> Result<BTreeMap<String, String>> {
         // Without a commit, git would take HEAD.
-        arguments.extend(commits);
-        let text = if commits.is_empty() { None } else { self.line(&arguments) };
-        text.unwrap_or_default().lines().filter_map(hash_and_subject).collect()
+        if commits.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let shell = process::shell_in(&self.root)?;
+        let log = cmd!(shell, "git log --no-walk --ignore-missing --no-show-signature {format} {commits...}");
+        Ok(process::read(log)?.lines().filter_map(hash_and_subject).collect())
     }
 
     /// The whole message of `commit`; nothing where it is not here.
@@ -283,6 +288,27 @@ impl Git {
                 .env("GIT_INDEX_FILE", &index),
         )?;
         Ok(tree.join(self.prefix.trim_end_matches('/')))
+    }
+
+    /// Makes `folder` a work tree of the repository, at `commit`, with the repository's history and remotes. It is to
+    /// be given back by [`Git::remove_work_tree`].
+    pub(crate) fn add_work_tree(&self, commit: &str, folder: &Utf8Path) -> Result<Utf8PathBuf> {
+        let shell = process::shell_in(&self.root)?;
+        // Hooks are of those who work in a checkout.
+        process::read(cmd!(shell, "git -c core.hooksPath=/dev/null worktree add --quiet --detach {folder} {commit}"))?;
+        Ok(folder.join(self.prefix.trim_end_matches('/')))
+    }
+
+    /// Forgets a work tree, and removes it.
+    pub(crate) fn remove_work_tree(&self, folder: &Utf8Path) -> Result<()> {
+        let shell = process::shell_in(&self.root)?;
+        process::read(cmd!(shell, "git worktree remove --force {folder}")).map(drop)
+    }
+
+    /// A commit that is here, by its hash.
+    pub(crate) fn known_commit(&self, hash: &str) -> Option<Commit> {
+        let shell = process::shell_in(&self.root).ok()?;
+        self.newest(cmd!(shell, "git log -1 --no-show-signature --format=%H:%ct {hash} --")).ok().flatten()
     }
 
     fn newest(&self, cmd: Cmd<'_>) -> Result<Option<Commit>> {

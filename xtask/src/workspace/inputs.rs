@@ -90,6 +90,11 @@ pub(crate) enum Input {
 /// Begins what is hashed; raised when [`Input::encoded`] changes.
 const ENCODING: &str = "xtask inputs 2";
 
+/// What cargo's configuration or a variable says (rustflags), and a folder of this machine.
+const PRIVATE_TOOLS: &[&str] = &["rustflags", OUTSIDE_FOLDER];
+/// Where a package outside the workspace is: cargo tells packages apart by that.
+pub(crate) const OUTSIDE_FOLDER: &str = "folder of a package outside the workspace";
+
 impl Input {
     fn lock(platform: &Platform, entry: &LockEntry) -> Self {
         let LockEntry { name, version, source, checksum } = entry.clone();
@@ -141,6 +146,21 @@ impl Input {
             Input::Label { name, value } => vec!["label", name, value],
         };
         serde_json::Value::from(parts).to_string()
+    }
+
+    /// As all may see it: of what may be a secret, or names a folder of this machine, four digits of a hash.
+    fn published(&self) -> Self {
+        let short = |value: &str| hex(&Sha256::digest(value))[..4].to_owned();
+        let mut public = self.clone();
+        match &mut public {
+            Input::Variable { digest, .. } => digest.truncate(4),
+            Input::Configuration { value, .. } => *value = short(value),
+            Input::Tool { name, version } if PRIVATE_TOOLS.contains(&name.as_str()) && !version.is_empty() => {
+                *version = short(version);
+            }
+            _ => {}
+        }
+        public
     }
 
     /// Whether it is about another platform than `platform`.
@@ -268,6 +288,11 @@ impl Inputs {
     /// SHA-256 over all inputs: the input hash when those of the builder are among them.
     pub(crate) fn hash(&self) -> InputHash {
         hash(self.0.keys())
+    }
+
+    /// With no value that may be a secret; [`Inputs::hash`] is another then.
+    pub(crate) fn published(&self) -> Self {
+        Inputs(self.0.iter().map(|(input, why)| (input.published(), why.clone())).collect())
     }
 
     /// What [`Inputs::hash`] is over, each with a newline behind it.

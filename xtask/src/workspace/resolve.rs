@@ -1,5 +1,5 @@
 //! What cargo resolved: the packages and features below each selected package, read from
-//! `cargo tree -e no-dev --prefix indent --charset ascii -f '{p}<TAB>{f}<TAB>{l}<TAB>'`.
+//! `cargo tree -e no-dev --prefix indent --charset ascii -f 'MARK{p}<TAB>{f}<TAB>{l}<TAB>MARK'`.
 //!
 //! `cargo tree` matches the build; `cargo metadata` over-reports features and optional
 //! dependencies.
@@ -51,11 +51,20 @@ pub(crate) struct Resolve {
     children: BTreeMap<Node, BTreeSet<Node>>,
 }
 
-/// The format that [`Resolve::parse`] reads.
-pub(crate) const TREE_FORMAT: &str = "{p}\t{f}\t{l}\t";
+/// The format that [`lines`] reads. Who writes a manifest must not know `mark`.
+pub(crate) fn tree_format(mark: &str) -> String {
+    format!("{mark}{{p}}\t{{f}}\t{{l}}\t{mark}")
+}
+
+/// What `cargo tree` printed in [`tree_format`], with one line for each package: cargo prints licences as they are, and
+/// one with line breaks could pass for more packages.
+pub(crate) fn lines(printed: &str, mark: &str) -> String {
+    let parts = printed.split(mark).enumerate();
+    parts.map(|(at, part)| if at % 2 == 1 { part.replace(['\n', '\r'], " ") } else { part.to_owned() }).collect()
+}
 
 impl Resolve {
-    /// Parses the output of `cargo tree --prefix indent --charset ascii --format TREE_FORMAT`.
+    /// Parses the [`lines`] of `cargo tree --prefix indent --charset ascii`.
     pub(crate) fn parse(text: &str) -> Result<Self> {
         let mut resolve = Resolve::default();
         let mut branch: Vec<Node> = Vec::new();
@@ -196,6 +205,17 @@ mod tests {
         assert_eq!(below("/w/app", false), ["app", "log", "syn"]);
         assert_eq!(below("/w/app", true), ["cc", "derive", "jobs", "syn", "version_check"]);
         assert_eq!(below("/w/my tool", false), ["gitty", "tool"]);
+    }
+
+    #[test]
+    fn a_licence_is_one_text_whatever_it_holds() {
+        let format = tree_format("#7f#").replace("{f}", "");
+        let line = |package: &str, license: &str| format.replace("{p}", package).replace("{l}", license);
+        let root = line("app v0.1.0 (/w/app)", "MIT\n|-- evil v1.0.0\t\t\t\r\n[build-dependencies]\n");
+        let printed = format!("{root}\n`-- {} (*)\n", line("log v0.4.0", "MIT"));
+        let resolve = Resolve::parse(&lines(&printed, "#7f#")).unwrap();
+        let names: Vec<_> = resolve.nodes().map(|node| (&*node.name, &*node.license, node.for_host)).collect();
+        assert_eq!(names, [("app", "MIT |-- evil v1.0.0", false), ("log", "MIT", false)]);
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub(crate) struct SignSettings {
     pub(crate) identity: Option<String>,
     /// Who vouches for that identity.
     pub(crate) issuer: Option<String>,
+    /// Public keys of those whose rebuilds count; without any, that of whom all else is signed.
+    pub(crate) rebuilders: Vec<String>,
 }
 
 impl SignSettings {
@@ -27,8 +29,16 @@ impl SignSettings {
             "`sign` in `{table}` of `{file}`: `identity` and `issuer` go together"
         );
         ensure!(
+            self.key.is_none() || self.public_key.is_some(),
+            "`sign` in `{table}` of `{file}`: `key` needs its `public-key`, or nobody could say whose signatures hold"
+        );
+        ensure!(
             self.identity.is_none() || (self.key.is_none() && self.public_key.is_none()),
             "`sign` in `{table}` of `{file}`: it is either keys or an identity"
+        );
+        ensure!(
+            self.rebuilders.is_empty() || self.public_key.is_some() || self.identity.is_some(),
+            "`sign` in `{table}` of `{file}`: `rebuilders` needs a `public-key` or `identity` beside it"
         );
         Ok(())
     }
@@ -46,6 +56,8 @@ pub(crate) enum Requirement {
     Provenance,
     /// A smoke test that passed in this environment.
     Proof(String),
+    /// That so many of those who may say it built each image again.
+    Rebuilds(usize),
 }
 
 impl FromStr for Requirement {
@@ -56,9 +68,12 @@ impl FromStr for Requirement {
             "signature" => Requirement::Signature,
             "sbom" => Requirement::Sbom,
             "provenance" => Requirement::Provenance,
-            _ => match text.strip_prefix("proof:").filter(|environment| !environment.is_empty()) {
-                Some(environment) => Requirement::Proof(environment.to_owned()),
-                None => bail!("it can be `signature`, `sbom`, `provenance` or `proof:ENV`"),
+            _ => match text.split_once(':') {
+                Some(("proof", environment)) if !environment.is_empty() => Requirement::Proof(environment.to_owned()),
+                Some(("rebuilds", count)) if count.parse().is_ok_and(|count: usize| count > 0) => {
+                    Requirement::Rebuilds(count.parse()?)
+                }
+                _ => bail!("it can be `signature`, `sbom`, `provenance`, `proof:ENV` or `rebuilds:N`"),
             },
         })
     }
@@ -79,6 +94,23 @@ impl std::fmt::Display for Requirement {
             Requirement::Sbom => f.write_str("sbom"),
             Requirement::Provenance => f.write_str("provenance"),
             Requirement::Proof(environment) => write!(f, "proof:{environment}"),
+            Requirement::Rebuilds(count) => write!(f, "rebuilds:{count}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_required_is_read_as_it_is_written() {
+        for text in ["signature", "sbom", "provenance", "proof:staging", "rebuilds:2"] {
+            assert_eq!(text.parse::<Requirement>().unwrap().to_string(), text);
+        }
+        // None would be required.
+        for wrong in ["rebuilds:0", "rebuilds:", "rebuilds", "rebuilds:-1", "proof:", "signed", "other:1"] {
+            assert!(wrong.parse::<Requirement>().is_err(), "{wrong}");
         }
     }
 }

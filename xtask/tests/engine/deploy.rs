@@ -301,7 +301,7 @@ fn only_what_is_signed_and_proven_is_deployed_where_that_is_demanded() {
     refused.says("one: signature is required, and is missing").says_nothing_of("pinned");
     scene.project.publish("--sign").ok().says("signed one: signature");
     scene.run("deploy test --require-signature --require-proof test").fails().says("no signed test result says");
-    scene.run("deploy test --require-signature --attest").ok().says("test: proof attached to");
+    scene.run("deploy test --require-signature --attest").ok().says("test: result attached to");
     // Nobody signed it.
     scene.run("verify --require proof:test").fails().says("no signed test result says that `test` ran exactly these");
     scene.run("deploy test --attest --sign").ok().says("signed release: proof-test of");

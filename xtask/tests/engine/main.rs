@@ -31,6 +31,7 @@ mod publish_interrupts;
 mod publish_large;
 mod publish_platforms;
 mod publish_tags;
+mod rebuild;
 mod releases;
 mod scan;
 mod signing;

@@ -225,7 +225,9 @@ fn releases(filled: &mut Filled) {
             json!({ "version": "0.1.0", "repository": place, "digest": image, "image": format!("{place}@{image}"),
                 "gitShaTag": format!("{place}:{sha}"), "tags": [sha, "main"], "platforms": {} })
         };
-        let mut release = json!({ "commit": format!("{commit:07x}{:033}", 0), "ref": "refs/heads/main",
+        // What git does not know counts as new.
+        let hash = project.git(&["commit-tree", "HEAD^{tree}", "-m", &sha]);
+        let mut release = json!({ "commit": hash, "ref": "refs/heads/main",
             "tags": [sha, "main"], "components": { "a": component("a"), "b": component("b") } });
         if !previous.is_null() {
             release["previous"] = previous;

@@ -10,19 +10,19 @@ use crate::parts::{run, tool};
 use crate::project::Project;
 use crate::registry::Registry;
 
-const PASSWORD: &str = "a long Secret-7";
+pub(crate) const PASSWORD: &str = "a long Secret-7";
 const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 const SETTINGS: &str = "sign = { key = \"cosign.key\", public-key = \"cosign.pub\" }";
 
 /// Makes `NAME.key` and `NAME.pub`, ignored by git.
-fn key_pair(project: &Project, name: &str) {
+pub(crate) fn key_pair(project: &Project, name: &str) {
     let mut command = Command::new("cosign");
     command.args(["generate-key-pair", "--output-key-prefix", name]).current_dir(project.root());
     let made = command.env("COSIGN_PASSWORD", PASSWORD).output().expect("cosign");
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
 }
 
-fn project(registry: &Registry, name: &str, members: &[&str]) -> Project {
+pub(crate) fn project(registry: &Registry, name: &str, members: &[&str]) -> Project {
     let project = Project::new(&registry.host, name, members, SETTINGS);
     key_pair(&project, "cosign");
     project.write(".gitignore", "*.key\n*.pub\ntarget\nartifacts\n");
@@ -39,7 +39,7 @@ fn cosign(project: &Project, command: &str, image: &str) -> crate::parts::Ended 
 }
 
 /// What is attached to an image, by another tool: type and name of each.
-fn attached(image: &str) -> Vec<(String, String)> {
+pub(crate) fn attached(image: &str) -> Vec<(String, String)> {
     let found = tool("oras", &["discover", "--plain-http", "--format", "json", image]);
     let found: Value = serde_json::from_str(&found).expect("JSON");
     let list = found["referrers"].as_array().or_else(|| found["manifests"].as_array()).expect("a list").clone();
@@ -127,11 +127,46 @@ fn a_signature_of_another_image_is_refused() {
     std::fs::write(&file, json!({"dsseEnvelope": 7}).to_string()).unwrap();
     attach(folder.path(), &format!("{name}@{second}"));
     project.run("verify").fails().says("one: signature is required, and is invalid");
-    // Signed at last, what was attached beside it does no harm.
-    publish();
+    // Signed at last, what was attached beside it does no harm, and what others say in our name is not signed. Nor is
+    // the image believed for the label that anybody can give it: it is built.
+    let statement = json!({"_type": "https://in-toto.io/Statement/v1", "predicateType": "https://slsa.dev/provenance/v1",
+        "subject": [{"digest": {"sha256": second.trim_start_matches("sha256:")}}], "predicate": {}});
+    std::fs::write(&file, statement.to_string()).unwrap();
+    let statement = "application/vnd.in-toto+json";
+    let mut plant = Command::new("oras");
+    plant.args(["attach", "--plain-http", "--artifact-type", statement, "--annotation", "xtask.attachment=provenance"]);
+    plant.args([&format!("{name}@{second}"), &format!("bundle.json:{statement}")]).current_dir(folder.path());
+    assert!(plant.status().expect("oras").success());
+    let again = project.publish("--sign").env("COSIGN_PASSWORD", PASSWORD).ok();
+    again.says("which we did not sign").says("signed one: signature of");
+    assert_eq!(project.recorded("one"), second);
+    let bundles =
+        attached(&format!("{name}@{second}")).into_iter().filter(|(kind, of)| kind == BUNDLE && !of.is_empty());
+    assert_eq!(bundles.map(|(_, of)| of).collect::<Vec<_>>(), ["signature"]);
     project.run("verify").ok();
     let verified = cosign(&project, "verify", &format!("{name}@{second}"));
     assert!(verified.success, "{}", verified.stderr);
+}
+
+#[test]
+#[ignore = "needs docker-registry and cosign"]
+fn nothing_is_promoted_that_lacks_what_its_environment_requires() {
+    let (registry, staging) = (Registry::start(), Registry::start());
+    let project = project(&registry, "demanded", &["one"]);
+    let environment = format!(
+        "{SETTINGS}\n\n[workspace.metadata.docker.environments.staging]\nregistry = \"{}\"\nrequire = [\"signature\"]\n",
+        staging.host
+    );
+    project.replace("Cargo.toml", SETTINGS, &environment).commit("an environment");
+    let promote = |arguments: &str| project.run(&format!("promote --from local --to staging {arguments}"));
+    project.publish("").ok();
+    promote("").fails().says("one: signature is required, and is missing").says("nothing was changed");
+    assert!(staging.tags(&project.repository("one")).is_empty());
+    project.publish("--sign").env("COSIGN_PASSWORD", PASSWORD).ok();
+    promote("--require-proof staging").fails().says("no signed test result says that `staging` ran exactly these");
+    assert!(staging.tags(&project.repository("one")).is_empty());
+    promote("").ok();
+    assert_eq!(staging.digest(&project.repository("one"), &project.sha_tag()), project.recorded("one"));
 }
 
 /// Attaches `bundle.json` as other tools do.

@@ -1,6 +1,7 @@
 //! `scan` where scanners fail: what nobody looked at is never green.
 
 use crate::support::Fixture;
+use crate::support::http::{Answer, Server};
 
 const GOOD: &str = r#"{"settings":{"ignore":[]},"database":{"advisory-count":1,"last-updated":"DATE"},"lockfile":{"dependency-count":2},"vulnerabilities":{"found":true,"count":1,"list":[{"advisory":{"id":"RUSTSEC-2020-0071","title":"segfault","aliases":["CVE-2020-26235"],"cvss":null},"versions":{"patched":[">=0.2.23"]},"package":{"name":"time","version":"0.1.43"}}]},"warnings":{}}"#;
 
@@ -115,4 +116,26 @@ fn what_silences_a_scanner_is_refused_or_not_seen() {
     let output = run.env("TRIVY_SEVERITY", "LOW").env("TRIVY_CACHE_DIR", "there").fails();
     let output = output.says("scanning app for linux/amd64 with trivy").says("scanning app for linux/arm64 with trivy");
     assert_eq!(output.json()["findings"][0]["id"], "CVE-1");
+}
+
+#[test]
+fn findings_stop_a_publication_before_it_builds_or_asks_a_registry() {
+    let registry = Server::start(|_| Answer::new(403, ""));
+    let fixture = scanned(&GOOD.replace("DATE", &days_ago(1)), 1);
+    let settings = format!("[workspace.metadata.docker]\nregistry = \"127.0.0.1:{}\"\n", registry.port);
+    fixture.append("Cargo.toml", &settings).write(".gitignore", "/target\n").git_init();
+    let publish = || fixture.xtask("publish --scan --builder native").path_first(&fixture.path("tools"));
+    let stopped = publish().fails();
+    assert_eq!((stopped.stdout.as_str(), registry.seen().len()), ("", 0));
+    stopped.says("RUSTSEC-2020-0071").says("error: 1 of 1 findings reach `high`: nothing was built or pushed");
+    assert!(!fixture.path("target/docker").exists() && !fixture.path("artifacts").exists());
+    // Not having looked stops it, too.
+    fixture.write("report", "").commit("no report");
+    publish().fails().says("nothing was looked at");
+    assert_eq!(registry.seen().len(), 0);
+
+    fixture.write("report", &GOOD.replace("DATE", &days_ago(1)));
+    fixture.append("Cargo.toml", "[workspace.metadata.docker.scan]\nfail-on = \"critical\"\n").commit("less strict");
+    publish().fails().says("looked: cargo-audit");
+    assert!(!registry.seen().is_empty(), "what does not fail lets it go on");
 }

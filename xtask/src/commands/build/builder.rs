@@ -95,6 +95,7 @@ impl EngineBuilder {
             ssh: workspace.lock_text.contains("\"git+ssh://") && variable("SSH_AUTH_SOCK").is_some(),
             cache_from: options.cache_from.clone(),
             cache_to: options.cache_to.clone(),
+            no_cache: options.no_cache,
         };
         Ok(EngineBuilder { engine, files: BTreeMap::new(), images, passed, options })
     }

@@ -45,7 +45,9 @@ pub(crate) struct PlannedBase {
     pub(crate) place: BaseReference,
     /// The image or index.
     pub(crate) digest: Digest,
-    /// As the settings name it, where that is a registry's image.
+    /// As the settings name it: for all to see, as `place` is not.
+    pub(crate) said: String,
+    /// The same, where that is a registry's image.
     pub(crate) name: Option<ImageReference>,
     /// Whether `images.lock` says which.
     pub(crate) is_locked: bool,
@@ -56,6 +58,8 @@ pub(crate) struct PlannedImage<'a> {
     /// VERSION, COMMIT_SHA and BUILD_DATE as the image says them.
     pub(crate) version: String,
     pub(crate) commit: String,
+    /// The input commit, whatever the image says.
+    pub(crate) revision: String,
     pub(crate) build_date: String,
     /// Unix seconds of its layers.
     pub(crate) created: i64,
@@ -182,7 +186,8 @@ impl LabelArgs {
                 .iter()
                 .map(|asset| Ok((asset, workspace.asset(component, &asset.from)?)))
                 .collect::<Result<_>>()?,
-            commit: self.commit.clone().unwrap_or(revision.commit),
+            commit: self.commit.clone().unwrap_or_else(|| revision.commit.clone()),
+            revision: revision.commit,
             platforms,
         })
     }
@@ -202,7 +207,7 @@ pub(crate) fn base(workspace: &Workspace) -> Result<Option<PlannedBase>> {
     };
     let digest = place.resolve(&Client::new(Credentials::from_environment()))?;
     let is_locked = base.name.as_ref().is_some_and(|name| name.digest.is_none()) && workspace.images.is_some();
-    Ok(Some(PlannedBase { place, digest, name: base.name, is_locked }))
+    Ok(Some(PlannedBase { place, digest, said: base.image, name: base.name, is_locked }))
 }
 
 /// `REGISTRY/REPOSITORY:TAG` for each tag.

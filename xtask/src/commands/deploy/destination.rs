@@ -34,11 +34,25 @@ use crate::system::{interrupt, parallel, process};
 /// For kubectl's configuration.
 const CONFIGURATION: Duration = Duration::from_secs(30);
 
+/// What smoke found when it failed.
+#[derive(Debug)]
+pub(super) struct SmokeFailed(pub(super) Report);
+
+impl std::fmt::Display for SmokeFailed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("smoke failed")
+    }
+}
+
+impl std::error::Error for SmokeFailed {}
+
 /// An environment, its registry, its manifests.
 pub(super) struct Destination {
     /// With the settings as they are there.
     pub(super) workspace: Workspace,
     pub(super) environment: Environment,
+    /// The context that its settings name.
+    pub(super) own_context: Option<String>,
     pub(super) client: Client,
     /// The tag of the release that it was last proven to run.
     pub(super) marker: Tag,
@@ -61,6 +75,7 @@ impl Destination {
         {
             eprintln!("note: `{name}` is what runs in context `{named}` now; its settings say `{own}`");
         }
+        let own_context = environment.context.clone();
         environment.context = options.context.clone().or(environment.context);
         let client = client_of(&environment, &options.insecure_registry);
         let smoke = SmokeArgs {
@@ -73,7 +88,7 @@ impl Destination {
             ..SmokeArgs::default()
         };
         let marker = deployed_tag(name)?;
-        Ok(Destination { workspace, environment, client, marker, smoke })
+        Ok(Destination { workspace, environment, own_context, client, marker, smoke })
     }
 
     /// The releases in its registry.
@@ -193,7 +208,11 @@ impl Destination {
         held.check().context("nothing is applied")?;
         self.apply(&record)?;
         let manifest = self.workspace.root().join("Cargo.toml");
-        let (Outcome::Done, Some(report)) = smoke::check(Some(&manifest), &self.smoke)? else { bail!("smoke failed") };
+        let report = match smoke::check(Some(&manifest), &self.smoke)? {
+            (Outcome::Done, Some(report)) => report,
+            (_, Some(report)) => return Err(SmokeFailed(report).into()),
+            (_, None) => bail!("smoke failed"),
+        };
         ensure!(self.applied()? == applied, "the manifests changed meanwhile, so nobody knows what was proven");
         Ok(report)
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use anyhow::{Context, Error, Result, bail, ensure};
 use camino::Utf8Path;
 
-use self::destination::Destination;
+use self::destination::{Destination, SmokeFailed};
 use super::chosen_release::{named, of_checkout, releases};
 use super::environments::{self, client_of, environment, own_client};
 use super::sign::Signer;
@@ -32,6 +32,13 @@ use crate::workspace::signing::Requirement;
 pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &DeployArgs) -> Result<Outcome> {
     let options = &arguments.options;
     let target = Destination::load(manifest, &arguments.environment, options)?;
+    ensure!(
+        !arguments.attest || target.own_context.is_none() || target.own_context == target.environment.context,
+        hinted(
+            format!("what runs in another context than `{}`'s proves nothing of it", arguments.environment),
+            "leave out `--attest`, or `--context`"
+        )
+    );
     let progress = Progress::new();
     let source = Arc::new(source_client(&target, arguments.release.as_deref(), options)?);
     let chosen = chosen(&target, arguments.release.as_deref(), &source, options)?;
@@ -60,6 +67,12 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &DeployArgs) -> Result
         }
         Err(error) => error,
     };
+    // It takes the place of an earlier result, which must not go on speaking for the release.
+    if let Some(SmokeFailed(report)) = failed.downcast_ref::<SmokeFailed>().filter(|_| arguments.attest)
+        && let Err(error) = proof::attach(&target, &numbered.found, report, signer.as_ref(), &progress)
+    {
+        progress.warn(&error.context("that it failed is not attached"));
+    }
     let environment = &target.environment.name;
     let marked = marked.filter(|marked| *marked != numbered.found.digest);
     let marked = marked.map(|digest| target.releases()?.by_digest(&digest)).transpose()?.flatten();
@@ -76,6 +89,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &DeployArgs) -> Result
     eprint!("{}", shown(&failed));
     progress.say(&format!("{environment}: going back to {}", described(&marked)));
     note_other_commit(&target, &marked, &progress)?;
+    demand_signed(&target, &marked, options)?;
     target
         .prove(&target.numbered_before(&marked)?, &held)
         .with_context(|| format!("`{environment}` is not proven to be back"))?;
@@ -120,6 +134,7 @@ pub(crate) fn rollback(manifest: Option<&Utf8Path>, arguments: &RollbackArgs) ->
     let wanted = releases.by_digest(&digest)?.with_context(gone)?;
     progress.say(&format!("{environment}: from {} back to {}", described(&marked), described(&wanted)));
     note_other_commit(&target, &wanted, &progress)?;
+    demand_signed(&target, &wanted, options)?;
     let wanted = target.numbered_before(&wanted)?;
     let Some(held) = held else {
         print(&target.plan(&wanted)?)?;
@@ -156,6 +171,10 @@ fn demand(target: &Destination, chosen: &StoredRelease, source: &Arc<Client>, ar
     let mut required = environment.map(|environment| environment.require.clone()).unwrap_or_default();
     required.extend(arguments.require_signature.then_some(Requirement::Signature));
     required.extend(arguments.require_proof.clone().map(Requirement::Proof));
+    required.extend(arguments.require_rebuilds.map(|count| Requirement::Rebuilds(count.into())));
+    if required.is_empty() {
+        return Ok(());
+    }
     let name = arguments.release.as_deref().filter(|name| settings.environments.contains_key(*name));
     let repository = match name {
         Some(name) => environments::environment(settings, name)?.repository_of(&target.workspace, RELEASES)?,
@@ -163,6 +182,21 @@ fn demand(target: &Destination, chosen: &StoredRelease, source: &Arc<Client>, ar
     };
     let insecure = arguments.options.insecure_registry.clone();
     let place = Place { client: Arc::clone(source), repository, release: chosen.clone(), insecure };
+    Verifier::new(&target.workspace, None, &required)?.demand(&target.workspace, &place, &required)
+}
+
+/// Demands the signatures of what is gone back to, where the environment requires them: a tag alone says that it was
+/// proven there. Proofs of other environments were asked for when it came.
+fn demand_signed(target: &Destination, wanted: &StoredRelease, options: &DeployOptions) -> Result<()> {
+    let settings = &target.workspace.packages.settings;
+    let required = settings.environments.get(&target.environment.name).map(|environment| &environment.require);
+    if !required.is_some_and(|required| required.contains(&Requirement::Signature)) {
+        return Ok(());
+    }
+    let client = Arc::new(client_of(&target.environment, &options.insecure_registry));
+    let (repository, insecure) = (target.releases()?.repository, options.insecure_registry.clone());
+    let place = Place { client, repository, release: wanted.clone(), insecure };
+    let required = [Requirement::Signature];
     Verifier::new(&target.workspace, None, &required)?.demand(&target.workspace, &place, &required)
 }
 

@@ -1,6 +1,6 @@
 //! Proof of what ran: smoke's result, attached to the release.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -28,9 +28,11 @@ pub(super) fn attach(
     let statement = Statement::new(&found.digest, TEST_RESULT, predicate(name, found, report, &lease::now()));
     let repository = target.releases()?.repository;
     let proof = Attachment::new(&format!("proof-{name}"), STATEMENT_TYPE, statement.to_bytes());
+    let named = (proof.name().to_owned(), statement);
     target.client.attach(&repository, &found.digest, vec![proof])?;
-    progress.say(&format!("{name}: proof attached to {}", found.digest));
-    signer.map_or(Ok(()), |signer| signer.sign_attached(&target.client, &repository, &found.digest, progress))
+    progress.say(&format!("{name}: result attached to {}", found.digest));
+    let sign = |signer: &Signer| signer.sign_statement(&target.client, &repository, &found.digest, named, progress);
+    signer.map_or(Ok(()), sign)
 }
 
 /// The result (in-toto attestation, `test-result` v0.1), and what was tested, where and when.
@@ -41,10 +43,13 @@ fn predicate(environment: &str, found: &StoredRelease, report: &Report, finished
         .iter()
         .map(|(name, component)| json!({ "name": name, "digest": { "sha256": component.image.digest.hex() } }))
         .collect();
+    // What nobody looked at is not proven: a component that no workload runs, or one whose workloads are left out.
+    let looked: BTreeSet<&String> = report.workloads.iter().flat_map(|workload| &workload.components).collect();
     let components: BTreeMap<&String, Value> = found
         .release
         .components
         .iter()
+        .filter(|(name, _)| looked.contains(name))
         .map(|(name, component)| {
             let platforms = component.image.platforms.iter();
             let platforms: BTreeMap<String, &str> =

@@ -15,7 +15,7 @@ use crate::commands::publish::lookup::{Decision, Wanted, look_up};
 use crate::commands::publish::plan::{carried, joint_hash};
 use crate::commands::publish::refusal::{Summaries, summaries};
 use crate::commands::publish::{Publication, ci_state, finish, tags};
-use crate::commands::sign::Signer;
+use crate::commands::sign::{Made, Signer};
 use crate::commands::{Outcome, print};
 use crate::errors::{all, hinted};
 use crate::gather::record;
@@ -70,6 +70,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &MergeArgs) -> Result<
         return Ok(Outcome::Done);
     }
     let signer = arguments.sign.then(|| Signer::new(&workspace)).transpose()?;
+    signer.iter().try_for_each(|signer| signer.demand(&client, &carried))?;
     finish::note_unwritten(&path);
     let merged = parallel::map(work, parallel::REQUESTS, |(name, image, repository)| {
         merge(&client, name, image, repository, &tags).with_context(|| format!("cannot merge `{name}`"))
@@ -85,6 +86,7 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &MergeArgs) -> Result<
         before,
         carried,
         signer,
+        made: Made::default(),
         with_manifests: !arguments.no_manifests,
         as_json: arguments.json,
     };

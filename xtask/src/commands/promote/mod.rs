@@ -10,8 +10,9 @@ use self::plan::{Plan, PlannedTag};
 use super::chosen_release::instead_of;
 use super::environments::{Environment, client_of, environment};
 use super::filter::asked_names;
-use super::sign::Signer;
+use super::sign::{Made, Signer};
 use super::table::{bytes, table};
+use super::verify::Verifier;
 use super::{Outcome, print};
 use crate::cli::PromoteArgs;
 use crate::errors::hinted;
@@ -21,6 +22,7 @@ use crate::image::promotion::{LOCAL, record_path};
 use crate::image::record::DigestRecord;
 use crate::registry::Client;
 use crate::system::progress::Progress;
+use crate::workspace::signing::Requirement;
 
 pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &PromoteArgs) -> Result<Outcome> {
     let workspace = Workspace::load(manifest, &[])?;
@@ -42,10 +44,12 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &PromoteArgs) -> Resul
             )
         );
     }
-    let images = images.into_iter().collect();
+    let source = client_of(&from, &arguments.insecure_registry);
+    let record = DigestRecord { images };
+    demand(&workspace, &source, &record, arguments)?;
+    let images = record.images.into_iter().collect();
     let target_path = workspace.root().join(record_path(&to.name));
     let previous = record::read_if_there(&target_path)?.unwrap_or_default();
-    let source = client_of(&from, &arguments.insecure_registry);
     let target = client_of(&to, &arguments.insecure_registry);
     let planner = plan::Planner { workspace: &workspace, source: &source, target: &target, to: &to };
     let plan = planner.plan(images, previous, &arguments.tag, target_path)?;
@@ -54,11 +58,32 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &PromoteArgs) -> Resul
         return Ok(Outcome::Done);
     }
     let signer = arguments.sign.then(|| Signer::new(&workspace)).transpose()?;
+    if let Some(signer) = &signer
+        && !path.exists()
+    {
+        // Who may write to the registry could have it say that anything was published.
+        for image in &plan.images {
+            let is_signed = signer.has_signed(&source, &image.recorded.image, &image.recorded.digest)?;
+            let error = || {
+                format!(
+                    "`{}` is to be signed by the word of the registry alone, and we did not sign it there",
+                    image.name
+                )
+            };
+            let hint = "`publish --sign` does, or name a record that you know with `--digests`";
+            ensure!(is_signed, hinted(error(), hint));
+        }
+    }
     let (jobs, progress) = (usize::from(arguments.jobs), Progress::new());
     let record = apply::apply(&plan, &source, &target, jobs, &progress)?;
     if let Some(signer) = signer {
         let promoted = plan.images.iter().filter_map(|image| record.images.get_key_value(&image.name));
-        signer.sign_images(&target, promoted.map(|(name, image)| (name.as_str(), image)).collect(), &progress)?;
+        signer.sign_images(
+            &target,
+            promoted.map(|(name, image)| (name.as_str(), image)).collect(),
+            &Made::default(),
+            &progress,
+        )?;
     }
     record::write(&plan.path, &record)?;
     print(&match arguments.json {
@@ -67,6 +92,19 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &PromoteArgs) -> Resul
     })?;
     eprintln!("wrote {}", plan.path);
     Ok(Outcome::Done)
+}
+
+/// Demands of the images what the arguments and the environment require, before anything is copied.
+fn demand(workspace: &Workspace, source: &Client, record: &DigestRecord, arguments: &PromoteArgs) -> Result<()> {
+    let environment = workspace.packages.settings.environments.get(&arguments.to);
+    let mut required = environment.map(|environment| environment.require.clone()).unwrap_or_default();
+    required.extend(arguments.require_signature.then_some(Requirement::Signature));
+    required.extend(arguments.require_proof.clone().map(Requirement::Proof));
+    if required.is_empty() {
+        return Ok(());
+    }
+    let verifier = Verifier::new(workspace, None, &required)?;
+    verifier.demand_of_images(workspace, source, record, &arguments.insecure_registry, &required)
 }
 
 /// What it takes to copy all images of a record to an environment.

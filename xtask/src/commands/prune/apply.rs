@@ -39,7 +39,7 @@ pub(super) fn apply(scene: &Scene, plans: &[RepositoryPlan], progress: &Progress
         let name = repository.name();
         progress.say(&format!("{name}: {deleted} manifests and {} tags deleted", plan.untagged.len()));
         for why in left {
-            progress.say(&format!("{name}: left {why}: somebody published meanwhile"));
+            progress.say(&format!("{name}: left {why}: somebody published or deployed meanwhile"));
         }
     }
     interrupt::forget_notes();
@@ -65,8 +65,9 @@ fn delete(
     plan: &RepositoryPlan,
     contents: &Contents,
 ) -> Result<(usize, Vec<String>)> {
-    let planned = plan.deleted.iter().flat_map(|one| &one.tags);
-    let known: BTreeSet<&Tag> = plan.kept.iter().chain(&plan.untagged).map(|one| &one.tag).chain(planned).collect();
+    let doomed = plan.deleted.iter().flat_map(|one| one.tags.iter().map(|tag| (tag, &one.digest)));
+    let stay = plan.kept.iter().chain(&plan.untagged).map(|one| (&one.tag, &one.digest));
+    let known: BTreeMap<&Tag, &Digest> = stay.chain(doomed).collect();
     let children =
         |digest: &Digest| contents.manifests.get(digest).map(|known| known.children.clone()).unwrap_or_default();
     let parts: BTreeSet<Digest> = plan.deleted.iter().flat_map(|one| children(&one.digest)).collect();
@@ -97,11 +98,17 @@ fn delete(
     Ok((count, left))
 }
 
-/// All that tags lead to which are not `known`: whoever publishes first sets the tag of the commit, which is new.
-fn published(client: &Client, repository: &ImageReference, known: &BTreeSet<&Tag>) -> Result<BTreeSet<Digest>> {
-    let new = client.tags(repository)?.into_iter().filter(|tag| !known.contains(tag)).collect();
+/// All that tags lead to which named something else, or were not there: whoever publishes sets that of the commit first,
+/// whoever deploys moves those of the environment.
+fn published(
+    client: &Client,
+    repository: &ImageReference,
+    known: &BTreeMap<&Tag, &Digest>,
+) -> Result<BTreeSet<Digest>> {
+    let now = client.named_by(repository, client.tags(repository)?)?.into_iter();
+    let moved = now.filter(|(tag, digest)| known.get(tag) != Some(&digest)).map(|(_, digest)| digest);
     let mut contents = Contents::default();
-    client.look_at(repository, client.named_by(repository, new)?.into_values().collect(), &mut contents)?;
+    client.look_at(repository, moved.collect(), &mut contents)?;
     Ok(contents.manifests.into_keys().collect())
 }
 
@@ -114,12 +121,14 @@ fn still_names(client: &Client, repository: &ImageReference, one: &Deleted) -> R
 /// Demands that no release that was written meanwhile names what was deleted.
 fn check_published(scene: &Scene, plans: &[RepositoryPlan]) -> Result<()> {
     let Some(repository) = scene.repositories.first() else { return Ok(()) };
-    let before = &scene.world.releases.1;
-    let mut now = before.clone();
+    let gone: BTreeSet<&Digest> = plans.iter().flat_map(|plan| &plan.deleted).map(|one| &one.digest).collect();
+    let mut now = scene.world.releases.1.clone();
+    // What is here again is new.
+    now.manifests.retain(|digest, _| !gone.contains(digest));
+    let before: BTreeSet<Digest> = now.manifests.keys().cloned().collect();
     let tags = scene.client.named_by(repository, scene.client.tags(repository)?)?;
     scene.client.look_at(repository, tags.into_values().collect(), &mut now)?;
-    let gone: BTreeSet<&Digest> = plans.iter().flat_map(|plan| &plan.deleted).map(|one| &one.digest).collect();
-    for (digest, known) in now.manifests.iter().filter(|(digest, _)| !before.manifests.contains_key(*digest)) {
+    for (digest, known) in now.manifests.iter().filter(|(digest, _)| !before.contains(*digest)) {
         let Kind::Release(release) = &known.kind else { continue };
         if let Some(lost) = release.components.values().find(|component| gone.contains(&component.image.digest)) {
             let error = format!(
@@ -130,4 +139,60 @@ fn check_published(scene: &Scene, plans: &[RepositoryPlan]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::image::prune::Kept;
+    use crate::registry::Credentials;
+    use crate::registry::test_server::{Answer, Server};
+
+    /// A repository of small manifests: tags, and what they name.
+    fn serve(tags: &Arc<Mutex<BTreeMap<String, &'static str>>>) -> Server {
+        let tags = Arc::clone(tags);
+        Server::start(move |seen| {
+            let mut tags = tags.lock().unwrap();
+            let end = seen.path.rsplit('/').next().unwrap();
+            if seen.path.contains("/tags/list") {
+                let names: Vec<&String> = tags.keys().collect();
+                return Answer::new(200, serde_json::json!({ "tags": names }).to_string());
+            }
+            let named = tags.iter().find(|(tag, text)| *tag == end || Digest::of(text.as_bytes()).as_str() == end);
+            let Some(text) = named.map(|(_, text)| *text) else { return Answer::new(404, "") };
+            if seen.method == "DELETE" {
+                tags.retain(|_, other| *other != text);
+                return Answer::new(202, "");
+            }
+            let digest = Digest::of(text.as_bytes()).to_string();
+            let kind = "application/vnd.oci.image.manifest.v1+json";
+            Answer::new(200, text).header("Content-Type", kind).header("Docker-Content-Digest", digest)
+        })
+    }
+
+    #[test]
+    fn what_a_tag_was_moved_to_meanwhile_is_left() {
+        let (old, older, new) = ("{\"of\": 1}", "{\"of\": 2}", "{\"of\": 3}");
+        let digest = |text: &str| Digest::of(text.as_bytes());
+        let tag = |text: &str| text.parse::<Tag>().unwrap();
+        let doomed =
+            |name: &str, text: &str| Deleted { digest: digest(text), tags: vec![tag(name)], size: 1, created: None };
+        let kept = Kept { tag: tag("deploying-prod"), digest: digest(new), why: String::new() };
+        let plan = RepositoryPlan {
+            deleted: vec![doomed("sha-1", old), doomed("sha-2", older)],
+            kept: vec![kept],
+            ..RepositoryPlan::default()
+        };
+        // Somebody goes back to what the plan deletes.
+        let tags = BTreeMap::from([("sha-1", old), ("sha-2", older), ("deploying-prod", old)]);
+        let tags = Arc::new(Mutex::new(tags.into_iter().map(|(tag, text)| (tag.to_owned(), text)).collect()));
+        let server = serve(&tags);
+        let repository: ImageReference = format!("{}/shop/releases", server.host).parse().unwrap();
+        let client = Client::new(Credentials::none());
+        let (deleted, left) = delete(&client, &repository, &plan, &Contents::default()).unwrap();
+        assert_eq!((deleted, left), (1, vec![digest(old).to_string()]));
+        assert_eq!(tags.lock().unwrap().keys().collect::<Vec<_>>(), ["deploying-prod", "sha-1"]);
+    }
 }

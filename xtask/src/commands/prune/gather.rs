@@ -1,6 +1,6 @@
 //! All that the plan is made of: the registry, and all that is named elsewhere.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
@@ -42,25 +42,27 @@ impl Scene {
         let releases = place.repository_of(&workspace, RELEASES)?;
         releases_in(&workspace, &client, releases.clone())?;
         let names = workspace.component_names().into_iter().map(|name| place.repository_of(&workspace, name));
-        let repositories: Vec<ImageReference> =
-            [Ok(releases.clone())].into_iter().chain(names).collect::<Result<_>>()?;
+        let components = names.collect::<Result<Vec<ImageReference>>>()?;
         let named = named::gather(&workspace, &others, &releases, arguments, progress)?;
-        let mut held = all(repositories.iter().map(|repository| client.contents(repository)))?.into_iter();
-        let of_releases = held.next().unwrap_or_default();
-        let of_components = repositories.iter().skip(1).map(ImageReference::name).zip(held);
+        let held = components.iter().map(|repository| Ok((repository.name(), client.contents(repository)?)));
+        let of_components = all(held)?;
+        // Last: an image that is published meanwhile is unknown, or its release is known.
+        let of_releases = client.contents(&releases)?;
+        let repositories = [releases.clone()].into_iter().chain(components).collect();
         let moving = settings.mutable_tags.iter().map(String::as_str).chain(["latest"]);
         let mut world = World {
             policy: settings.prune.clone(),
             now: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs() as i64),
             moving: moving.filter_map(|tag| tag.parse().ok()).collect(),
             environments: settings.environments.keys().cloned().chain([LOCAL.to_owned()]).collect(),
+            has_build_numbers: settings.environments.values().any(|environment| environment.build_number),
             releases: (releases.name(), of_releases),
-            repositories: of_components.collect(),
+            repositories: of_components.into_iter().collect(),
             named,
             ..World::default()
         };
         check_releases(&world)?;
-        read_times(&workspace, &mut world)?;
+        read_times(&workspace, &mut world).context("cannot tell how old releases are")?;
         let scene = Scene { client, repositories, world };
         scene.with_untagged()
     }
@@ -115,9 +117,9 @@ fn read_times(workspace: &Workspace, world: &mut World) -> Result<()> {
         _ => None,
     });
     let commits: BTreeSet<&str> = releases.collect();
-    let git = Git::open(workspace.root()).context("cannot tell how old releases are")?;
-    let times = git.as_ref().map(|git| git.times(&commits.into_iter().collect::<Vec<_>>()));
-    world.commits = times.unwrap_or_else(BTreeMap::new);
-    world.is_shallow = git.is_some_and(|git| git.is_shallow);
+    let git = Git::open(workspace.root())?;
+    if let Some(git) = git {
+        world.commits = git.times(&commits.into_iter().collect::<Vec<_>>())?;
+    }
     Ok(())
 }

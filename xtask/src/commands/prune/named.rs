@@ -10,7 +10,7 @@ use crate::cluster::Kubectl;
 use crate::commands::chosen_release::releases_in;
 use crate::commands::environments::{Environment, client_of};
 use crate::commands::manifests::{applied_texts, files};
-use crate::errors::hinted_cause;
+use crate::errors::{hinted, hinted_cause};
 use crate::gather::record;
 use crate::gather::workspace::Workspace;
 use crate::image::promotion::record_path;
@@ -107,7 +107,13 @@ fn manifests(workspace: &Workspace, environments: &[Environment], named: &mut Na
         let settings = workspace.packages.settings.clone().in_environment(&environment.name);
         let manifests = files::read(root, &settings)?;
         let unread: Vec<&str> = manifests.unreadable.iter().chain(&manifests.missing).map(String::as_str).collect();
-        ensure!(unread.is_empty(), "{}, so nobody knows which images it names", unread.join("\n"));
+        ensure!(
+            unread.is_empty(),
+            hinted(
+                format!("{}, so nobody knows which images it names", unread.join("\n")),
+                "mend or delete the file that names it, or change `manifests` in the settings"
+            )
+        );
         for file in manifests.files.iter().chain(&manifests.values) {
             named.text(&file.text, &format!("`{}`", file.path));
         }

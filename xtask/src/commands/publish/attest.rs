@@ -8,13 +8,14 @@ use super::apply::Published;
 use crate::commands::build::builder::Builder;
 use crate::commands::build::plan::BuildPlan;
 use crate::commands::sbom::{bases, bill};
+use crate::commands::sign::{Made, statement};
 use crate::errors::all;
 use crate::gather::ci::{CiState, run};
 use crate::gather::workspace::Workspace;
 use crate::image::labels::ATTACHMENT;
 use crate::image::platform::Platform;
 use crate::image::reference::{Digest, ImageReference};
-use crate::registry::{Attachment, Client};
+use crate::registry::{Attachment, Client, RemoteImage};
 use crate::sbom::bill::Base;
 use crate::sbom::provenance::{self, Build, Source};
 use crate::sbom::{cyclonedx, spdx};
@@ -48,12 +49,13 @@ struct PlannedImage<'a> {
 impl<'a> Attestations<'a> {
     /// Of `kinds`, for what `plan` would build.
     pub(super) fn of(plan: &BuildPlan<'a>, kinds: &'a [Attestation]) -> Self {
-        let images = plan.images.iter().map(|image| {
+        // Copies of all inputs, for nothing else.
+        let images = plan.images.iter().filter(|_| !kinds.is_empty()).map(|image| {
             let planned = PlannedImage {
                 component: image.component,
                 version: image.version.clone(),
                 created: image.created,
-                revision: image.commit.clone(),
+                revision: image.revision.clone(),
                 inputs: image
                     .platforms
                     .iter()
@@ -70,12 +72,13 @@ impl<'a> Attestations<'a> {
                 Builder::Native(_) => "native".to_owned(),
                 Builder::Engine(builder) => builder.engine.program.rsplit('/').next().unwrap_or_default().to_owned(),
             },
-            base: plan.base.as_ref().map(|base| (base.place.to_string(), base.digest.clone())),
+            base: plan.base.as_ref().map(|base| (base.said.clone(), base.digest.clone())),
         }
     }
 
     /// Attaches them to each platform's image in `published`. An adopted image gets the list that it lacks, which its
-    /// inputs decide as they decide it; how it was made, only who made it can say.
+    /// inputs decide as they decide it; how it was made, only who made it can say. What is signed (`is_signed`) is made
+    /// anew, whatever lies there. Gives what this run made.
     ///
     /// # Errors
     /// The base's packages cannot be read; the registry refuses.
@@ -84,14 +87,15 @@ impl<'a> Attestations<'a> {
         client: &Client,
         published: &[Published],
         ci: &CiState,
+        is_signed: bool,
         progress: &Progress,
-    ) -> Result<()> {
+    ) -> Result<Made> {
         let work = published.iter().flat_map(|image| {
             image.platforms.iter().map(move |(platform, recorded)| (image, platform, &recorded.digest))
         });
         let lacking = parallel::map(work.collect(), parallel::REQUESTS, |(image, platform, digest)| {
             let lacks_list = self.kinds.contains(&Attestation::Sbom)
-                && (image.sent.is_some() || !has_list(client, &image.repository, digest)?);
+                && (is_signed || image.sent.is_some() || !has_list(client, &image.repository, digest)?);
             Ok((image, platform, digest, lacks_list))
         });
         let lacking = all(lacking)?;
@@ -102,8 +106,10 @@ impl<'a> Attestations<'a> {
         let attached = parallel::map(lacking, parallel::REQUESTS, |(image, platform, digest, lacks_list)| {
             let base = bases.get(platform).filter(|_| lacks_list).cloned();
             let documents = self.documents(image, platform, digest, lacks_list, base, ci)?;
+            let statements: Result<Vec<_>> = documents.iter().map(|one| statement(digest, one)).collect();
+            let made = (digest.clone(), statements?);
             if documents.is_empty() {
-                return Ok(());
+                return Ok(made);
             }
             let attached = client.attach(&image.repository, digest, documents)?;
             if attached.is_new {
@@ -112,10 +118,11 @@ impl<'a> Attestations<'a> {
             for old in attached.left {
                 progress.warn(&anyhow!("{}: the registry still lists `{old}`, which was replaced", image.name));
             }
-            Ok(())
+            Ok(made)
         });
-        all(attached).context("the images are pushed, but what is to be attached to them is not; run it again")?;
-        Ok(())
+        let made =
+            all(attached).context("the images are pushed, but what is to be attached to them is not; run it again")?;
+        Ok(made.into_iter().collect())
     }
 
     fn documents(
@@ -161,23 +168,44 @@ impl<'a> Attestations<'a> {
             target: &RustTarget::new(platform, settings.linkage)?.triple,
             selection: self.workspace.selection.cargo_arguments(),
             inputs: planned.inputs.get(platform).with_context(|| format!("`{platform}` was not planned"))?,
-            source: Source {
-                commit: &ci.commit,
-                is_clean: ci.changed.is_empty(),
-                revision: &planned.revision,
-                run: run(),
-            },
+            source: Source { commit: &ci.commit, is_clean: ci.is_clean, revision: &planned.revision, run: run() },
             lock: Digest::of(self.workspace.lock_text.as_bytes()),
             base: self.base.clone(),
         }))
     }
 }
 
+/// Whether provenance is wanted, and a platform of an image has none.
+///
+/// # Errors
+/// The registry cannot be asked.
+pub(super) fn lacks_provenance(
+    client: &Client,
+    kinds: &[Attestation],
+    repository: &ImageReference,
+    image: &RemoteImage,
+) -> Result<bool> {
+    if !kinds.contains(&Attestation::Provenance) {
+        return Ok(false);
+    }
+    for platform in image.recorded().values() {
+        let attached = client.referrers(repository, &platform.digest)?;
+        let is_it = |found: &crate::registry::Referrer| {
+            found.annotation(ATTACHMENT) == Some(PROVENANCE) && found.artifact_type() == provenance::MEDIA_TYPE
+        };
+        if !attached.iter().any(is_it) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 fn has_list(client: &Client, repository: &ImageReference, digest: &Digest) -> Result<bool> {
-    let attached = client.referrers(repository, digest)?;
+    let types = [cyclonedx::MEDIA_TYPE, spdx::MEDIA_TYPE];
+    let attached = client.referrers_of_types(repository, digest, &types)?;
     let has = |kind| {
         let is_ours = |found: &&crate::registry::Referrer| found.annotation(ATTACHMENT) == Some(SBOM);
         attached.iter().filter(is_ours).any(|found| found.artifact_type() == kind)
     };
-    Ok(has(cyclonedx::MEDIA_TYPE) && has(spdx::MEDIA_TYPE))
+    Ok(types.into_iter().all(has))
 }

@@ -27,7 +27,8 @@ use super::chosen_release::{line_tag, releases};
 use super::environments::own_client;
 use super::filter::choose;
 use super::manifests;
-use super::sign::Signer;
+use super::scan;
+use super::sign::{Made, Signer};
 use super::{Outcome, print};
 use crate::cli::{DockerBuildArgs, PublishArgs};
 use crate::errors::hinted;
@@ -42,7 +43,7 @@ use crate::image::record::{DigestRecord, RecordedImage};
 use crate::image::reference::{ImageReference, Tag};
 use crate::image::service_manifest::ServiceManifest;
 use crate::image::tags::{GitReference, TagRules, Tags, version_of};
-use crate::registry::{Client, Releases};
+use crate::registry::{Client, Releases, RemoteImage};
 use crate::system::environment::variable;
 use crate::system::files::write_durably;
 use crate::system::interrupt;
@@ -86,6 +87,9 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &PublishArgs) -> Resul
         return rehearse::from_plan(&workspace, &rehearsed, arguments.dry_run);
     }
     let why_not = why_not_pushed(&ci)?;
+    if arguments.scan {
+        scan::lock_file(&workspace)?;
+    }
     let mut build = build::plan::plan(&workspace, chosen.components, &arguments.options, false, machine, &progress)?;
     build.is_strict = true;
     if let Some(why) = why_not {
@@ -113,7 +117,10 @@ pub(crate) fn push(mut build: BuildPlan<'_>, arguments: &DockerBuildArgs, progre
     ci.reference = GitReference::Detached;
     let tags = tags(workspace, &ci, &options::tags(&arguments.options.tag)?)?;
     let client = own_client(&arguments.registry.insecure_registry);
-    let planned = plan::plan(&client, &build, arguments.registry.registry.as_ref(), &tags, true, !arguments.dry_run)?;
+    let planned =
+        plan::plan(&client, &build, arguments.registry.registry.as_ref(), &tags, true, !arguments.dry_run, &|_, _| {
+            Ok(None)
+        })?;
     if arguments.dry_run {
         print(&(report::tags(&planned, &tags) + &report::builds(build, &planned)?))?;
         return Ok(Outcome::Done);
@@ -157,8 +164,22 @@ impl Run<'_> {
         };
         // A key that cannot be used is told before anything is built.
         let signer = arguments.sign.then(|| Signer::new(self.workspace)).transpose()?;
-        let planned = plan::plan(&client, &build, registry, &tags, arguments.rebuild, !arguments.dry_run)?;
+        let kinds = if arguments.attest { Attestation::ALL } else { &self.workspace.packages.settings.attestations };
+        let lacks = |repository: &ImageReference, image: &RemoteImage| {
+            Ok(match &signer {
+                Some(signer) if !signer.has_signed(&client, repository, image.digest())? => {
+                    Some("the registry has an image of these inputs, which we did not sign".to_owned())
+                }
+                _ if attest::lacks_provenance(&client, kinds, repository, image)? => {
+                    Some("the registry has an image of these inputs, and nobody says how it was made".to_owned())
+                }
+                _ => None,
+            })
+        };
+        let rebuild = arguments.rebuild;
+        let planned = plan::plan(&client, &build, registry, &tags, rebuild, !arguments.dry_run, &lacks)?;
         let carried = plan::carried(&client, &before.record, others)?;
+        signer.iter().try_for_each(|signer| signer.demand(&client, &carried))?;
         if !arguments.dry_run && !arguments.by_digest && planned.iter().any(PlannedComponent::is_built) {
             client.check_push(&releases.repository).context("the images' release cannot be written")?;
         }
@@ -170,14 +191,14 @@ impl Run<'_> {
         eprint!("{}", report::decisions(&planned));
         let uploads = arguments.options.jobs.map_or(apply::PARALLEL_UPLOADS, usize::from);
         finish::note_unwritten(&path);
-        let kinds = if arguments.attest { Attestation::ALL } else { &self.workspace.packages.settings.attestations };
         let attestations = Attestations::of(&build, kinds);
         let outcomes = apply::apply(&client, build, planned, uploads, self.progress)?;
         let published = finish::all_or_what_was_pushed(outcomes, self.progress)?;
         // Before tags lead to them: who admits images by what is attached must find it.
-        if !kinds.is_empty() {
-            attestations.attach(&client, &published, &self.ci, self.progress)?;
-        }
+        let made = match kinds {
+            [] => Made::default(),
+            _ => attestations.attach(&client, &published, &self.ci, signer.is_some(), self.progress)?,
+        };
         if arguments.by_digest {
             let part = part(&self.ci.commit, &published);
             interrupt::forget_notes();
@@ -197,6 +218,7 @@ impl Run<'_> {
             before,
             carried,
             signer,
+            made,
             with_manifests: !arguments.no_manifests,
             as_json: arguments.json,
         };
@@ -224,6 +246,8 @@ pub(crate) struct Publication<'a> {
     pub(crate) carried: BTreeMap<String, RecordedImage>,
     /// Who signs, if anybody does.
     pub(crate) signer: Option<Signer>,
+    /// What was attached to the images, and is signed with them.
+    pub(crate) made: Made,
     pub(crate) with_manifests: bool,
     /// Whether the record is printed as JSON.
     pub(crate) as_json: bool,
@@ -237,11 +261,17 @@ impl Publication<'_> {
     pub(crate) fn finish(self, client: &Client, published: Vec<Published>, progress: &Progress) -> Result<Outcome> {
         let (fresh, compared) = (finish::record(&published, self.tags), self.before.compared());
         finish::check_growth(self.workspace, &fresh, &compared)?;
+        if let Some(signer) = &self.signer {
+            // Before tags lead to them: who admits images by their signatures must find them.
+            let images = fresh.images.iter().map(|(name, image)| (name.as_str(), image)).collect();
+            let signed = signer.sign_images(client, images, &self.made, progress);
+            signed.context("the images are pushed, and neither signed nor tagged; run it again")?;
+        }
         finish::tag(client, &published, self.tags, progress)?;
         let stored = self.write_release(&fresh.images, progress)?;
         if let Some(signer) = &self.signer {
             let signed = signer.sign_release(client, self.releases, &stored, progress);
-            signed.context("the images are published, and not all are signed; run it again")?;
+            signed.context("the images are published, and their release is not signed; run it again")?;
         }
         let record = stored.release.record();
         finish::write(self.workspace, self.path, &record, &compared, self.tags, self.asked, progress)?;

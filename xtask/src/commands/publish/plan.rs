@@ -12,7 +12,7 @@ use crate::image::platform::Platform;
 use crate::image::record::{DigestRecord, RecordedImage};
 use crate::image::reference::{Digest, ImageReference, Registry, Tag};
 use crate::image::tags::{Tags, inputs_tag};
-use crate::registry::{Client, Found};
+use crate::registry::{Client, Found, RemoteImage};
 use crate::system::parallel;
 use crate::workspace::input_summary::InputSummary;
 
@@ -34,8 +34,12 @@ impl PlannedComponent {
     }
 }
 
+/// What an image in a repository lacks, in words.
+pub(crate) type Lacks<'a> = dyn Fn(&ImageReference, &RemoteImage) -> Result<Option<String>> + Sync + 'a;
+
 /// Asks the registry about each image of `build` and decides. `tags` are those that it will get;
-/// nothing with `--by-digest`. With `is_push`, what has to be built must be allowed to be pushed.
+/// nothing with `--by-digest`. With `is_push`, what has to be built must be allowed to be pushed. `lacks` says what an
+/// image that could be adopted has not that a build would give it: then it is built.
 ///
 /// # Errors
 /// As [`look_up`], for all components at once; a push that the registry would refuse.
@@ -46,6 +50,7 @@ pub(crate) fn plan(
     tags: &Tags,
     rebuild: bool,
     is_push: bool,
+    lacks: &Lacks<'_>,
 ) -> Result<Vec<PlannedComponent>> {
     let planned = parallel::map(build.images.iter().collect(), parallel::REQUESTS, |image: &PlannedImage<'_>| {
         let name = image.component.name.clone();
@@ -62,6 +67,13 @@ pub(crate) fn plan(
             summaries: &|| image.platforms.iter().map(summary).collect(),
         };
         let decision = look_up(client, &wanted, rebuild).with_context(|| format!("cannot publish `{name}`"))?;
+        let decision = match decision {
+            Decision::Adopt { image, why, named_by } => match lacks(&repository, &image)? {
+                Some(why) => Decision::Build { why },
+                None => Decision::Adopt { image, why, named_by },
+            },
+            build => build,
+        };
         if is_push && matches!(decision, Decision::Build { .. }) {
             client.check_push(&repository).with_context(|| format!("cannot publish `{name}`"))?;
         }

@@ -33,6 +33,7 @@ use crate::system::cargo::version_line;
 use crate::system::files::write_atomically;
 use crate::system::process;
 use crate::workspace::lockfile::NameVersion;
+use crate::workspace::scan::Severity;
 
 /// The components that use each package.
 type Users = BTreeMap<NameVersion, BTreeSet<String>>;
@@ -49,45 +50,90 @@ struct Looked {
 const SCANNERS: [(Scanner, &str); 3] =
     [(Scanner::CargoAudit, "cargo-audit"), (Scanner::Trivy, "trivy"), (Scanner::Grype, "grype")];
 
+/// Findings, and what they mean by the settings.
+struct Scanned {
+    judged: Judged,
+    /// The scanners, and how old their databases are.
+    by: Vec<String>,
+    threshold: Severity,
+    now: i64,
+}
+
 /// Scans and judges; exit code 1 when something fails.
 pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &ScanArgs) -> Result<Outcome> {
     let workspace = Workspace::load(manifest, &[])?;
-    let settings = &workspace.packages.settings.scan;
-    let threshold = arguments.fail_on.unwrap_or(settings.fail_on);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()) as i64;
     let wanted = chosen(&workspace, &arguments.with)?;
     let images = images(&workspace, arguments, &wanted)?;
-    let looked = look(&workspace, arguments, &wanted, images.as_ref())?;
-    refuse_old(&looked, now, settings.max_database_age)?;
+    let scanned = scan(&workspace, arguments, &wanted, images.as_ref())?;
 
-    let by = looked_by(&looked, now);
-    let judged = judge(joined(looked.into_iter().flat_map(|looked| looked.findings)), settings, threshold, now);
+    let Scanned { judged, by, threshold, now } = &scanned;
     if let Some(path) = &arguments.sarif {
-        write_json(path, &sarif(&judged))?;
+        write_json(path, &sarif(judged))?;
     }
     if let Some(path) = &arguments.openvex {
         let image = |name: &str| images.as_ref().and_then(|record| Some(&record.images.get(name)?.image));
-        write_json(path, &openvex(&judged.findings, &settings.exceptions, image, now))?;
+        write_json(path, &openvex(&judged.findings, &workspace.packages.settings.scan.exceptions, image, *now))?;
     }
     if arguments.json {
-        let Judged { findings, failing, notes } = &judged;
+        let Judged { findings, failing, notes } = judged;
         let document =
             json!({"lookedBy": by, "failOn": threshold, "failing": failing, "findings": findings, "notes": notes});
         print(&(serde_json::to_string_pretty(&document)? + "\n"))?;
     } else {
-        print(&shown(&judged))?;
+        print(&shown(judged))?;
     }
-    for line in &by {
-        eprintln!("looked: {line}");
-    }
-    for note in &judged.notes {
-        eprintln!("note: {note}");
-    }
-    if judged.failing > 0 {
-        eprintln!("failed: {} of {} findings reach `{threshold}`", judged.failing, judged.findings.len());
+    scanned.tell();
+    if let Some(failure) = scanned.failure() {
+        eprintln!("failed: {failure}");
         return Ok(Outcome::Failed);
     }
     Ok(Outcome::Done)
+}
+
+/// `publish --scan`: the lock file alone, since images cannot be scanned before they are pushed.
+///
+/// # Errors
+/// Nobody looked, or something fails.
+pub(crate) fn lock_file(workspace: &Workspace) -> Result<()> {
+    let arguments = ScanArgs { with: vec![Scanner::CargoAudit], ..ScanArgs::default() };
+    let scanned = scan(workspace, &arguments, &chosen(workspace, &arguments.with)?, None)?;
+    eprint!("{}", shown(&scanned.judged));
+    scanned.tell();
+    let Some(failure) = scanned.failure() else { return Ok(()) };
+    let hint = "update these packages, or except them in `[workspace.metadata.docker.scan]`, with reason and end";
+    bail!(hinted(format!("{failure}: nothing was built or pushed"), hint))
+}
+
+fn scan(
+    workspace: &Workspace,
+    arguments: &ScanArgs,
+    wanted: &[Scanner],
+    images: Option<&DigestRecord>,
+) -> Result<Scanned> {
+    let settings = &workspace.packages.settings.scan;
+    let threshold = arguments.fail_on.unwrap_or(settings.fail_on);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()) as i64;
+    let looked = look(workspace, arguments, wanted, images)?;
+    refuse_old(&looked, now, settings.max_database_age)?;
+    let by = looked_by(&looked, now);
+    let findings = joined(looked.into_iter().flat_map(|looked| looked.findings));
+    Ok(Scanned { judged: judge(findings, settings, threshold, now), by, threshold, now })
+}
+
+impl Scanned {
+    fn tell(&self) {
+        for line in &self.by {
+            eprintln!("looked: {line}");
+        }
+        for note in &self.judged.notes {
+            eprintln!("note: {note}");
+        }
+    }
+
+    fn failure(&self) -> Option<String> {
+        let Judged { findings, failing, .. } = &self.judged;
+        (*failing > 0).then(|| format!("{failing} of {} findings reach `{}`", findings.len(), self.threshold))
+    }
 }
 
 /// The scanners to run: those asked for, else those that are there.

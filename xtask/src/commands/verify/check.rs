@@ -1,6 +1,6 @@
 //! What is attached to an image, and whose signatures hold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Result, ensure};
 
@@ -47,6 +47,8 @@ pub(super) struct Found {
     pub(super) verdicts: BTreeMap<Kind, Verdict>,
     /// Of test results, with what is known of each.
     pub(super) results: Vec<(Statement, Verdict)>,
+    /// Which of those who may say so built it again: their places in [`Checker::rebuilders`].
+    pub(super) rebuilders: BTreeSet<usize>,
 }
 
 impl Found {
@@ -72,6 +74,8 @@ impl Found {
 pub(super) struct Checker<'a> {
     pub(super) client: &'a Client,
     pub(super) signatures: Option<(&'a Cosign, &'a Trusted)>,
+    /// Whose rebuilds count, each once.
+    pub(super) rebuilders: &'a [Trusted],
 }
 
 impl Checker<'_> {
@@ -87,8 +91,9 @@ impl Checker<'_> {
             .map(|platform| &platform.digest)
             .filter(|digest| **digest != image.digest)
             .collect();
-        let is_missing = |kind| found.verdict(kind) == Verdict::Missing;
-        if digests.is_empty() || ![Kind::Sbom, Kind::Provenance].into_iter().any(is_missing) {
+        let best = if self.signatures.is_some() { Verdict::Signed } else { Verdict::Unsigned };
+        let is_worse = |kind| found.verdict(kind) != best;
+        if digests.is_empty() || ![Kind::Sbom, Kind::Provenance].into_iter().any(is_worse) {
             return Ok(found);
         }
         let platforms = digests.iter().map(|digest| self.digest(&image.image, digest)).collect::<Result<Vec<_>>>()?;
@@ -147,6 +152,9 @@ impl Checker<'_> {
         let verdict = match (statement.check_about(digest), self.signatures) {
             (Err(error), _) => Verdict::Invalid(format!("{error:#}")),
             (Ok(()), None) => Verdict::Unsigned,
+            (Ok(()), Some((cosign, _))) if kind == Kind::Rebuilt => {
+                self.rebuilt(cosign, &bundle, digest, &statement, found)?
+            }
             (Ok(()), Some((cosign, trusted))) => {
                 match cosign.verify(trusted, &bundle, digest, &statement.predicate_type)? {
                     Ok(()) => Verdict::Signed,
@@ -159,6 +167,24 @@ impl Checker<'_> {
             found.results.push((statement, verdict));
         }
         Ok(())
+    }
+
+    /// Notes by whom an image was built again.
+    fn rebuilt(
+        &self,
+        cosign: &Cosign,
+        bundle: &[u8],
+        digest: &Digest,
+        statement: &Statement,
+        found: &mut Found,
+    ) -> Result<Verdict> {
+        for (number, rebuilder) in self.rebuilders.iter().enumerate() {
+            if cosign.verify(rebuilder, bundle, digest, &statement.predicate_type)?.is_ok() {
+                found.rebuilders.insert(number);
+                return Ok(Verdict::Signed);
+            }
+        }
+        Ok(Verdict::Invalid("it is signed by nobody whose rebuilds count".to_owned()))
     }
 
     /// A statement that nobody signed. One that cannot be read, or is about another image, is none.

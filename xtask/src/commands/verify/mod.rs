@@ -1,7 +1,9 @@
 //! `verify`: what is attached to a release's images, and whether it is signed by whom it should be.
 
 mod check;
+mod differ;
 mod policy;
+mod rebuild;
 mod report;
 
 use std::collections::BTreeMap;
@@ -11,7 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 use camino::Utf8Path;
 
 use self::check::{Checker, Found, Verdict};
-use super::chosen_release::{named, of_checkout, releases, releases_in};
+use super::chosen_release::{named, numbered, of_checkout, releases, releases_in};
 use super::environments::{client_of, environment, own_client};
 use super::sign::identity;
 use super::{Outcome, print};
@@ -28,9 +30,16 @@ use crate::signing::{Cosign, Trusted};
 use crate::system::parallel;
 use crate::workspace::signing::Requirement;
 
+/// So many of an environment's last deployments are asked for a proof.
+const EARLIER: usize = 20;
+
 /// Shows what is attached, and demands what is required.
 pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &SignaturesArgs) -> Result<Outcome> {
     let workspace = Workspace::load(manifest, &[])?;
+    if arguments.rebuild {
+        let (place, record) = subject(&workspace, arguments)?;
+        return rebuild::run(&workspace, &place, &record, arguments);
+    }
     let verifier = Verifier::new(&workspace, arguments.key.as_deref(), &arguments.require)?;
     if arguments.emit_policy {
         let (_, record) = subject(&workspace, arguments)?;
@@ -40,7 +49,8 @@ pub(crate) fn run(manifest: Option<&Utf8Path>, arguments: &SignaturesArgs) -> Re
     }
     let (place, record) = subject(&workspace, arguments)?;
     let looked = verifier.look(&place, &record)?;
-    let lacking = verifier.lacking(&workspace, &place, &record, &looked, &arguments.require)?;
+    let required = verifier.with_signature(&arguments.require);
+    let lacking = verifier.lacking(&workspace, &place.insecure, &record, &looked, &required)?;
     print(&match arguments.json {
         true => report::json(&place.release, &record, &looked, &lacking)?,
         false => report::table(&place.release, &looked),
@@ -105,6 +115,8 @@ fn subject(workspace: &Workspace, arguments: &SignaturesArgs) -> Result<(Place, 
 /// Looks at signatures, when somebody is trusted.
 pub(crate) struct Verifier {
     signatures: Option<(Cosign, Trusted)>,
+    /// Whose rebuilds count, each once.
+    rebuilders: Vec<Trusted>,
 }
 
 impl Verifier {
@@ -116,37 +128,56 @@ impl Verifier {
         let settings = &workspace.packages.settings.sign;
         let key = key.or(settings.public_key.as_deref()).map(|key| Trusted::Key(key.to_owned()));
         let Some(trusted) = key.or_else(|| identity(workspace)) else {
+            let is_signature = |it: &Requirement| matches!(it, Requirement::Signature | Requirement::Rebuilds(_));
             ensure!(
-                !required.contains(&Requirement::Signature),
+                !required.iter().any(is_signature),
                 hinted(
                     "a signature is required, and nobody is trusted",
                     "name the public key by `--key` or `sign = { public-key = … }`, or whom CI vouches for by `sign = { \
                      identity = …, issuer = … }`"
                 )
             );
-            return Ok(Verifier { signatures: None });
+            return Ok(Verifier { signatures: None, rebuilders: Vec::new() });
         };
         if let Trusted::Key(key) = &trusted {
             let is_there = key.contains("://") || workspace.root().join(key).exists();
             ensure!(is_there, "there is no public key `{key}`");
         }
         let cosign = Cosign::find(workspace.root(), &workspace.output())?;
-        Ok(Verifier { signatures: Some((cosign, trusted)) })
+        let rebuilders = rebuilders(&cosign, &workspace.packages.settings.sign.rebuilders, &trusted)?;
+        for requirement in required {
+            if let Requirement::Rebuilds(count) = requirement {
+                ensure!(
+                    *count <= rebuilders.len(),
+                    hinted(
+                        format!("{count} rebuilds are required, and those of {} count", rebuilders.len()),
+                        "list the public keys of more builders in `sign = { rebuilders = [ … ] }`"
+                    )
+                );
+            }
+        }
+        Ok(Verifier { signatures: Some((cosign, trusted)), rebuilders })
     }
 
     fn checker<'a>(&'a self, client: &'a Client) -> Checker<'a> {
-        Checker { client, signatures: self.signatures.as_ref().map(|(cosign, trusted)| (cosign, trusted)) }
+        let signatures = self.signatures.as_ref().map(|(cosign, trusted)| (cosign, trusted));
+        Checker { client, signatures, rebuilders: &self.rebuilders }
     }
 
     /// Looks at the release, under no name, and at the images of `record`.
     fn look(&self, place: &Place, record: &DigestRecord) -> Result<BTreeMap<String, Found>> {
-        let checker = self.checker(&place.client);
+        let mut looked = self.look_at_images(&place.client, record)?;
+        let release = self.checker(&place.client).digest(&place.repository, &place.release.digest)?;
+        looked.insert(String::new(), release);
+        Ok(looked)
+    }
+
+    fn look_at_images(&self, client: &Client, record: &DigestRecord) -> Result<BTreeMap<String, Found>> {
+        let checker = self.checker(client);
         let images = parallel::map(record.images.iter().collect(), parallel::REQUESTS, |(name, image)| {
             Ok((name.clone(), checker.image(image).with_context(|| format!("cannot verify `{name}`"))?))
         });
-        let mut looked = images.into_iter().collect::<Result<BTreeMap<_, _>>>()?;
-        looked.insert(String::new(), checker.digest(&place.repository, &place.release.digest)?);
-        Ok(looked)
+        images.into_iter().collect()
     }
 
     /// Demands of a release, before anything is done with it, what is required.
@@ -159,26 +190,61 @@ impl Verifier {
         }
         let record = place.release.release.record();
         let looked = self.look(place, &record)?;
-        let lacking = self.lacking(workspace, place, &record, &looked, required)?;
+        let subject = format!("the release {} lacks", place.release.digest);
+        self.refuse(workspace, &place.insecure, &record, &looked, required, &subject)
+    }
+
+    /// As [`Verifier::demand`], of images that no release is known of.
+    ///
+    /// # Errors
+    /// As [`Verifier::demand`].
+    pub(crate) fn demand_of_images(
+        &self,
+        workspace: &Workspace,
+        client: &Client,
+        record: &DigestRecord,
+        insecure: &[Registry],
+        required: &[Requirement],
+    ) -> Result<()> {
+        let looked = self.look_at_images(client, record)?;
+        self.refuse(workspace, insecure, record, &looked, required, "the images lack")
+    }
+
+    fn refuse(
+        &self,
+        workspace: &Workspace,
+        insecure: &[Registry],
+        record: &DigestRecord,
+        looked: &BTreeMap<String, Found>,
+        required: &[Requirement],
+        subject: &str,
+    ) -> Result<()> {
+        let lacking = self.lacking(workspace, insecure, record, looked, &self.with_signature(required))?;
         if lacking.is_empty() {
             return Ok(());
         }
         let why: Vec<String> = looked.iter().flat_map(|(name, found)| report::invalid(name, found)).collect();
         bail!(hinted(
-            format!(
-                "the release {} lacks what is required:\n{}",
-                place.release.digest,
-                [lacking, why].concat().join("\n")
-            ),
+            format!("{subject} what is required:\n{}", [lacking, why].concat().join("\n")),
             "`cargo xtask verify` shows what there is; nothing was changed"
         ))
+    }
+
+    /// What is required, and the signatures too where somebody is trusted: which images a release has, and which
+    /// platforms these, is known from nobody else than who signed it.
+    fn with_signature(&self, required: &[Requirement]) -> Vec<Requirement> {
+        let mut all = required.to_vec();
+        if self.signatures.is_some() && !all.is_empty() && !all.contains(&Requirement::Signature) {
+            all.push(Requirement::Signature);
+        }
+        all
     }
 
     /// What is required and not there, a line each.
     fn lacking(
         &self,
         workspace: &Workspace,
-        place: &Place,
+        insecure: &[Registry],
         record: &DigestRecord,
         looked: &BTreeMap<String, Found>,
         required: &[Requirement],
@@ -190,7 +256,11 @@ impl Verifier {
                 Requirement::Sbom => Kind::Sbom,
                 Requirement::Provenance => Kind::Provenance,
                 Requirement::Proof(environment) => {
-                    lacking.extend(self.lacking_proof(workspace, place, record, &looked[""], environment)?);
+                    lacking.extend(self.lacking_proof(workspace, insecure, record, looked.get(""), environment)?);
+                    continue;
+                }
+                Requirement::Rebuilds(count) => {
+                    lacking.extend(lacking_rebuilds(looked, *count));
                     continue;
                 }
             };
@@ -214,26 +284,35 @@ impl Verifier {
     fn lacking_proof(
         &self,
         workspace: &Workspace,
-        place: &Place,
+        insecure: &[Registry],
         record: &DigestRecord,
-        own: &Found,
+        own: Option<&Found>,
         name: &str,
     ) -> Result<Option<String>> {
+        let undeployed = &workspace.packages.settings.undeployed;
+        // The newest counts, whatever it says and whoever says it: one that failed, or that nobody signed, is no proof.
         let proves = |found: &Found| {
-            found.results.iter().any(|(statement, verdict)| {
-                self.is_enough(verdict) && report::proves(&statement.predicate, name, record)
+            let of_it = found.results.iter().filter(|(statement, _)| statement.predicate["environment"] == name);
+            let newest = of_it.max_by_key(|(statement, verdict)| {
+                (statement.predicate["finished"].as_str().unwrap_or_default().to_owned(), verdict.clone())
+            });
+            newest.is_some_and(|(statement, verdict)| {
+                self.is_enough(verdict) && report::proves(&statement.predicate, name, record, undeployed)
             })
         };
-        if proves(own) {
+        if own.is_some_and(proves) {
             return Ok(None);
         }
         let environment = environment(&workspace.packages.settings, name)?;
-        let client = client_of(&environment, &place.insecure);
+        let client = client_of(&environment, insecure);
         let releases = releases_in(workspace, &client, environment.repository_of(workspace, RELEASES)?)?;
-        if let Some(digest) = releases.digest(&deployed_tag(name)?)?
-            && proves(&self.checker(&client).digest(&releases.repository, &digest)?)
-        {
-            return Ok(None);
+        let earlier = numbered(&releases, name)?.into_iter().rev().map(|(_, tag)| tag).take(EARLIER);
+        for tag in [deployed_tag(name)?].into_iter().chain(earlier) {
+            if let Some(digest) = releases.digest(&tag)?
+                && proves(&self.checker(&client).digest(&releases.repository, &digest)?)
+            {
+                return Ok(None);
+            }
         }
         let signed = if self.signatures.is_some() { "signed " } else { "" };
         Ok(Some(format!("no {signed}test result says that `{name}` ran exactly these images and passed")))
@@ -248,5 +327,50 @@ impl Verifier {
             }
             None => bail!(hinted("there is nobody to trust", "name the public key by `--key`")),
         }
+    }
+}
+
+/// Those whose rebuilds count, each once however often its key is listed: else one builder would pass for two.
+fn rebuilders(cosign: &Cosign, keys: &[String], trusted: &Trusted) -> Result<Vec<Trusted>> {
+    if keys.is_empty() {
+        return Ok(vec![trusted.clone()]);
+    }
+    let mut known = BTreeMap::new();
+    for key in keys {
+        let text = match key.contains("://") {
+            true => cosign.read_key(cosign.public_key(key)?.as_str())?,
+            false => cosign.read_key(key)?,
+        };
+        known.entry(key_of(&text).with_context(|| format!("`{key}` is no public key"))?).or_insert(key);
+    }
+    Ok(known.into_values().map(|key| Trusted::Key(key.clone())).collect())
+}
+
+/// The key in a PEM text, however its lines are broken.
+fn key_of(pem: &str) -> Option<String> {
+    let (_, rest) = pem.split_once("-----BEGIN PUBLIC KEY-----")?;
+    let (key, _) = rest.split_once("-----END PUBLIC KEY-----")?;
+    Some(key.split_whitespace().collect())
+}
+
+/// The images that too few built again.
+fn lacking_rebuilds(looked: &BTreeMap<String, Found>, count: usize) -> Vec<String> {
+    let images = looked.iter().filter(|(name, found)| !name.is_empty() && found.rebuilders.len() < count);
+    let line = |(name, found): (&String, &Found)| {
+        format!("{name}: rebuilds:{count} is required, and there are {} that count", found.rebuilders.len())
+    };
+    images.map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_key_in_two_files_is_one() {
+        let key = |text: &str| key_of(&format!("-----BEGIN PUBLIC KEY-----\n{text}\n-----END PUBLIC KEY-----\n"));
+        assert_eq!(key("ab\ncd"), key("abcd\r\n"));
+        assert_ne!(key("abcd"), key("abce"));
+        assert_eq!(key_of("abcd"), None);
     }
 }

@@ -62,8 +62,13 @@ fn kyverno(authority: &Authority, repositories: &BTreeSet<String>) -> String {
          - apiGroups: [\"\"]\n        apiVersions: [v1]\n        operations: [CREATE, UPDATE]\n        \
          resources: [pods]\n  matchImageReferences:\n{globs}  attestors:\n    - name: signer\n      cosign:\n{by}{log}  \
          validations:\n    - expression: >-\n        \
-         images.containers.map(image, verifyImageSignatures(image, [attestors.signer])).all(count, count > 0)\n      \
-         message: the image is not signed\n"
+         {}message: the image is not signed\n",
+        ["containers", "initContainers", "ephemeralContainers"]
+            .map(|kind| format!(
+                "images.{kind}.map(image, verifyImageSignatures(image, [attestors.signer])).all(count, count > 0)"
+            ))
+            .join(" &&\n        ")
+            + "\n      "
     )
 }
 

@@ -12,8 +12,12 @@ use crate::image::statement::Kind;
 use crate::registry::StoredRelease;
 
 /// The columns, and what they show.
-const KINDS: [(&str, Kind); 3] =
-    [("SIGNATURE", Kind::Signature), ("SBOM", Kind::Sbom), ("PROVENANCE", Kind::Provenance)];
+const KINDS: [(&str, Kind); 4] = [
+    ("SIGNATURE", Kind::Signature),
+    ("SBOM", Kind::Sbom),
+    ("PROVENANCE", Kind::Provenance),
+    ("REBUILT", Kind::Rebuilt),
+];
 
 /// The name of an image; the release has none.
 pub(super) fn shown(name: &str) -> &str {
@@ -35,7 +39,7 @@ pub(super) fn table(release: &StoredRelease, looked: &BTreeMap<String, Found>) -
     };
     let (release, images): (Vec<_>, Vec<_>) = looked.iter().partition(|(name, _)| name.is_empty());
     let rows: Vec<_> = images.into_iter().chain(release).map(row).collect();
-    table::table(&["COMPONENT", "SIGNATURE", "SBOM", "PROVENANCE", "PROOF"], &rows)
+    table::table(&["COMPONENT", "SIGNATURE", "SBOM", "PROVENANCE", "REBUILT", "PROOF"], &rows)
 }
 
 /// Environments that a test result is of, and what is known of it.
@@ -64,6 +68,7 @@ fn word(kind: Kind) -> &'static str {
         Kind::Sbom => "sbom",
         Kind::Provenance => "provenance",
         Kind::TestResult => "proof",
+        Kind::Rebuilt => "rebuilt",
     }
 }
 
@@ -102,10 +107,12 @@ pub(super) fn json(
     Ok(serde_json::to_string_pretty(&document)? + "\n")
 }
 
-/// Whether a test result says that an environment ran each of these images, by digest, and passed.
-pub(super) fn proves(predicate: &Value, environment: &str, record: &DigestRecord) -> bool {
+/// Whether a test result says that an environment ran each of these images, by digest, and passed: but for those that
+/// no workload is meant to run.
+pub(super) fn proves(predicate: &Value, environment: &str, record: &DigestRecord, undeployed: &[String]) -> bool {
+    let mut images = record.images.iter().filter(|(name, _)| !undeployed.contains(name)).peekable();
     predicate["result"] == "PASSED"
         && predicate["environment"] == environment
-        && !record.images.is_empty()
-        && record.images.iter().all(|(name, image)| predicate["components"][name]["digest"] == image.digest.as_str())
+        && images.peek().is_some()
+        && images.all(|(name, image)| predicate["components"][name]["digest"] == image.digest.as_str())
 }

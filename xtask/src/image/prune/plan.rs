@@ -56,32 +56,39 @@ enum Decision {
 pub(crate) fn plan(world: &World) -> Vec<RepositoryPlan> {
     let releases = kept(world);
     let (name, contents) = &world.releases;
-    // Releases before, whose tags moved on, go without any.
-    let is_old = |digest: &&Digest| contents.release(digest).is_some() && !releases.why.contains_key(*digest);
-    let old = contents.manifests.keys().filter(is_old).cloned().collect();
     let decide = |tag: &Tag, digest: &Digest| of_release(world, &releases, tag, digest);
-    let first = repository(name, contents, &world.named, old, decide);
+    let first = repository(world, name, &world.named, Some(&releases), decide);
     // What a release that stays names stays.
     let mut named = world.named.clone();
     let gone: BTreeSet<&Digest> = first.deleted.iter().map(|deleted| &deleted.digest).collect();
     for (digest, _) in contents.manifests.iter().filter(|(digest, _)| !gone.contains(digest)) {
         let Some(release) = contents.release(digest) else { continue };
         let who = format!("release {}", &digest.hex()[..12]);
-        release.components.values().for_each(|component| named.image(&component.image, &who));
+        // Its numbers are not in it, and its images are deployed by them.
+        let numbers = contents.tags.iter().filter(|(tag, of)| world.number(tag).is_some() && *of == digest);
+        let numbers: Vec<&Tag> = numbers.map(|(tag, _)| tag).collect();
+        for component in release.components.values() {
+            let mut image = component.image.clone();
+            image.tags.extend(numbers.iter().copied().cloned());
+            named.image(&image, &who);
+        }
     }
-    let components = world.repositories.iter().map(|(name, contents)| {
+    let components = world.repositories.keys().map(|name| {
         let decide = |tag: &Tag, digest: &Digest| of_component(world, &releases, &named, name, tag, digest);
-        repository(name, contents, &named, Vec::new(), decide)
+        repository(world, name, &named, None, decide)
     });
     [first].into_iter().chain(components).collect()
 }
 
 fn of_release(world: &World, releases: &KeptReleases, tag: &Tag, digest: &Digest) -> Decision {
-    if releases.old_deployments.contains(tag) {
-        return Decision::Expire;
-    }
+    let (_, contents) = &world.releases;
+    let is_last =
+        || !contents.tags.iter().any(|(other, named)| named == digest && !releases.old_deployments.contains(other));
     match releases.why.get(digest) {
+        // Without any tag, the next run would not find what is kept.
+        Some(_) if releases.old_deployments.contains(tag) && !is_last() => Decision::Expire,
         Some(why) => Decision::Keep(why.clone()),
+        None if releases.old_deployments.contains(tag) => Decision::Expire,
         None => match world.named.who_by_tag(&world.releases.0, tag) {
             Some(who) => Decision::Keep(format!("named by {who}")),
             None => Decision::Expire,
@@ -97,33 +104,33 @@ fn of_component(
     tag: &Tag,
     digest: &Digest,
 ) -> Decision {
-    if is_inputs_tag(tag) {
-        return Decision::Follow;
-    }
     // Without a release, or with one of unknown age, the image tells.
     let time = world.created(repository, digest).max(releases.times.get(tag).copied().flatten());
     Decision::Keep(if releases.lines.contains(tag) {
         "what the branch has now".to_owned()
     } else if world.moving.contains(tag) {
         "it is moved, never deleted".to_owned()
-    } else if world.policy.keeps(tag) {
+    } else if world.keeps(tag) {
         "by `keep-tags`".to_owned()
     } else if let Some(who) = named.who_by_tag(repository, tag) {
         format!("named by {who}")
     } else if world.policy.is_young(time, world.now) {
         young(world, time)
+    } else if is_inputs_tag(tag) {
+        return Decision::Follow;
     } else {
         return Decision::Expire;
     })
 }
 
 fn repository(
+    world: &World,
     name: &str,
-    contents: &Contents,
     named: &Named,
-    old: Vec<Digest>,
+    releases: Option<&KeptReleases>,
     decide: impl Fn(&Tag, &Digest) -> Decision,
 ) -> RepositoryPlan {
+    let contents = world.repositories.get(name).unwrap_or(&world.releases.1);
     let lonely = lonely(contents);
     let decisions: BTreeMap<&Tag, Decision> = contents
         .tags
@@ -147,8 +154,14 @@ fn repository(
     let by_tag = contents.tags.iter().filter(|(tag, _)| is_kept(tag)).map(|(_, digest)| digest.clone());
     let by_name = contents.manifests.iter().filter(|(digest, known)| named.who(digest, known).is_some());
     let by_name = by_name.map(|(digest, _)| digest.clone());
-    let stays = contents.closure(by_tag.chain(by_name), true);
-    let goes = candidates(contents, &decisions, old);
+    let by_policy = releases.into_iter().flat_map(|releases| releases.why.keys().cloned());
+    let stays = contents.closure(by_tag.chain(by_name).chain(by_policy), true);
+    // Signatures may be kept apart from what they are about.
+    let is_there = |subject: &Digest| {
+        let mut all = world.repositories.values().chain([&world.releases.1]);
+        named.digests.contains_key(subject) || all.any(|contents| contents.manifests.contains_key(subject))
+    };
+    let goes = candidates(contents, &decisions, is_there, releases);
     let goes: BTreeSet<Digest> = goes.difference(&stays).cloned().collect();
     let mut plan = RepositoryPlan { repository: name.to_owned(), ..RepositoryPlan::default() };
     for (tag, digest) in contents.tags.iter().filter(|(_, digest)| !goes.contains(digest)) {
@@ -178,8 +191,18 @@ fn lonely(contents: &Contents) -> BTreeSet<Digest> {
 }
 
 /// All that would go if nothing protected it.
-fn candidates(contents: &Contents, decisions: &BTreeMap<&Tag, Decision>, old: Vec<Digest>) -> BTreeSet<Digest> {
-    let is_orphan = |tag: &Tag| subject_of(tag).is_some_and(|subject| !contents.manifests.contains_key(&subject));
+fn candidates(
+    contents: &Contents,
+    decisions: &BTreeMap<&Tag, Decision>,
+    is_there: impl Fn(&Digest) -> bool,
+    releases: Option<&KeptReleases>,
+) -> BTreeSet<Digest> {
+    // Releases before, whose tags moved on, go without any.
+    let is_old = |digest: &&Digest| {
+        releases.is_some_and(|kept| !kept.why.contains_key(*digest)) && contents.release(digest).is_some()
+    };
+    let old = contents.manifests.keys().filter(is_old).cloned();
+    let is_orphan = |tag: &Tag| subject_of(tag).is_some_and(|subject| !is_there(&subject));
     let roots = contents.tags.iter().filter(|(tag, _)| match decisions[tag] {
         Decision::Keep(_) => false,
         Decision::Expire => true,

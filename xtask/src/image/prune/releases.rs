@@ -24,6 +24,7 @@ pub(super) fn kept(world: &World) -> KeptReleases {
     let mut kept = KeptReleases::default();
     let (_, contents) = &world.releases;
     let mut deployments: BTreeMap<String, Vec<(u64, &Tag, &Digest)>> = BTreeMap::new();
+    let mut numbers: Vec<(u64, &Tag, &Digest)> = Vec::new();
     for (tag, digest) in &contents.tags {
         let Some(release) = contents.release(digest) else { continue };
         match deployment_of(tag, &world.environments) {
@@ -32,9 +33,14 @@ pub(super) fn kept(world: &World) -> KeptReleases {
             }
             Some((_, None)) => kept.add(digest, format!("`{tag}`")),
             None if is_line(tag, release) => kept.branch(world, tag, digest),
-            None if world.moving.contains(tag) || world.policy.keeps(tag) => kept.add(digest, format!("tag `{tag}`")),
-            None => {}
+            None if world.moving.contains(tag) || world.keeps(tag) => kept.add(digest, format!("tag `{tag}`")),
+            None => numbers.extend(world.number(tag).map(|number| (number, tag, digest))),
         }
+    }
+    numbers.sort();
+    // The highest always: the next one is counted from it.
+    for (_, tag, digest) in numbers.iter().rev().take(world.policy.keep_deploys.max(1)) {
+        kept.add(digest, format!("build number `{tag}`"));
     }
     for all in deployments.values_mut() {
         all.sort_by(|a, b| b.cmp(a));
@@ -50,7 +56,11 @@ pub(super) fn kept(world: &World) -> KeptReleases {
         let Some(release) = contents.release(digest) else { continue };
         let time = world.time_of(release);
         if world.policy.is_young(time, world.now) {
-            kept.add(digest, young(world, time));
+            let why = match world.commits.contains_key(&release.commit) {
+                true => young(world, time),
+                false => "git does not know its commit, so it may be new".to_owned(),
+            };
+            kept.add(digest, why);
         }
         kept.note_time(release, time);
     }

@@ -74,7 +74,15 @@ fn world(seed: u64) -> World {
                 }
             }
             images.manifests.insert(image.clone(), made);
-            images.tags.insert(tag(&format!("inputs-{}", &image.hex()[..16])), image.clone());
+            let inputs = tag(&format!("inputs-{}", &image.hex()[..16]));
+            if random.percent(5) {
+                world.named.text(&format!("image: {NAME}:{inputs}\n"), "a manifest");
+            }
+            images.tags.insert(inputs, image.clone());
+        }
+        // A publication that was cut off left no more.
+        if random.percent(10) {
+            continue;
         }
         if random.percent(30) {
             let list = digest(&format!("list of {image}"));
@@ -105,7 +113,9 @@ fn world(seed: u64) -> World {
             world.commits.insert(release.commit.clone(), created);
         }
         releases.manifests.insert(name.clone(), known(Kind::Release(Box::new(release)), 0));
-        tags.into_iter().for_each(|tag| drop(releases.tags.insert(tag, name.clone())));
+        // Of a commit that was published again, the tag is the later release's.
+        let moved = usize::from(random.percent(40));
+        tags.into_iter().skip(moved).for_each(|tag| drop(releases.tags.insert(tag, name.clone())));
         if random.percent(20) {
             deployments += 1;
             releases.tags.insert(tag(&format!("deployed-prod-{deployments}")), name.clone());
@@ -164,6 +174,12 @@ fn whatever_is_named_stays_whole_and_what_is_left_is_no_more_than_that() {
         assert!(images.tags.values().all(|digest| images.manifests.contains_key(digest)), "seed {seed}");
         // What pods and manifests name.
         assert!(before.named.digests.keys().all(has), "seed {seed}");
+        for (name, digest) in &old.tags {
+            let is_young = || before.created(NAME, digest).is_some_and(|time| before.policy.is_young(Some(time), NOW));
+            let stays =
+                before.named.who_by_tag(NAME, name).is_some() || name.as_str().starts_with("inputs-") && is_young();
+            assert!(!stays || images.tags.get(name) == Some(digest), "seed {seed}: {name}");
+        }
         // What releases that stay name, tags and all.
         let mut wanted: BTreeSet<Digest> = before.named.digests.keys().cloned().collect();
         for known in after.releases.1.manifests.values() {
@@ -180,10 +196,18 @@ fn whatever_is_named_stays_whole_and_what_is_left_is_no_more_than_that() {
             assert_eq!(before.releases.1.tags.get(&line), releases.tags.get(&line), "seed {seed}: {line}");
             assert!(line.as_str() == "deployed-prod" || old.tags.get(&line) == images.tags.get(&line), "seed {seed}");
         }
-        let numbers =
-            |contents: &Contents| contents.tags.keys().filter(|tag| tag.as_str().starts_with("deployed-prod-")).count();
-        assert_eq!(numbers(releases), numbers(&before.releases.1).min(before.policy.keep_deploys), "seed {seed}");
-        let is_young = |time: Option<&i64>| time.is_some_and(|time| NOW - time < 30 * DAY);
+        let is_number = |tag: &Tag| tag.as_str().starts_with("deployed-prod-");
+        let count = before.releases.1.tags.keys().filter(|tag| is_number(tag)).count();
+        for number in 1..=count {
+            let name = tag(&format!("deployed-prod-{number}"));
+            let digest = &before.releases.1.tags[&name];
+            // What stays for another reason does not lose its last tag.
+            let mut others = before.releases.1.tags.iter().filter(|(tag, named)| *named == digest && !is_number(tag));
+            let is_last = releases.manifests.contains_key(digest) && others.next().is_none();
+            let stays = number + before.policy.keep_deploys > count || is_last;
+            assert_eq!(releases.tags.contains_key(&name), stays, "seed {seed}: {name}");
+        }
+        let is_young = |time: Option<&i64>| time.is_none_or(|time| NOW - time < 30 * DAY);
         for (digest, known) in &before.releases.1.manifests {
             let Kind::Release(release) = &known.kind else { panic!("seed {seed}") };
             let stays = releases.manifests.contains_key(digest);
@@ -210,6 +234,88 @@ fn whatever_is_named_stays_whole_and_what_is_left_is_no_more_than_that() {
         );
     }
     assert!(deleted > 100 && untagged > 100 && kept > 1000, "{deleted} {untagged} {kept}");
+}
+
+/// A world of one component whose images have these tags and days, and of releases with theirs.
+fn small(images: &[(&str, i64)], released: &[(&str, i64)]) -> World {
+    let mut world = World { now: NOW, ..World::default() };
+    let (mut contents, mut releases) = (Contents::default(), Contents::default());
+    for (name, days) in images {
+        contents.manifests.insert(digest(name), known(Kind::Component, NOW - days * DAY));
+        contents.tags.insert(tag(name), digest(name));
+    }
+    for (number, (name, days)) in released.iter().enumerate() {
+        let commit = format!("{number:040}");
+        world.commits.insert(commit.clone(), NOW - days * DAY);
+        let release =
+            Release { commit, reference: None, tags: Vec::new(), previous: None, components: BTreeMap::new() };
+        releases.manifests.insert(digest(name), known(Kind::Release(Box::new(release)), 0));
+        releases.tags.insert(tag(name), digest(name));
+    }
+    world.releases = ("r.io/shop-releases".to_owned(), releases);
+    world.repositories.insert(NAME.to_owned(), contents);
+    world
+}
+
+/// Tags that go, with their image or alone.
+fn gone(world: &World) -> Vec<String> {
+    let plans = plan(world);
+    let deleted = plans.iter().flat_map(|plan| &plan.deleted).flat_map(|one| one.tags.clone());
+    let untagged = plans.iter().flat_map(|plan| &plan.untagged).map(|one| one.tag.clone());
+    let mut all: Vec<String> = deleted.chain(untagged).map(|tag| tag.to_string()).collect();
+    all.sort();
+    all
+}
+
+#[test]
+fn a_young_release_survives_its_deployment() {
+    let mut world = small(&[], &[("deployed-prod-1", 90), ("deployed-prod-2", 1), ("deployed-prod-3", 1)]);
+    world.policy.keep_deploys = 1;
+    assert_eq!(gone(&world), ["deployed-prod-1"]);
+    // With a tag besides, it needs that of the deployment no more.
+    world.releases.1.tags.insert(tag("main"), digest("deployed-prod-2"));
+    assert_eq!(gone(&world), ["deployed-prod-1", "deployed-prod-2"]);
+}
+
+#[test]
+fn an_image_with_nothing_but_its_inputs_stays_when_it_is_named_or_young() {
+    let mut world = small(&[("inputs-1", 90), ("inputs-2", 90), ("inputs-3", 1)], &[]);
+    world.named.text(&format!("image: {NAME}:inputs-2"), "k8s/a.yaml");
+    assert_eq!(gone(&world), ["inputs-1"]);
+}
+
+#[test]
+fn of_build_numbers_the_newest_stay_and_the_highest_always() {
+    let mut world = small(&[("7", 90), ("8", 90), ("9", 90)], &[("8", 90), ("9", 90), ("10", 90)]);
+    assert_eq!(gone(&world), [""; 0]);
+    world.has_build_numbers = true;
+    world.policy.keep_deploys = 2;
+    let Kind::Release(release) = &mut world.releases.1.manifests.get_mut(&digest("9")).unwrap().kind else { panic!() };
+    let image = recorded(&digest("9"), &tag("sha-1"), &[], &[]);
+    release.components.insert("a".to_owned(), ReleasedComponent { version: String::new(), image });
+    assert_eq!(gone(&world), ["7", "8", "8"]);
+    world.policy = KeepPolicy { keep_deploys: 0, keep_tags: Some(Vec::new()), ..KeepPolicy::default() };
+    assert_eq!(gone(&world), ["7", "8", "8", "9", "9"]);
+}
+
+#[test]
+fn a_release_of_a_commit_that_git_does_not_know_may_be_new() {
+    let mut world = small(&[], &[("sha-1", 90)]);
+    assert_eq!(gone(&world), ["sha-1"]);
+    world.commits.clear();
+    assert_eq!(gone(&world), [""; 0]);
+}
+
+#[test]
+fn a_signature_of_what_is_in_another_repository_is_no_orphan() {
+    let mut world = small(&[("main", 1)], &[("sha-1", 1)]);
+    let signatures = &mut world.releases.1;
+    for of in ["main", "gone"] {
+        signatures.manifests.insert(digest(&format!("signature of {of}")), known(Kind::Other, 0));
+        let name = tag(&format!("sha256-{}.sig", digest(of).hex()));
+        signatures.tags.insert(name, digest(&format!("signature of {of}")));
+    }
+    assert_eq!(gone(&world), [format!("sha256-{}.sig", digest("gone").hex())]);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
+use crate::image::build_number::number;
 use crate::image::record::RecordedImage;
 use crate::image::reference::{Digest, Tag};
 use crate::image::release::Release;
@@ -211,10 +212,10 @@ pub(crate) struct World {
     pub(crate) moving: BTreeSet<Tag>,
     /// Environments of the settings: `deployed-stage-2` is what `stage-2` runs, not a number of `stage`.
     pub(crate) environments: BTreeSet<String>,
-    /// Times of commits, unix seconds.
+    /// Whether tags that are numbers count deployments.
+    pub(crate) has_build_numbers: bool,
+    /// Times of the commits that git knows, unix seconds.
     pub(crate) commits: BTreeMap<String, i64>,
-    /// Whether other commits may be young all the same: the clone is shallow.
-    pub(crate) is_shallow: bool,
     /// The releases, by the name of their repository.
     pub(crate) releases: (String, Contents),
     /// The components' repositories by name, registry included.
@@ -223,13 +224,22 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// When a release was made, as far as commits and images tell.
+    /// The number of a tag that counts deployments.
+    pub(super) fn number(&self, tag: &Tag) -> Option<u64> {
+        number(tag.as_str()).filter(|_| self.has_build_numbers)
+    }
+
+    /// Whether the policy keeps whatever has this tag. Where deployments are counted, numbers are no versions.
+    pub(super) fn keeps(&self, tag: &Tag) -> bool {
+        self.policy.keeps(tag) && (self.policy.keep_tags.is_some() || self.number(tag).is_none())
+    }
+
+    /// When a release was made, as far as commits and images tell; now, where its commit was not fetched.
     pub(super) fn time_of(&self, release: &Release) -> Option<i64> {
-        let commit = self.commits.get(&release.commit).copied();
-        let unknown = (self.is_shallow && commit.is_none()).then_some(self.now);
+        let commit = self.commits.get(&release.commit).copied().unwrap_or(self.now);
         let created = |image: &RecordedImage| self.created(&image.repository, &image.digest);
         let images = release.components.values().filter_map(|component| created(&component.image));
-        images.chain(commit).chain(unknown).max()
+        images.chain([commit]).max()
     }
 
     /// When an image was made. Those that say 1970 do not tell.
