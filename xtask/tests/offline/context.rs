@@ -316,22 +316,20 @@ fn the_toolchain_file_is_in_it_and_picks_the_builder_image() {
 #[test]
 fn a_toolchain_file_above_the_workspace_is_refused_until_the_workspace_has_one() {
     let outer = Fixture::simple(&[]);
-    // Whoever names another workspace leaves the toolchain to rustup: it must be there.
-    let any = "[toolchain]\nprofile = \"minimal\"\n";
-    outer.write("rust-toolchain.toml", any);
+    outer.write("rust-toolchain.toml", "[toolchain]\nchannel = \"1.89.0\"\n");
     outer.write(
         "inner/Cargo.toml",
         "[workspace]\n\n[package]\nname = \"inner\"\nversion = \"0.1.0\"\nedition = \"2024\"\n",
     );
     outer.write("inner/src/main.rs", "fn main() {}\n").write("inner/Cargo.lock", LOCK_OF_INNER);
-    let run = || outer.xtask("--manifest-path inner/Cargo.toml dockerfiles");
+    let run = || outer.xtask("dockerfiles").within(outer.path("inner"));
     run()
         .fails()
         .says("rust-toolchain.toml` chooses the toolchain of the workspace, and is not in it")
         .says("hint: copy it");
-    outer.write("inner/rust-toolchain.toml", any);
+    outer.write("inner/rust-toolchain", "1.90.0\n");
     run().ok();
-    assert!(outer.read("inner/Dockerfile").contains("`rust-toolchain.toml` asks for"));
+    assert!(outer.read("inner/Dockerfile").contains("rust:1.90.0-bookworm"));
 }
 
 const LOCK_OF_INNER: &str = "version = 4\n\n[[package]]\nname = \"inner\"\nversion = \"0.1.0\"\n";
