@@ -18,11 +18,13 @@ pub(crate) fn fill(text: &str, values: &Values) -> Result<String> {
     Ok(filled)
 }
 
-/// Whether a condition holds: comparisons of a look-up with a text in quotes, joined by `&&`. An empty one
+/// Whether a condition holds: comparisons of a look-up with a text in quotes, and `!cancelled()`, joined by `&&`. An empty one
 /// does; any other is an error.
 pub(crate) fn holds(condition: &str, values: &Values) -> Result<bool> {
     let mut all = true;
-    for comparison in condition.split("&&").filter(|_| !condition.is_empty()) {
+    // Nothing is cancelled here.
+    let comparisons = condition.split("&&").filter(|part| part.trim() != "!cancelled()");
+    for comparison in comparisons.filter(|_| !condition.is_empty()) {
         let words: Vec<&str> = comparison.split_whitespace().collect();
         let [path, operator @ ("==" | "!="), text] = words[..] else { bail!("`{comparison}` is no comparison") };
         let text = text.strip_prefix('\'').and_then(|text| text.strip_suffix('\'')).context("no text in quotes")?;
@@ -44,6 +46,7 @@ fn look_ups_and_comparisons_are_known_and_all_else_is_refused() {
         assert!(fill(text, &values).is_err(), "{text}");
     }
     assert!(holds("", &values).unwrap() && holds("github.ref == 'a'", &values).unwrap());
+    assert!(holds("!cancelled() && github.ref == 'a'", &values).unwrap());
     assert!(!holds("github.ref != 'x' && matrix.slug == 'other'", &values).unwrap());
     for text in ["always()", "github.ref == a", "github.ref == 'a' || github.ref == 'b'", "github.reff == 'x'"] {
         assert!(holds(text, &values).is_err(), "{text}");
