@@ -229,7 +229,7 @@ fn an_image_that_grows_too_much_is_said_wherever_it_is_published() {
     let pull = pull.env("GITHUB_EVENT_NAME", "pull_request").env("GITHUB_REF", "refs/pull/7/merge");
     pull.env("GITHUB_BASE_REF", "main").ok().says("::warning::`one` grew by ");
     let text = std::fs::read_to_string(&summary).expect("a summary");
-    assert!(text.contains("` `pr-7` | `sha256:") && text.contains(" KiB larger |\n"), "{text}");
+    assert!(text.contains("` `pr-7` | `sha256:") && text.contains("iB larger |\n"), "{text}");
     assert!(text.contains("> [!WARNING]\n> `one` grew by ") && !text.contains("Compared with nothing"), "{text}");
     std::fs::remove_file(&summary).expect("a summary");
     let output = fresh.publish("").env("GITHUB_STEP_SUMMARY", &summary).ok();
