@@ -209,6 +209,8 @@ mod tests {
         for (path, mode, content) in files {
             let mut header = ::tar::Header::new_ustar();
             header.set_mode(*mode);
+            header.set_uid(0);
+            header.set_gid(0);
             header.set_size(content.len() as u64);
             header.set_mtime(7);
             tar.append_data(&mut header, path, *content).unwrap();
