@@ -44,15 +44,15 @@ fn who_builds_says_how_and_of_what() {
     // Adopted, nobody could say how it was made; built again, it is the same image.
     let unattested = project.recorded("one");
     project.publish("--attest").ok().says("nobody says how it was made").says("attached");
-    assert_eq!(types(&attached(&project)), [LISTS[0], STATEMENT, LISTS[1]]);
+    assert_eq!(types(&attached(&project)), [LISTS[0], LISTS[1], STATEMENT]);
     assert_eq!(project.recorded("one"), unattested);
     project.publish("--attest").ok().says_nothing_of("attached").says_nothing_of("compiling");
 
     project.change("one", "again");
     project.publish("--attest").ok();
     let first = attached(&project);
-    assert_eq!(types(&first), [LISTS[0], STATEMENT, LISTS[1]]);
-    let statement = &first[1].1;
+    assert_eq!(types(&first), [LISTS[0], LISTS[1], STATEMENT]);
+    let statement = &first[2].1;
     let digest = project.recorded("one");
     assert_eq!(statement["subject"][0]["digest"]["sha256"], digest.trim_start_matches("sha256:"));
     let build = &statement["predicate"]["buildDefinition"];
