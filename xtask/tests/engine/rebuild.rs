@@ -20,13 +20,14 @@ fn what_was_built_again_is_said_by_each_builder_and_counted_once() {
     let sign = "sign = { key = \"cosign.key\", public-key = \"cosign.pub\"";
     let rebuilders = format!("{sign}, rebuilders = [\"cosign.pub\", \"other.pub\", \"./other.pub\"]");
     project.replace("Cargo.toml", sign, &rebuilders).commit("rebuilders");
-    project.publish("").ok();
+    let publish = || project.publish("--sign").env("COSIGN_PASSWORD", PASSWORD).ok();
+    publish();
     // Back to what it was: the first image is taken, which says an earlier commit.
     let first = project.recorded("two");
     project.change("two", "changed");
-    project.publish("").ok();
+    publish();
     project.change("two", "two");
-    project.publish("").ok();
+    publish();
     assert_eq!(project.recorded("two"), first);
 
     let output = project.run("verify --rebuild --json").ok();
@@ -35,7 +36,7 @@ fn what_was_built_again_is_said_by_each_builder_and_counted_once() {
     assert_eq!((&found["passed"], &found["components"]["two"]["rebuilt"]), (&true.into(), &"same".into()), "{found}");
     assert_eq!(found["components"]["one"]["attested"], false);
     let image = format!("{}@{}", project.name("one"), project.recorded("one"));
-    assert!(attached(&image).is_empty());
+    assert!(!attached(&image).iter().any(|(_, name)| name.starts_with("rebuilt-")));
     let mut trees = Command::new("git");
     let trees = trees.args(["worktree", "list"]).current_dir(project.root()).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&trees.stdout).lines().count(), 1);
@@ -52,7 +53,7 @@ fn what_was_built_again_is_said_by_each_builder_and_counted_once() {
     signed(&project, "verify --rebuild one --attest --sign", "stranger.key").ok();
     project.run("verify one --require rebuilds:2").fails();
     signed(&project, "verify --rebuild --attest --sign", "cosign.key").ok();
-    project.publish("--sign").env("COSIGN_PASSWORD", PASSWORD).ok();
+    publish();
     project.run("verify one --require signature,rebuilds:2").ok();
     project.run("verify --require rebuilds:1").ok();
     let names = attached(&image).into_iter().filter(|(_, name)| name.starts_with("rebuilt-"));

@@ -35,6 +35,9 @@ fn what_cargo_audit_finds_is_told_and_fails() {
         let folder = database.root().display();
         fixture.xtask(&format!("scan --with cargo-audit --database {folder} {arguments}"))
     };
+    // Nobody has looked for what was found since it was made.
+    scan("").fails().says("the database of `cargo-audit` is of 2023-11-14, more than 7 days old");
+    fixture.append("Cargo.toml", "[workspace.metadata.docker.scan]\nmax-database-age = 99999\n");
     let found = scan("--json").fails().says("failed: 1 of 1 findings reach `high`").json();
     let finding = &found["findings"][0];
     assert_eq!((&finding["id"], &finding["severity"]), (&"RUSTSEC-2020-0071".into(), &"high".into()));
