@@ -10,7 +10,7 @@ impl Machine {
             "actions/cache/restore" => return self.restore(exactly(inputs, ["path", "key", "restore-keys"])),
             "actions/cache/save" => self.save(exactly(inputs, ["path", "key"])),
             "actions/upload-artifact" => {
-                self.upload(exactly(inputs, ["name", "path", "if-no-files-found", "retention-days"]));
+                self.upload(exactly(inputs, ["name", "overwrite", "path", "if-no-files-found", "retention-days"]));
             }
             "actions/download-artifact" => self.download(exactly(inputs, ["pattern", "path", "merge-multiple"])),
             other => panic!("the action `{other}` is not known here"),
@@ -48,7 +48,8 @@ impl Machine {
         self.shell("work", &format!("mkdir ../caches/{key}; cp -a --parents {} ../caches/{key}", paths.join(" ")));
     }
 
-    fn upload(&self, [name, paths, missing, days]: [&str; 4]) {
+    fn upload(&self, [name, overwrite, paths, missing, days]: [&str; 5]) {
+        assert_eq!(overwrite, "true", "a job that is run again would find its artifact there");
         assert_eq!(missing, "error", "an empty artifact must be an error");
         assert!((1..=90).contains(&days.parse::<u32>().unwrap()), "{days}: more than public repositories may have");
         let folders: Vec<_> = paths.lines().map(|path| path.rsplit_once('/').unwrap_or_default().0).collect();
