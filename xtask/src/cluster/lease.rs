@@ -3,7 +3,7 @@
 use std::process::ExitStatus;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::Kubectl;
 use crate::errors::hinted;
 use crate::image::time::rfc3339;
+use crate::system::clock;
 use crate::system::process;
 
 /// A holder that has not renewed it for so long is gone.
@@ -193,6 +194,5 @@ fn read(text: &str) -> Result<Option<Value>> {
 
 /// Now, as leases have it (Kubernetes' `MicroTime`).
 pub(crate) fn now() -> String {
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    rfc3339(i64::try_from(seconds).unwrap_or_default()).replace('Z', ".000000Z")
+    rfc3339(clock::now()).replace('Z', ".000000Z")
 }

@@ -1,7 +1,6 @@
 //! `registry list`: what the components' repositories hold.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 use camino::Utf8Path;
@@ -20,6 +19,7 @@ use crate::image::reference::{Digest, ImageReference, Tag};
 use crate::image::tags::is_inputs_tag;
 use crate::image::time::parse_rfc3339;
 use crate::registry::{Client, RemoteImage};
+use crate::system::clock;
 use crate::system::parallel;
 use crate::workspace::components::select;
 
@@ -154,7 +154,7 @@ fn listed_tag(tag: Tag, image: &RemoteImage) -> ListedTag {
 }
 
 fn print_table(listed: &[Listed]) -> Result<()> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
+    let now = clock::now().unsigned_abs();
     let mut rows = Vec::new();
     for Listed { component, repository, tags } in listed {
         if tags.is_empty() {

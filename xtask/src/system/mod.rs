@@ -2,6 +2,7 @@
 
 pub(crate) mod background;
 pub(crate) mod cargo;
+pub(crate) mod clock;
 pub(crate) mod environment;
 pub(crate) mod files;
 pub(crate) mod git;

@@ -4,8 +4,6 @@ mod check;
 mod mirror;
 mod update;
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use anyhow::Result;
 use camino::Utf8Path;
 use serde::Serialize;
@@ -19,6 +17,7 @@ use crate::gather::workspace::Workspace;
 use crate::image::images_lock::{Locked, tagged};
 use crate::image::reference::{Digest, ImageReference};
 use crate::image::time::parse_rfc3339;
+use crate::system::clock;
 
 /// An image that settings name, or that the lock holds.
 #[derive(Clone, Debug, Serialize)]
@@ -160,8 +159,7 @@ fn listed_image(workspace: &Workspace, image: ImageInUse) -> Result<Listed> {
 /// How old an image is that says when it was made; those that are made to be the same again say 1970, or less.
 fn age_of(created: Option<&str>) -> Option<String> {
     let at = parse_rfc3339(created?).and_then(|at| u64::try_from(at).ok()).filter(|at| *at > 0)?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
-    Some(age(now.saturating_sub(at)))
+    Some(age(clock::now().unsigned_abs().saturating_sub(at)))
 }
 
 fn print_table(listed: &[Listed], is_checked: bool) -> Result<()> {

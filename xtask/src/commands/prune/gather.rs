@@ -1,7 +1,6 @@
 //! All that the plan is made of: the registry, and all that is named elsewhere.
 
 use std::collections::BTreeSet;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use camino::Utf8Path;
@@ -17,6 +16,7 @@ use crate::image::prune::{Contents, Kind, World};
 use crate::image::reference::{Digest, ImageReference};
 use crate::image::release::RELEASES;
 use crate::registry::Client;
+use crate::system::clock;
 use crate::system::git::Git;
 use crate::system::progress::Progress;
 
@@ -52,7 +52,7 @@ impl Scene {
         let moving = settings.mutable_tags.iter().map(String::as_str).chain(["latest"]);
         let mut world = World {
             policy: settings.prune.clone(),
-            now: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs() as i64),
+            now: clock::now(),
             moving: moving.filter_map(|tag| tag.parse().ok()).collect(),
             environments: settings.environments.keys().cloned().chain([LOCAL.to_owned()]).collect(),
             has_build_numbers: settings.environments.values().any(|environment| environment.build_number),

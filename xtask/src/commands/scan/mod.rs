@@ -7,7 +7,6 @@ mod openvex;
 mod sarif;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
 use camino::Utf8Path;
@@ -30,6 +29,7 @@ use crate::image::record::DigestRecord;
 use crate::image::reference::ImageReference;
 use crate::image::time::rfc3339;
 use crate::system::cargo::version_line;
+use crate::system::clock;
 use crate::system::files::write_atomically;
 use crate::system::process;
 use crate::workspace::lockfile::NameVersion;
@@ -112,7 +112,7 @@ fn scan(
 ) -> Result<Scanned> {
     let settings = &workspace.packages.settings.scan;
     let threshold = arguments.fail_on.unwrap_or(settings.fail_on);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()) as i64;
+    let now = clock::now();
     let looked = look(workspace, arguments, wanted, images)?;
     refuse_old(&looked, now, settings.max_database_age)?;
     let by = looked_by(&looked, now);
